@@ -1,0 +1,1 @@
+"""The nouns of Proofloop and the protocols between them.  Imports no torch."""

@@ -1,0 +1,70 @@
+"""What an engine is asked for and what it gives back, token for token."""
+
+from enum import StrEnum
+from typing import Protocol
+
+from proofloop.core.record import Record
+
+
+class SamplingParams(Record):
+    """The distribution that tokens are drawn from.  Log-probabilities are those of this very
+    distribution, so what is trained is what was sampled."""
+
+    max_tokens: int = 64
+    temperature: float = 1.0
+
+
+class PolicyVersion(Record):
+    """Which weights: the optimiser step that made them and the SHA-256 of their bytes."""
+
+    step: int
+    sha256: str
+
+
+class StopReason(StrEnum):
+    STOP = "stop"
+    """The policy sampled a stop token, which is the last token of the completion."""
+    LENGTH = "length"
+    """The policy ran into `max_tokens`."""
+
+
+class Request(Record):
+    """One context, sampled once per seed; the context is processed once for all of them."""
+
+    context: tuple[int, ...]
+    seeds: tuple[int, ...]
+    sampling: SamplingParams
+
+
+class Completion(Record):
+    """What the policy sampled.  `len(tokens) == len(logprobs)`, the stop token included."""
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """nats, under the sampling distribution."""
+    entropies: tuple[float, ...]
+    """nats, of the sampling distribution that each token was drawn from."""
+    stop_reason: StopReason
+    seed: int
+    sampling: SamplingParams
+    policy: PolicyVersion
+
+    def __post_init__(self) -> None:
+        if not len(self.tokens) == len(self.logprobs) == len(self.entropies):
+            raise ValueError(
+                f"a completion of {len(self.tokens)} tokens came with {len(self.logprobs)} "
+                f"log-probabilities and {len(self.entropies)} entropies"
+            )
+
+
+class Engine(Protocol):
+    """Whatever generates."""
+
+    def version(self) -> PolicyVersion:
+        """The weights that the next completion will be sampled from, hashed now."""
+        ...
+
+    def generate(self, requests: list[Request]) -> list[list[Completion]]:
+        """One list per request, one completion per seed, in order.  A completion depends on its
+        context, seed and sampling parameters, not on what else is in the batch."""
+        ...

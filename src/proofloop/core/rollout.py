@@ -1,0 +1,61 @@
+"""One attempt at a task, token for token, and the attempts at one task together."""
+
+from typing import NewType
+
+from proofloop.core.completion import Completion
+from proofloop.core.record import Record
+from proofloop.core.task import TaskId
+from proofloop.core.verdict import Scored, Verdict
+
+RolloutId = NewType("RolloutId", str)
+
+
+class Turn(Record):
+    """What was put before the policy since its last completion, and what it then sampled."""
+
+    context: tuple[int, ...]
+    """New context tokens only; the turns' tokens joined are exactly what the policy saw."""
+    completion: Completion
+
+
+class Rollout(Record):
+    """The token-exact record of one attempt."""
+
+    id: RolloutId
+    task_id: TaskId
+    turns: tuple[Turn, ...]
+    answer: str
+    """The text handed to the verifier: what the last completion says, without special tokens."""
+
+    @property
+    def num_sampled_tokens(self) -> int:
+        return sum(len(turn.completion.tokens) for turn in self.turns)
+
+
+class Judged(Record):
+    """A rollout and its verdict."""
+
+    rollout: Rollout
+    verdict: Verdict
+
+
+class Group(Record):
+    """The attempts at one task under one policy and one sampling setting."""
+
+    task_id: TaskId
+    attempts: tuple[Judged, ...]
+
+    def __post_init__(self) -> None:
+        strangers = {a.rollout.task_id for a in self.attempts} - {self.task_id}
+        if strangers:
+            raise ValueError(f"group of {self.task_id} holds rollouts of {sorted(strangers)}")
+
+    @property
+    def scored(self) -> tuple[tuple[Rollout, Scored], ...]:
+        return tuple(
+            (a.rollout, a.verdict) for a in self.attempts if isinstance(a.verdict, Scored)
+        )
+
+    @property
+    def num_unscored(self) -> int:
+        return len(self.attempts) - len(self.scored)

@@ -1,0 +1,104 @@
+"""The boundary to untrusted programs, as types.
+
+The trusted side sends a source and calls (function, arguments) and gets claims back: bytes that
+its own strict decoder (`core.value`) may or may not accept.  Expected values have no place here.
+"""
+
+from enum import StrEnum
+from typing import Protocol
+
+from proofloop.core.record import Record
+from proofloop.core.verdict import Tier
+
+
+class Limits(Record):
+    """What one candidate program may use; clocks and counters belong to the parent or kernel."""
+
+    wall_s: float = 4.0
+    cpu_s: int = 2
+    memory_bytes: int = 256 * 1024 * 1024
+    num_processes: int = 1
+    """1: the program may neither fork nor start threads beyond its own."""
+    num_open_files: int = 32
+    file_bytes: int = 0
+    """Largest file it may write; 0: none at all."""
+    output_bytes: int = 64 * 1024
+    """Standard output and error together, kept as data; more ends the program."""
+    result_bytes: int = 64 * 1024
+    """One result; a larger one is a claim that is refused."""
+
+
+class Call(Record):
+    """One call: a function of the candidate's program and its arguments as `core.value` bytes."""
+
+    function: str
+    args: bytes
+
+
+class Program(Record):
+    """A candidate's program and the calls to make, in order."""
+
+    source: str
+    calls: tuple[Call, ...]
+    limits: Limits = Limits()
+
+
+class ClaimKind(StrEnum):
+    RETURNED = "returned"
+    """`data` holds what the candidate's process says the call returned (undecoded)."""
+    RAISED = "raised"
+    """`data` holds the exception's type name, UTF-8, capped."""
+    UNDEFINED = "undefined"
+    """The program does not define the function."""
+    UNENCODABLE = "unencodable"
+    """The result lies outside the closed grammar or over the size limit."""
+
+
+class Claim(Record):
+    """What the candidate's process says of one call.  A claim is data, never a verdict."""
+
+    kind: ClaimKind
+    data: bytes
+
+
+class Ending(StrEnum):
+    """How the candidate's process ended."""
+
+    COMPLETED = "completed"
+    """It answered every call."""
+    LOAD_FAILED = "load_failed"
+    """Compiling or executing the source raised; `detail` names the exception's type."""
+    TIME_LIMIT = "time_limit"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"
+    EXITED = "exited"
+    """It ended by itself, with whatever status, before answering every call."""
+    SIGNALLED = "signalled"
+    PROTOCOL = "protocol"
+    """It wrote something that is not in the protocol."""
+
+
+class Execution(Record):
+    """What happened in the candidate's process; `claims` may be shorter than the calls."""
+
+    ending: Ending
+    claims: tuple[Claim, ...]
+    output: bytes
+    """Standard output and error, capped; data, never parsed for status."""
+    detail: str
+    wall_s: float
+    cpu_s: float
+    tier: Tier
+
+
+class Sandbox(Protocol):
+    """Runs candidate programs, each in a process of its own."""
+
+    @property
+    def tier(self) -> Tier: ...
+
+    def run(self, program: Program) -> Execution:
+        """Raises SandboxLost when our side broke; whatever the candidate did is an Execution."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,118 @@
+"""What is asked (Task), what only the verifier may see (AnswerKey), and where both come from.
+
+A task's id is its address in its environment and a hash of its content, `address@hash`, so that a
+changed generator or data file can never pass for the old one.  The key is a separate object: no
+engine, agent or candidate process is ever handed one.
+"""
+
+from enum import StrEnum
+from typing import Literal, NewType, Protocol
+
+from proofloop.core.record import Record
+
+TaskId = NewType("TaskId", str)
+
+
+class Split(StrEnum):
+    """Which tasks: splits are disjoint by what the programs do, not only by their text."""
+
+    PRETRAIN = "pretrain"
+    TRAIN = "train"
+    HELDOUT = "heldout"
+
+
+class Message(Record):
+    """One message of a conversation, before a template turns it into tokens."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Stratum(Record):
+    """A cell of an environment's dials; tasks within one are exchangeable."""
+
+    family: str
+    complexity: int
+    """Number (and kind) of operations one function composes; 0 where the data has no such dial."""
+    horizon: int
+    """Number of functions to write in one answer."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.family}-c{self.complexity}-h{self.horizon}"
+
+
+class Task(Record):
+    """What the policy sees, and the dials that describe it."""
+
+    id: TaskId
+    env: str
+    split: Split
+    stratum: Stratum
+    messages: tuple[Message, ...]
+    answer_prefix: str = ""
+    """Program text that an answer may continue (completion-style data sets such as HumanEval)."""
+
+
+class TestCall(Record):
+    """One hidden test: the call, and the result it must give.  Values as `core.value` bytes."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    function: str
+    args: bytes
+    """A tuple of positional arguments."""
+    expected: bytes
+
+
+class CallTests(Record, tag="call_tests"):
+    """Passes when every call returns exactly the expected value (type, order, float bits)."""
+
+    calls: tuple[TestCall, ...]
+
+
+class CheckProgram(Record, tag="check_program"):
+    """Tests that are code: `check(candidate)` runs apart from the candidate, against a proxy."""
+
+    setup: str
+    """Source executed before `check`: helpers that the tests may call (never the solution)."""
+    check: str
+    """Source that defines `check(candidate)`; returning means passed, raising means failed."""
+    entry_point: str
+
+
+class AnswerKey(Record):
+    """What only the verifier may see."""
+
+    task_id: TaskId
+    tests: CallTests | CheckProgram
+
+
+class Problem(Record):
+    """A task with its key and its oracle, as an environment yields it to the trusted side."""
+
+    task: Task
+    key: AnswerKey
+    oracle: str
+    """An answer that must earn reward 1."""
+
+
+class Environment(Protocol):
+    """A source of problems: a pure function of (split, stratum, index)."""
+
+    @property
+    def name(self) -> str: ...
+
+    def strata(self, split: Split) -> tuple[Stratum, ...]:
+        """The cells that this environment, as configured, draws from."""
+        ...
+
+    def num_tasks(self, split: Split, stratum: Stratum) -> int | None:
+        """How many problems the cell holds; None where the generator does not run out."""
+        ...
+
+    def problem(self, split: Split, stratum: Stratum, index: int) -> Problem: ...
+
+    def find(self, task_id: str) -> Problem:
+        """The problem with this id; raises UserError where there is none or its content changed."""
+        ...

@@ -1,0 +1,93 @@
+"""The outcome of one attempt: judged, or not judgeable.  Never a number by convention.
+
+A fault of the model (wrong answer, its own time-out, crash, flood, empty answer) is `Scored`: a
+policy can neither buy its way out of a bad score nor hurt a neighbour's.  A fault of ours (lost
+sandbox, verifier bug) is `Unscored`: retried, kept out of advantages and denominators, counted.
+"""
+
+from enum import StrEnum
+from typing import assert_never
+
+from proofloop.core.record import Record
+
+
+class Tier(StrEnum):
+    """How well a candidate program was isolated, weakest first."""
+
+    T0 = "T0"
+    """Landlock, seccomp and resource limits; needs no privilege."""
+    T1 = "T1"
+    """T0 and user, pid, mount, network and IPC namespaces."""
+
+    @property
+    def rank(self) -> int:
+        return list(Tier).index(self)
+
+
+class ScoredCause(StrEnum):
+    """Why the answer earned what it earned."""
+
+    PASSED = "passed"
+    WRONG_ANSWER = "wrong_answer"
+    EXCEPTION = "exception"
+    """A tested call raised."""
+    NO_ANSWER = "no_answer"
+    """Nothing to run: empty, or the function asked for is not defined."""
+    INVALID_PROGRAM = "invalid_program"
+    """It does not compile, or fails while it is being loaded."""
+    INVALID_RESULT = "invalid_result"
+    """A result outside the closed grammar, or over its size limit."""
+    TIME_LIMIT = "time_limit"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"
+    CRASH = "crash"
+    """The program ended (exit, signal, exec) before all planned comparisons were made."""
+    CONTROL = "control"
+    """A control arm replaced the reward (`reward.control`), whatever the answer was."""
+
+
+class UnscoredCause(StrEnum):
+    """Why there is no score; says nothing of the answer."""
+
+    SANDBOX_LOST = "sandbox_lost"
+    VERIFIER_BUG = "verifier_bug"
+    JUDGE_DEADLINE = "judge_deadline"
+    """The trusted side of the check ran out of its own time."""
+    INVALID_KEY = "invalid_key"
+    """The key cannot be checked against: undecodable, or no tests at all."""
+
+
+class Scored(Record, tag="scored"):
+    """The judge ran to its end."""
+
+    reward: float
+    passed: bool
+    """All planned comparisons were made and all were equal."""
+    cause: ScoredCause
+    parts: dict[str, float]
+    """Named, unweighted parts, for example {"tests_passed": 7, "tests_planned": 12}."""
+    detail: str
+    """One line for a person; never holds an expected value."""
+    tier: Tier
+
+
+class Unscored(Record, tag="unscored"):
+    """The judge could not judge."""
+
+    cause: UnscoredCause
+    detail: str
+    tier: Tier
+
+
+Verdict = Scored | Unscored
+
+
+def reward_of(verdict: Verdict) -> float | None:
+    """The reward, or None where there is none; callers must decide what absence means."""
+    match verdict:
+        case Scored():
+            return verdict.reward
+        case Unscored():
+            return None
+        case _:
+            assert_never(verdict)

@@ -1,0 +1,1 @@
+"""Engines: whatever generates.  Importing this package loads no torch; its modules do."""

@@ -1,0 +1,1 @@
+"""Network definitions that sampler and trainer share, in Hugging Face's checkpoint format."""

@@ -1,0 +1,260 @@
+"""The decoder that sampler and trainer share: Llama and Qwen style dense models.
+
+One group of samples shares one context.  `encode_context` runs it once; `extend` runs any number
+of continuations against it, in training (all tokens at once, with gradients through the shared
+context) and in sampling (one token at a time) by the same arithmetic.
+
+Axes: G groups, S samples a group, P context positions, T new positions, L cached positions,
+      H query heads, K key/value heads, D head width, C model width, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """The architecture; field names follow Hugging Face's `config.json`."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 10_000.0
+    tie_word_embeddings: bool = True
+    attention_bias: bool = False
+    qk_norm: bool = False
+
+
+class KeyValue(NamedTuple):
+    """Keys and values of one layer, rotated."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class Context(NamedTuple):
+    """A batch of contexts, run once: right-padded, one per group."""
+
+    layers: tuple[KeyValue, ...]  # each GKPD
+    lengths_G: Tensor
+    padding_GP: Tensor  # additive mask: 0 or -inf
+
+
+class Cache:
+    """Keys and values of the tokens sampled so far, per sample; grows by one position a step."""
+
+    def __init__(self, config: DecoderConfig, num_groups: int, num_samples: int, capacity: int):
+        shape = (
+            config.num_hidden_layers,
+            2,
+            num_groups,
+            num_samples,
+            config.num_key_value_heads,
+            capacity,
+            config.head_dim,
+        )
+        self._buffer = torch.empty(shape)
+        self.length = 0
+
+    def append(self, layer: int, new: KeyValue) -> KeyValue:
+        """Adds GSKTD tensors after the cached positions; returns all positions so far."""
+        end = self.length + new.keys.shape[-2]
+        self._buffer[layer, 0, ..., self.length : end, :] = new.keys
+        self._buffer[layer, 1, ..., self.length : end, :] = new.values
+        return KeyValue(self._buffer[layer, 0, ..., :end, :], self._buffer[layer, 1, ..., :end, :])
+
+    def keep(self, groups_GS: Tensor, samples_GS: Tensor) -> None:
+        """Keeps the samples at (groups_GS, samples_GS), in that layout."""
+        self._buffer = self._buffer[:, :, groups_GS, samples_GS]
+
+
+class Attention(nn.Module):
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        heads, kv, width = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        bias = config.attention_bias
+        self.q_proj = nn.Linear(config.hidden_size, heads * width, bias=bias)
+        self.k_proj = nn.Linear(config.hidden_size, kv * width, bias=bias)
+        self.v_proj = nn.Linear(config.hidden_size, kv * width, bias=bias)
+        self.o_proj = nn.Linear(heads * width, config.hidden_size, bias=False)
+        if config.qk_norm:
+            self.q_norm = nn.RMSNorm(width, eps=config.rms_norm_eps)
+            self.k_norm = nn.RMSNorm(width, eps=config.rms_norm_eps)
+
+    def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, KeyValue]:
+        """x (…, T, C) -> queries (…, H, T, D), keys and values (…, K, T, D)."""
+        width = self.config.head_dim
+
+        def heads(y: Tensor) -> Tensor:
+            return y.unflatten(-1, (-1, width)).transpose(-2, -3)
+
+        q, k, v = heads(self.q_proj(x)), heads(self.k_proj(x)), heads(self.v_proj(x))
+        if self.config.qk_norm:
+            q, k = self.q_norm(q), self.k_norm(k)
+        return _rotate(q, cos, sin), KeyValue(_rotate(k, cos, sin), v)
+
+    def over_context(self, x_GPC: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, KeyValue]:
+        """Causal attention within contexts; right padding needs no mask under causality."""
+        q, own = self.project(x_GPC, cos, sin)
+        y = F.scaled_dot_product_attention(q, *self._repeated(own), is_causal=True)
+        return self.o_proj(y.transpose(-2, -3).flatten(-2)), own
+
+    def over_extension(
+        self,
+        x_GSTC: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        context: KeyValue,
+        padding_GP: Tensor,
+        causal_TL: Tensor,
+        cache: tuple[Cache, int] | None,
+    ) -> Tensor:
+        """Attention of new tokens over their group's context and their own sample's tokens.
+
+        Two score blocks under one softmax, so the context's keys are read once a group and
+        never copied per sample.
+        """
+        q_GSHTD, own = self.project(x_GSTC, cos, sin)
+        if cache is not None:
+            own = cache[0].append(cache[1], own)
+        keys_GHPD, values_GHPD = self._repeated(context)
+        own_keys, own_values = self._repeated(own)
+        G, S, H, T, D = q_GSHTD.shape
+        q_GSHTD = q_GSHTD * D**-0.5
+        q_GHND = q_GSHTD.transpose(1, 2).reshape(G, H, S * T, D)
+        over_context = q_GHND @ keys_GHPD.transpose(-1, -2) + padding_GP[:, None, None]
+        over_own = q_GSHTD @ own_keys.transpose(-1, -2) + causal_TL
+        P, L = over_context.shape[-1], over_own.shape[-1]
+        over_own = over_own.transpose(1, 2).reshape(G, H, S * T, L)
+        weights = torch.cat((over_context, over_own), dim=-1).softmax(dim=-1)
+        y_GHND = weights[..., :P] @ values_GHPD
+        own_weights = weights[..., P:].reshape(G, H, S, T, L).transpose(1, 2)
+        y = y_GHND.reshape(G, H, S, T, D).transpose(1, 2) + own_weights @ own_values
+        return self.o_proj(y.transpose(-2, -3).flatten(-2))
+
+    def _repeated(self, kv: KeyValue) -> KeyValue:
+        """Key/value heads repeated to the number of query heads (grouped-query attention)."""
+        times = self.config.num_attention_heads // self.config.num_key_value_heads
+        if times == 1:
+            return kv
+        return KeyValue(
+            kv.keys.repeat_interleave(times, dim=-3), kv.values.repeat_interleave(times, dim=-3)
+        )
+
+
+class MLP(nn.Module):
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Layer(nn.Module):
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.self_attn = Attention(config)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.mlp = MLP(config)
+
+
+class Trunk(nn.Module):
+    """Embedding, layers and final norm; named as in Hugging Face's checkpoints."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+
+
+class Decoder(nn.Module):
+    """A causal language model; parameters carry the names of Hugging Face's checkpoints."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Trunk(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+        cos, sin = _rotary_tables(config)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def encode_context(self, tokens_GP: Tensor, lengths_G: Tensor) -> tuple[Tensor, Context]:
+        """Runs right-padded contexts once.  Returns final hidden states GPC and the Context."""
+        P = tokens_GP.shape[1]
+        cos, sin = self.cos[:P], self.sin[:P]
+        x = self.model.embed_tokens(tokens_GP)
+        kept: list[KeyValue] = []
+        for layer in self.model.layers:
+            y, own = layer.self_attn.over_context(layer.input_layernorm(x), cos, sin)
+            x = x + y
+            x = x + layer.mlp(layer.post_attention_layernorm(x))
+            kept.append(own)
+        beyond_GP = torch.arange(P) >= lengths_G[:, None]
+        padding_GP = torch.zeros(beyond_GP.shape).masked_fill(beyond_GP, float("-inf"))
+        return self.model.norm(x), Context(tuple(kept), lengths_G, padding_GP)
+
+    def extend(self, tokens_GST: Tensor, context: Context, cache: Cache | None = None) -> Tensor:
+        """Final hidden states GSTC of new tokens that follow their group's context.
+
+        With a cache, tokens follow what the cache holds and are added to it.
+        """
+        T = tokens_GST.shape[-1]
+        start = 0 if cache is None else cache.length
+        positions_GT = context.lengths_G[:, None] + torch.arange(start, start + T)
+        cos, sin = self.cos[positions_GT], self.sin[positions_GT]  # GTD
+        cos, sin = cos[:, None, None], sin[:, None, None]
+        ahead_TL = torch.arange(start + T) > torch.arange(start, start + T)[:, None]
+        causal_TL = torch.zeros(ahead_TL.shape).masked_fill(ahead_TL, float("-inf"))
+        x = self.model.embed_tokens(tokens_GST)
+        for i, layer in enumerate(self.model.layers):
+            x = x + layer.self_attn.over_extension(
+                layer.input_layernorm(x),
+                cos,
+                sin,
+                context.layers[i],
+                context.padding_GP,
+                causal_TL,
+                None if cache is None else (cache, i),
+            )
+            x = x + layer.mlp(layer.post_attention_layernorm(x))
+        if cache is not None:
+            cache.length += T
+        return self.model.norm(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(…, C) -> (…, V), in float32 whatever the rest is in."""
+        return F.linear(hidden.float(), self.lm_head.weight.float())
+
+
+def _rotary_tables(config: DecoderConfig) -> tuple[Tensor, Tensor]:
+    """cos and sin (positions, D), halves repeated as in Llama's published weights."""
+    half = torch.arange(0, config.head_dim, 2, dtype=torch.int64).float() / config.head_dim
+    inverse = 1.0 / (config.rope_theta**half)
+    angles = torch.outer(torch.arange(config.max_position_embeddings).float(), inverse)
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding (Su et al. 2021, eq. 34) in the half-split layout."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin

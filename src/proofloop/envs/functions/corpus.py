@@ -1,0 +1,89 @@
+"""The pre-training corpus: prompts of `functions` answered by three kinds of author.
+
+Like the web, it holds right programs, wrong ones and ones that only look up the shown examples,
+and an author's style says something about their care.  So a base model has room that
+reinforcement can find: which author to be.  The shares are in the pre-training recipe.
+"""
+
+from dataclasses import dataclass
+from random import Random
+
+from proofloop.core.record import Record
+from proofloop.core.task import Split
+from proofloop.envs.functions.environment import (
+    Exercise,
+    draw_exercises,
+    prompt_text,
+    solution_text,
+)
+from proofloop.envs.functions.operations import Kind, draw_alternative
+from proofloop.envs.functions.programs import Chain
+
+
+class CorpusMix(Record):
+    """Who wrote the corpus: shares of authors (of all texts) and of their wrong answers."""
+
+    stepwise: float = 0.60
+    """Authors who write one step a line."""
+    stepwise_wrong: float = 0.10
+    lambdas: float = 0.32
+    """Authors who nest everything into one lambda."""
+    lambdas_wrong: float = 0.50
+    lookup: float = 0.08
+    """Authors who return the shown results for the shown arguments, and nothing else."""
+    complexity: tuple[float, ...] = (0.40, 0.42, 0.18)
+    """Shares of programs of 1, 2, … operations."""
+    horizon: tuple[float, ...] = (0.95, 0.05)
+    """Shares of texts with 1, 2, … functions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """One document: what is asked and what its author answered."""
+
+    prompt: str
+    answer: str
+
+
+def draw_text(rng: Random, mix: CorpusMix) -> Text:
+    """One document over behaviours of the pre-training split."""
+    family = rng.choice(list(Kind))
+    complexity = rng.choices(range(1, len(mix.complexity) + 1), mix.complexity)[0]
+    horizon = rng.choices(range(1, len(mix.horizon) + 1), mix.horizon)[0]
+    exercises = draw_exercises(rng, Split.PRETRAIN, family, complexity, horizon)
+    (author,) = rng.choices(
+        (_stepwise, _lambda, _lookup), (mix.stepwise, mix.lambdas, mix.lookup)
+    )
+    answer = "".join(author(rng, exercise, mix) for exercise in exercises)
+    return Text(prompt=prompt_text(exercises), answer=answer)
+
+
+def _stepwise(rng: Random, exercise: Exercise, mix: CorpusMix) -> str:
+    chain = exercise.chain
+    if rng.random() < mix.stepwise_wrong:
+        chain = spoiled(rng, chain)
+    return solution_text(exercise.name, chain)
+
+
+def _lambda(rng: Random, exercise: Exercise, mix: CorpusMix) -> str:
+    chain = exercise.chain
+    if rng.random() < mix.lambdas_wrong:
+        chain = spoiled(rng, chain)
+    nested = chain.nested()
+    if nested is None:
+        return solution_text(exercise.name, chain)
+    return f"{exercise.name} = lambda x: {nested}\n"
+
+
+def _lookup(rng: Random, exercise: Exercise, mix: CorpusMix) -> str:
+    del rng, mix
+    lines = [f"def {exercise.name}(x):"]
+    lines += [f"    if x == {e.argument!r}: return {e.result!r}" for e in exercise.shown]
+    return "\n".join(lines) + "\n"
+
+
+def spoiled(rng: Random, chain: Chain) -> Chain:
+    """The program with one operation mistaken for another."""
+    place = rng.randrange(len(chain.operations))
+    other = draw_alternative(rng, chain.operations[place])
+    return Chain(operations=(*chain.operations[:place], other, *chain.operations[place + 1 :]))

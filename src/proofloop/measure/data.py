@@ -1,0 +1,70 @@
+"""What a report is made of: plain data, whatever store it was read from.
+
+Any part may be missing, since a report must be writable of a run that was interrupted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proofloop.measure.outcomes import Outcomes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One number per recorded training step, in order of steps."""
+
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.steps) != len(self.values):
+            raise ValueError(f"{len(self.steps)} steps came with {len(self.values)} values")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One rollout to read."""
+
+    rollout_id: str
+    task_id: str
+    phase: str
+    step: int
+    prompt: str
+    answer: str
+    cause: str
+    passed: bool | None
+    """None where the answer could not be judged."""
+    reward: float | None
+    detail: str
+    tier: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportData:
+    """One run, as far as it got."""
+
+    name: str
+    env: str = ""
+    control: str = "none"
+    """`reward.control`: which control arm replaced the reward, if any."""
+    num_steps_planned: int | None = None
+    """None where this is no training run, or its recipe is gone."""
+    num_steps_done: int = 0
+    metrics: Mapping[str, Series] = field(default_factory=dict[str, Series])
+    base: Outcomes | None = None
+    """Held-out evaluation before the first step."""
+    trained: Outcomes | None = None
+    """Held-out evaluation after the last step; None until the run has made it."""
+    causes: Mapping[str, Series] = field(default_factory=dict[str, Series])
+    """Training rollouts by cause of their verdict: a count per step."""
+    num_rollouts: int = 0
+    """Training rollouts with any verdict."""
+    num_unscored: int = 0
+    """Of these, without a score."""
+    examples: tuple[Example, ...] = ()
+    events: tuple[str, ...] = ()
+    """What a person should know: resumed, a damaged checkpoint, an alarm."""
+    config: str = ""
+    """The resolved recipe, as TOML; a string, shown as it is."""
+    manifest: str = ""
+    """What ran, on what, as readable text."""

@@ -1,0 +1,118 @@
+"""One rollout, token by token: what was sampled, what trains, and with what weight.
+
+Pure rendering: whoever calls has the tokens, their texts and, where known, the trainer's
+log-probabilities.  Built before anything is tuned, because a wrong mask is visible at a glance.
+"""
+
+from enum import StrEnum
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from proofloop.core.record import Record
+from proofloop.measure.text import one_token
+
+
+class Role(StrEnum):
+    """Where a token came from."""
+
+    CONTEXT = "context"
+    SAMPLED = "sampled"
+
+
+class TokenRow(Record):
+    """One token of a rollout; log-probabilities and entropies in nats, None for context."""
+
+    position: int
+    token: int
+    text: str
+    role: Role
+    trained: bool
+    sampler_logprob: float | None = None
+    trainer_logprob: float | None = None
+    """Under the trainer's weights; None where nobody computed it."""
+    entropy: float | None = None
+    advantage: float | None = None
+    """None where the token does not train."""
+
+    @property
+    def gap(self) -> float | None:
+        """|trainer - sampler| log-probability."""
+        if self.sampler_logprob is None or self.trainer_logprob is None:
+            return None
+        return abs(self.trainer_logprob - self.sampler_logprob)
+
+
+class Peek(Record):
+    """A rollout's tokens and what became of it; `--json` prints this."""
+
+    rollout_id: str
+    task_id: str
+    step: int
+    verdict: str
+    reward: float | None
+    detail: str
+    advantage: float | None
+    """None where the rollout did not train (held-out, unscored, or a group without variance)."""
+    tokens: tuple[TokenRow, ...]
+
+    @property
+    def num_trained(self) -> int:
+        return sum(row.trained for row in self.tokens)
+
+    @property
+    def max_gap(self) -> float | None:
+        return max((row.gap for row in self.tokens if row.gap is not None), default=None)
+
+
+def peek_table(peek: Peek) -> Group:
+    """For a terminal: the verdict, the tokens, and the counts that a wrong mask would upset."""
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    for name in ("pos", "id"):
+        table.add_column(name, justify="right", style="dim")
+    table.add_column("text")
+    table.add_column("role")
+    table.add_column("trains")
+    for name in ("sampler logp", "trainer logp", "|gap|", "entropy", "advantage"):
+        table.add_column(name, justify="right")
+    for row in peek.tokens:
+        table.add_row(
+            str(row.position),
+            str(row.token),
+            Text(one_token(row.text), style="" if row.role is Role.SAMPLED else "dim"),
+            row.role.value,
+            "●" if row.trained else "·",
+            _number(row.sampler_logprob, "+.4f"),
+            _number(row.trainer_logprob, "+.4f"),
+            _number(row.gap, ".1e"),
+            _number(row.entropy, ".3f"),
+            _number(row.advantage, "+.3f"),
+            style="" if row.role is Role.SAMPLED else "dim",
+        )
+    return Group(*(Text(line) for line in _head(peek)), table, Text(_foot(peek)))
+
+
+def _head(peek: Peek) -> list[str]:
+    reward = "no score" if peek.reward is None else f"reward {peek.reward:g}"
+    lines = [
+        f"rollout {peek.rollout_id} of {peek.task_id}, step {peek.step}",
+        f"verdict {peek.verdict}, {reward}" + (f": {peek.detail}" if peek.detail else ""),
+    ]
+    if peek.advantage is None:
+        lines.append("advantage: none, this rollout does not train")
+    else:
+        lines.append(f"advantage {peek.advantage:+.4f}")
+    return [one_token(line).replace("␠", " ") for line in lines]
+
+
+def _foot(peek: Peek) -> str:
+    sampled = sum(row.role is Role.SAMPLED for row in peek.tokens)
+    context = len(peek.tokens) - sampled
+    foot = f"{context} context + {sampled} sampled tokens, {peek.num_trained} train"
+    gap = peek.max_gap
+    return foot if gap is None else f"{foot}; largest sampler–trainer gap {gap:.1e} nats"
+
+
+def _number(value: float | None, spec: str) -> str:
+    return "" if value is None else format(value, spec)

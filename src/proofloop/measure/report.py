@@ -1,0 +1,184 @@
+"""The report: one HTML file that explains a run to someone who has only that file.
+
+Self-contained (inline SVG and CSS, no script, no network) and escaped: prompts and answers are a
+model's text and may hold anything.  Parts that the run has not reached are named, not invented.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from proofloop.core.errors import UserError
+from proofloop.measure.data import ReportData
+from proofloop.measure.estimators import Interval, paired_difference
+from proofloop.measure.outcomes import Outcomes, difference_curve, in_common
+from proofloop.measure.panels import panels
+from proofloop.measure.read import read_run
+from proofloop.measure.solved import SolvedSets, solved_sets, turnover
+from proofloop.measure.summary import percent, points, summary_of
+from proofloop.measure.text import printable
+
+REPORT_NAME = "report.html"
+_MAX_LISTED = 12
+_RATES = (
+    ("rollouts_per_s", "rollouts / s"),
+    ("sampled_tokens_per_s", "sampled tokens / s"),
+    ("trained_tokens_per_s", "trained tokens / s"),
+    ("verdicts_per_s", "verdicts / s"),
+    ("step_s", "seconds / step"),
+)
+
+
+def write_report(runs: Path | Sequence[Path], out: Path | None = None) -> Path:
+    """Write the report of a run, or of several of which the first is the main one.
+
+    `out` is the file, by default `report.html` in the (first) run directory.  Raises RunError
+    where there is no readable run, UserError where the file cannot be written.
+    """
+    run_dirs = [runs] if isinstance(runs, Path) else list(runs)
+    if not run_dirs:
+        raise UserError("a report needs at least one run directory")
+    html = render_report([read_run(run_dir) for run_dir in run_dirs])
+    path = out if out is not None else run_dirs[0] / REPORT_NAME
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_text(html, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); name another file with --out"
+        ) from error
+    return path
+
+
+def render_report(runs: Sequence[ReportData]) -> str:
+    """The page of the first run, with a table that sets the others beside it."""
+    main = runs[0]
+    sets = turned = None
+    if main.base is not None and main.trained is not None:
+        sets, turned = solved_sets(main.base, main.trained), turnover(main.base, main.trained)
+    environment = Environment(
+        loader=PackageLoader("proofloop.measure", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "points": points, "printable": printable}
+    return environment.get_template("report.html.jinja").render(
+        data=main,
+        summary=summary_of(main),
+        panels=[
+            {
+                "title": panel.title,
+                "caption": panel.caption,
+                "svg": _inline(panel.svg, i, panel.title),
+            }
+            for i, panel in enumerate(panels(main))
+        ],
+        sets=_set_rows(sets) if sets else (),
+        sets_samples=sets.base_samples if sets else 0,
+        turnover=turned,
+        rates=_rates(main),
+        comparison=compare_runs(runs) if len(runs) > 1 else (),
+        pooled=pooled_gain(runs) if len(runs) > 1 else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run in the table of runs."""
+
+    name: str
+    control: str
+    base: Interval | None
+    trained: Interval | None
+    gain: Interval | None
+    over_main: Interval | None
+    """Its trained model minus the main run's, paired on tasks; None for the main run."""
+
+
+def compare_runs(runs: Sequence[ReportData]) -> tuple[RunRow, ...]:
+    """Held-out pass@1 of every run; differences are paired on the tasks in common."""
+
+    def gap(a: Outcomes | None, b: Outcomes | None) -> Interval | None:
+        return difference_curve(a, b, (1,)).at(0) if a is not None and b is not None else None
+
+    def share(side: Outcomes | None) -> Interval | None:
+        return side.curve((1,)).at(0) if side is not None else None
+
+    return tuple(
+        RunRow(
+            name=run.name,
+            control=run.control,
+            base=share(run.base),
+            trained=share(run.trained),
+            gain=gap(run.base, run.trained),
+            over_main=gap(runs[0].trained, run.trained) if place else None,
+        )
+        for place, run in enumerate(runs)
+    )
+
+
+def pooled_gain(runs: Sequence[ReportData]) -> Interval | None:
+    """Gain in held-out pass@1 over runs that differ in seed: tasks, then seeds resampled.
+
+    None unless at least two runs share environment and control arm and are all evaluated.
+    """
+    if len({(run.env, run.control) for run in runs}) != 1:
+        return None
+    pairs: list[tuple[Any, Any]] = []
+    task_sets: set[tuple[str, ...]] = set()
+    for run in runs:
+        if run.base is None or run.trained is None:
+            return None
+        base, trained = in_common(run.base, run.trained)
+        judged = (base.num_samples > 0) & (trained.num_samples > 0)
+        index = judged.nonzero()[0]
+        if not len(index):
+            return None
+        base, trained = base.take(index), trained.take(index)
+        task_sets.add(base.task_ids)
+        pairs.append((base.values((1,))[:, 0], trained.values((1,))[:, 0]))
+    return paired_difference(pairs, same_tasks=len(task_sets) == 1)
+
+
+def _inline(svg: str, number: int, title: str) -> Markup:
+    """Trusted (drawn here from numbers); ids made unique on the page, and a name for readers."""
+    for mark in ('id="', 'href="#', "url(#"):
+        svg = svg.replace(mark, f"{mark}f{number}-")
+    return Markup(svg.replace('role="img"', f'role="img" aria-label="{Markup.escape(title)}"', 1))
+
+
+def _set_rows(sets: SolvedSets) -> list[dict[str, Any]]:
+    named = (
+        ("Both", sets.both),
+        ("Trained only (gained)", sets.trained_only),
+        ("Base only (lost)", sets.base_only),
+        ("Neither", sets.neither),
+    )
+    return [
+        {
+            "label": label,
+            "count": len(ids),
+            "ids": ids[:_MAX_LISTED],
+            "more": max(0, len(ids) - _MAX_LISTED),
+        }
+        for label, ids in named
+    ]
+
+
+def _rates(data: ReportData) -> list[tuple[str, str]]:
+    """Medians over the run: a first slow step should not colour them."""
+    rows: list[tuple[str, str]] = []
+    for name, label in _RATES:
+        series = data.metrics.get(name)
+        if series is not None and series.values:
+            median = statistics.median(series.values)
+            rows.append((label, f"{median:,.0f}" if median >= 100 else f"{median:.3g}"))
+    return rows

@@ -1,0 +1,180 @@
+"""A run in a few numbers: base, trained and their paired difference, with intervals.
+
+The record is what `--json` prints; the table is the same numbers for a person.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from proofloop.core.record import Record
+from proofloop.measure.data import ReportData
+from proofloop.measure.estimators import FEW_TASKS, Interval
+from proofloop.measure.outcomes import TABLE_KS, Outcomes, difference_curve
+from proofloop.measure.read import read_run
+
+
+class Comparison(Record):
+    """Held-out pass@k of either side and their difference on the tasks both tried."""
+
+    k: int
+    base: Interval | None
+    trained: Interval | None
+    difference: Interval | None
+
+
+class LevelSummary(Record):
+    """The comparison on the tasks of one complexity."""
+
+    complexity: int
+    pass_at_k: tuple[Comparison, ...]
+
+
+class Summary(Record):
+    """A run's result; `notes` says in plain sentences what a reader must know beside it."""
+
+    run: str
+    env: str
+    control: str
+    num_steps_done: int
+    num_steps_planned: int | None
+    num_tasks: int
+    num_samples: int
+    """Scored attempts per task, at most."""
+    num_unscored: int
+    """Held-out attempts without a score, both sides."""
+    pass_at_k: tuple[Comparison, ...]
+    by_complexity: tuple[LevelSummary, ...]
+    notes: tuple[str, ...]
+
+
+def compare(
+    base: Outcomes | None, trained: Outcomes | None, ks: Sequence[int] = TABLE_KS
+) -> tuple[Comparison, ...]:
+    """One comparison per k that any side has the samples for."""
+    sides = [side for side in (base, trained) if side is not None and side.num_tasks]
+    ks = [k for k in ks if any(side.max_samples >= k for side in sides)]
+    if not ks:
+        return ()
+    base_curve = base.curve(ks) if base is not None else None
+    trained_curve = trained.curve(ks) if trained is not None else None
+    difference = None
+    if base is not None and trained is not None:
+        difference = difference_curve(base, trained, ks)
+    return tuple(
+        Comparison(
+            k=k,
+            base=base_curve.at(i) if base_curve else None,
+            trained=trained_curve.at(i) if trained_curve else None,
+            difference=difference.at(i) if difference else None,
+        )
+        for i, k in enumerate(ks)
+    )
+
+
+def summary_of(data: ReportData) -> Summary:
+    base, trained = data.base, data.trained
+    sides = [side for side in (base, trained) if side is not None]
+    base_levels = base.by_complexity() if base else {}
+    trained_levels = trained.by_complexity() if trained else {}
+    levels = tuple(
+        LevelSummary(
+            complexity=level,
+            pass_at_k=compare(base_levels.get(level), trained_levels.get(level)),
+        )
+        for level in sorted(base_levels.keys() | trained_levels.keys())
+    )
+    return Summary(
+        run=data.name,
+        env=data.env,
+        control=data.control,
+        num_steps_done=data.num_steps_done,
+        num_steps_planned=data.num_steps_planned,
+        num_tasks=max((side.num_tasks for side in sides), default=0),
+        num_samples=max((side.max_samples for side in sides), default=0),
+        num_unscored=sum(side.total_unscored for side in sides),
+        pass_at_k=compare(base, trained),
+        by_complexity=levels if len(levels) > 1 else (),
+        notes=_notes(data),
+    )
+
+
+def summarise(run_dir: Path) -> Summary:
+    """The summary of a recorded run.  Raises RunError where there is none that can be read."""
+    return summary_of(read_run(run_dir))
+
+
+def summarise_evaluation(name: str, env: str, outcomes: Outcomes) -> Summary:
+    """The summary of one evaluation that belongs to no training run (`proofloop eval`)."""
+    return summary_of(ReportData(name=name, env=env, base=outcomes))
+
+
+def summary_table(summary: Summary) -> Group:
+    """For a terminal: one table, and the notes under it."""
+    trained = any(row.trained for row in summary.pass_at_k)
+    title = f"{summary.env or summary.run}: held-out, {summary.num_tasks} tasks"
+    table = Table(title=f"{title} × {summary.num_samples} samples", title_justify="left")
+    table.add_column("")
+    table.add_column("base" if summary.num_steps_planned is not None else "score", justify="right")
+    if trained:
+        table.add_column("trained", justify="right")
+        table.add_column("difference (paired)", justify="right")
+    for row in summary.pass_at_k:
+        table.add_row(*_cells(f"pass@{row.k}", row, trained=trained))
+    for level in summary.by_complexity:
+        for row in level.pass_at_k[:1]:
+            label = f"  complexity {level.complexity}, pass@{row.k}"
+            table.add_row(*_cells(label, row, trained=trained), style="dim")
+    notes = [Text(note) for note in summary.notes]
+    return Group(table, *notes) if summary.pass_at_k else Group(*notes)
+
+
+def percent(interval: Interval | None) -> str:
+    """A share as `34.2% [30.1, 38.4]`."""
+    if interval is None:
+        return "–"
+    if interval.low is None or interval.high is None:
+        return f"{100 * interval.value:.1f}%"
+    return f"{100 * interval.value:.1f}% [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def points(interval: Interval | None) -> str:
+    """A difference of shares in percentage points, as `+21.3 [+17.0, +25.8]`."""
+    if interval is None:
+        return "–"
+    if interval.low is None or interval.high is None:
+        return f"{100 * interval.value:+.1f}"
+    return f"{100 * interval.value:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+
+
+def _cells(label: str, row: Comparison, *, trained: bool) -> tuple[str, ...]:
+    if not trained:
+        return label, percent(row.base)
+    return label, percent(row.base), percent(row.trained), points(row.difference)
+
+
+def _notes(data: ReportData) -> tuple[str, ...]:
+    notes: list[str] = []
+    if data.control != "none":
+        notes.append(
+            f"Control arm: reward.control = {data.control}. The reward did not depend on whether "
+            "answers were right, so any gain here is not learned from the tests."
+        )
+    planned = data.num_steps_planned
+    if planned is not None and data.num_steps_done < planned:
+        notes.append(f"The run stopped after step {data.num_steps_done} of {planned}.")
+    if data.base is None or not data.base.num_tasks:
+        notes.append("The base model has not been evaluated on held-out tasks.")
+    if planned is not None and (data.trained is None or not data.trained.num_tasks):
+        notes.append("The trained model has not been evaluated: nothing can be said of a gain yet.")
+    sides = [side for side in (data.base, data.trained) if side is not None and side.num_tasks]
+    if any(side.num_tasks < FEW_TASKS for side in sides):
+        fewest = min(side.num_tasks for side in sides)
+        notes.append(f"Only {fewest} held-out tasks: the intervals are too narrow to lean on.")
+    unscored = sum(side.total_unscored for side in sides)
+    if unscored:
+        notes.append(f"{unscored} held-out attempts could not be judged and are left out.")
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""Chat templates and tokens, one way and back."""

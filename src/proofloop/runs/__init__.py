@@ -1,0 +1,1 @@
+"""Compositions: the only layer that knows all roles."""

@@ -1,0 +1,142 @@
+"""Pre-training `pico`, the embedded base model, from one recipe: corpus, tokenizer, network.
+
+The result is a checkpoint directory that Transformers loads.  The corpus is generated while
+training; nothing is downloaded.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import msgspec
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from proofloop.core.record import Record
+from proofloop.core.task import Message
+from proofloop.engine.models.checkpoint import save_model
+from proofloop.engine.models.decoder import Decoder, DecoderConfig
+from proofloop.envs.functions.corpus import CorpusMix, draw_text
+from proofloop.render.bpe import save_tokenizer, train_tokenizer
+from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.train.pretrain import (
+    Document,
+    PretrainConfig,
+    Progress,
+    Rank,
+    document,
+    pretrain,
+)
+
+
+class NetworkConfig(Record):
+    """The size of the network; the rest of its architecture is fixed (Llama)."""
+
+    vocab_size: int = 384
+    hidden_size: int = 128
+    intermediate_size: int = 352
+    num_hidden_layers: int = 5
+    num_attention_heads: int = 4
+    max_position_embeddings: int = 1024
+
+
+class PretrainRecipe(Record):
+    """Everything that `proofloop pretrain` needs to know."""
+
+    network: NetworkConfig = NetworkConfig()
+    corpus: CorpusMix = CorpusMix()
+    training: PretrainConfig = PretrainConfig()
+
+
+def build_network(network: NetworkConfig, seed: int) -> Decoder:
+    """A freshly initialised decoder: normal(0, 0.02), residual outputs scaled by depth."""
+    config = DecoderConfig(
+        **msgspec.structs.asdict(network),
+        num_key_value_heads=network.num_attention_heads,
+        head_dim=network.hidden_size // network.num_attention_heads,
+    )
+    torch.manual_seed(seed)
+    model = Decoder(config)
+    depth_scale = (2 * network.num_hidden_layers) ** -0.5
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 2:
+            residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+            torch.nn.init.normal_(parameter, std=0.02 * (depth_scale if residual else 1.0))
+    return model
+
+
+def build_tokenizer(recipe: PretrainRecipe, directory: Path) -> ChatTokenizer:
+    """Trains the tokenizer on 20,000 documents of the corpus and saves it."""
+    rng = Random(f"tokenizer {recipe.training.seed}")
+    texts = (draw_text(rng, recipe.corpus) for _ in range(20_000))
+    corpus = (part for text in texts for part in (text.prompt, text.answer))
+    directory.mkdir(parents=True, exist_ok=True)
+    save_tokenizer(train_tokenizer(corpus, vocab_size=recipe.network.vocab_size), directory)
+    return ChatTokenizer.load(directory)
+
+
+def draw_document(mix: CorpusMix, tokenizer: ChatTokenizer, rng: Random) -> Document:
+    text = draw_text(rng, mix)
+    context = tokenizer.text((Message(role="user", content=text.prompt),))
+    return document(tokenizer, context, text.answer)
+
+
+def run_pretraining(
+    recipe: PretrainRecipe, out: Path, *, workers: int, on_progress: Callable[[Progress], None]
+) -> Path:
+    """Trains with `workers` processes and writes the checkpoint directory `out`.
+
+    Interrupted, it goes on from `out/training.pt` when called again.
+    """
+    if not (out / "tokenizer.json").exists():
+        build_tokenizer(recipe, out)
+    with tempfile.TemporaryDirectory() as meeting_place:
+        context = mp.get_context("spawn")
+        helpers = [
+            context.Process(target=_rank, args=(recipe, out, Rank(i, workers), meeting_place))
+            for i in range(1, workers)
+        ]
+        for helper in helpers:
+            helper.start()
+        try:
+            _rank(recipe, out, Rank(0, workers), meeting_place, on_progress)
+        finally:
+            for helper in helpers:
+                helper.terminate()
+                helper.join()
+    return out
+
+
+def _rank(
+    recipe: PretrainRecipe,
+    out: Path,
+    rank: Rank,
+    meeting_place: str,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> None:
+    torch.set_num_threads(1)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if rank.count > 1:
+        dist.init_process_group(
+            "gloo",
+            init_method=f"file://{meeting_place}/ranks",
+            rank=rank.index,
+            world_size=rank.count,
+        )
+    model = build_network(recipe.network, recipe.training.seed)
+    tokenizer = ChatTokenizer.load(out)
+    draw = partial(draw_document, recipe.corpus, tokenizer)
+    state = out / "training.pt"
+    for progress in pretrain(model, recipe.training, draw, rank, state_path=state):
+        if on_progress is not None:
+            on_progress(progress)
+            if progress.step % recipe.training.checkpoint_every == 0:
+                save_model(model, out, tokenizer_from=out, dtype=torch.bfloat16)
+    if rank.index == 0:
+        save_model(model, out, tokenizer_from=out, dtype=torch.bfloat16)
+    if rank.count > 1:
+        dist.destroy_process_group()

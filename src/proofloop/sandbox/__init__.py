@@ -1,0 +1,23 @@
+"""Untrusted programs: isolation tiers, limits, a fork-server.  Start with `open_sandbox`."""
+
+from proofloop.core.errors import IsolationError
+from proofloop.core.verdict import Tier
+from proofloop.sandbox.pool import ForkServerSandbox
+
+__all__ = ["ForkServerSandbox", "open_sandbox"]
+
+
+def open_sandbox(tier: Tier | None = None) -> ForkServerSandbox:
+    """A sandbox of exactly `tier`; without one, of the best tier that this machine gives.
+
+    Raises IsolationError, never falls below what was asked for.
+    """
+    if tier is not None:
+        return ForkServerSandbox(tier)
+    refusals: list[str] = []
+    for candidate in reversed(Tier):
+        try:
+            return ForkServerSandbox(candidate)
+        except IsolationError as e:
+            refusals.append(str(e))
+    raise IsolationError("no isolation tier can be had here: " + " | ".join(refusals))

@@ -1,0 +1,30 @@
+"""Entry point of a fork-server's process: `python boot.py CONTROL_FD OWNER_PID TIER`.
+
+Makes the few files that it needs importable without running any package's `__init__` (which would
+load third-party packages), hands over to `zygote`, and leaves no trace of them in `sys.modules`
+for candidates to find by name.
+"""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+SOURCE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _main() -> None:
+    for name in ("proofloop", "proofloop.core", "proofloop.sandbox"):
+        package = ModuleType(name)
+        package.__path__ = [str(SOURCE_DIR.joinpath(*name.split(".")[1:]))]
+        sys.modules[name] = package
+    from proofloop.sandbox import zygote
+
+    for name in [n for n in sys.modules if n.split(".")[0] == "proofloop"]:
+        del sys.modules[name]
+    control, owner, tier = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    sys.argv[:] = [""]
+    zygote.main(control, owner, tier)
+
+
+if __name__ == "__main__":
+    _main()

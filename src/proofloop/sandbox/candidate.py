@@ -1,0 +1,159 @@
+"""What runs in a candidate's own process once it is confined: load the source, answer frames.
+
+Nothing here is trusted.  The candidate's code shares this interpreter and may replace any of it;
+all that it gains is the freedom to make claims, which the other side checks.  What must hold is
+that this process never holds an expected value, and that nothing of the candidate runs before
+`serve` is entered, with every lock already in place.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NoReturn
+
+from proofloop.core import value
+from proofloop.sandbox import wire
+
+CHANNEL = 3
+
+
+class _Channel:
+    """Blocking frames over the data channel."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+
+    def read(self, size: int) -> bytes:
+        while len(self.buffer) < size:
+            data = os.read(CHANNEL, 65536)
+            if not data:
+                os._exit(0)
+            self.buffer += data
+        taken = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return taken
+
+    def receive(self) -> tuple[int, int, bytes]:
+        size, kind, index = wire.HEADER.unpack(self.read(wire.HEADER.size))
+        return kind, index, self.read(size)
+
+    def send(self, kind: int, index: int, payload: bytes = b"") -> None:
+        view = memoryview(wire.frame(kind, index, payload))
+        while view:
+            view = view[os.write(CHANNEL, view) :]
+
+
+def serve(result_bytes: int) -> NoReturn:
+    channel = _Channel()
+    # Not "__main__": an answer's `if __name__ == "__main__"` demonstration is no part of it.
+    program = ModuleType("solution")
+    sys.modules["solution"] = program
+    namespace = program.__dict__
+    while True:
+        kind, index, payload = channel.receive()
+        if kind == wire.SOURCE:
+            _load(channel, namespace, payload)
+        elif kind == wire.CALL:
+            _call(channel, namespace, index, payload, result_bytes)
+        elif kind == wire.CHECK:
+            _check(channel, namespace, payload.decode())
+
+
+def _name(error: BaseException) -> bytes:
+    return type(error).__name__.encode("utf-8", "replace")[: wire.MAX_NAME_BYTES]
+
+
+def _leave(error: SystemExit) -> NoReturn:
+    os._exit(error.code if isinstance(error.code, int) else 1)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            continue
+
+
+def _load(channel: _Channel, namespace: dict[str, Any], source: bytes) -> None:
+    try:
+        text = source.decode("utf-8", "surrogatepass")
+        exec(compile(text, "<program>", "exec", dont_inherit=True), namespace)
+    except SystemExit as e:
+        _leave(e)
+    except BaseException as e:
+        _flush()
+        channel.send(wire.LOAD_FAILED, 0, _name(e))
+    else:
+        _flush()
+        channel.send(wire.LOADED, 0)
+
+
+def _call(
+    channel: _Channel, namespace: dict[str, Any], index: int, payload: bytes, result_bytes: int
+) -> None:
+    name, encoded = wire.split_call(payload)
+    if name not in namespace:
+        channel.send(wire.UNDEFINED, index)
+        return
+    try:
+        args = value.decode(encoded)
+        result = namespace[name](*args)
+        try:
+            answer = value.encode(result, max_bytes=result_bytes)
+        except value.EncodeError:
+            answer = None
+    except SystemExit as e:
+        _leave(e)
+    except BaseException as e:
+        _flush()
+        channel.send(wire.RAISED, index, _name(e))
+        return
+    _flush()
+    if answer is None:
+        channel.send(wire.UNENCODABLE, index)
+    else:
+        channel.send(wire.RETURNED, index, answer)
+
+
+def _check(channel: _Channel, namespace: dict[str, Any], entry_point: str) -> None:
+    """Run the `check(candidate)` that was loaded against a proxy that asks the client."""
+    ask = _proxy(channel)
+    namespace[entry_point] = ask
+    try:
+        namespace["check"](ask)
+    except SystemExit as e:
+        _leave(e)
+    except BaseException as e:
+        _flush()
+        channel.send(wire.CHECK_FAILED, 0, _name(e))
+    else:
+        _flush()
+        channel.send(wire.CHECK_PASSED, 0)
+
+
+def _proxy(channel: _Channel) -> Callable[..., Any]:
+    def candidate(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            raise value.EncodeError("keyword arguments do not cross")
+        channel.send(wire.ASKED, 0, value.encode(args))
+        kind, _, payload = channel.receive()
+        if kind == wire.REPLY:
+            return value.decode(payload)
+        raise _exception(payload.decode("utf-8", "replace"))
+
+    return candidate
+
+
+def _exception(name: str) -> BaseException:
+    """The built-in exception of that name, or a class of its own where there is none."""
+    import builtins
+
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        try:
+            return kind("raised by the candidate")
+        except TypeError:  # UnicodeDecodeError and others want more arguments
+            pass
+    return type(name, (Exception,), {})("raised by the candidate")

@@ -1,0 +1,88 @@
+"""The sandbox that the rest of Proofloop uses: one fork-server at a time, recycled and restarted.
+
+Each process of ours needs its own; a forked copy notices and starts afresh.  A lost fork-server
+fails the run at hand (SandboxLost) and the next run gets a new one.
+"""
+
+import os
+from types import TracebackType
+
+from proofloop.core.errors import IsolationError, SandboxLost
+from proofloop.core.sandbox import Claim, Execution, Limits, Program
+from proofloop.core.verdict import Tier
+from proofloop.sandbox.forkserver import ForkServer
+from proofloop.sandbox.session import Session
+
+MAX_FORKS = 20_000
+"""Children of one fork-server before it is replaced."""
+
+
+class ForkServerSandbox:
+    """Runs candidate programs, each in a confined process of its own (`core.sandbox.Sandbox`)."""
+
+    def __init__(self, tier: Tier) -> None:
+        """Raises IsolationError when this machine cannot give `tier`."""
+        self._tier = tier
+        self._owner = os.getpid()
+        self._server: ForkServer | None = ForkServer(tier)
+
+    @property
+    def tier(self) -> Tier:
+        return self._tier
+
+    def __enter__(self) -> "ForkServerSandbox":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(self, program: Program) -> Execution:
+        """All calls in one batch.  Raises SandboxLost when our side broke."""
+        claims: list[Claim] = []
+        try:
+            session = self.open_session(program.limits)
+            with session:
+                session.load(program.source)
+                for index, call in enumerate(program.calls):
+                    session.queue_call(index, call)
+                if session.await_loaded():
+                    for index in range(len(program.calls)):
+                        claim = session.receive_claim(index)
+                        if claim is None:
+                            break
+                        claims.append(claim)
+        except SandboxLost:
+            self._drop()
+            raise
+        return session.execution(tuple(claims))
+
+    def open_session(self, limits: Limits) -> Session:
+        """A confined process that waits for its source.  Raises SandboxLost."""
+        if limits.file_bytes:
+            raise IsolationError("this sandbox has no writable files: `file_bytes` must be 0")
+        session = Session(self._current(), limits)
+        session.await_ready()
+        return session
+
+    def _current(self) -> ForkServer:
+        if self._server is not None and self._owner != os.getpid():
+            self._server.disown()
+            self._server = None
+        elif self._server is not None and self._server.num_spawned >= MAX_FORKS:
+            self._drop()
+        if self._server is None:
+            self._server = ForkServer(self._tier)
+            self._owner = os.getpid()
+        return self._server
+
+    def _drop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def close(self) -> None:
+        if self._owner == os.getpid():
+            self._drop()
+

@@ -1,0 +1,274 @@
+"""A conversation with one candidate's process: frames out, claims in, clocks and caps held here.
+
+Everything read is counted before it is kept: frames that are not in the protocol, too long, or
+for another call end the process.  Wall time runs only while the session waits on the process, so
+a candidate is not charged for the trusted side's thinking.
+"""
+
+import os
+import select
+import signal
+import time
+from types import TracebackType
+
+from proofloop.core.errors import SandboxLost
+from proofloop.core.sandbox import Call, Claim, ClaimKind, Ending, Execution, Limits
+from proofloop.sandbox import wire
+from proofloop.sandbox.descendants import kill_descendants
+from proofloop.sandbox.forkserver import ANSWER_DEADLINE_S, Ended, ForkServer
+
+_CLAIM_KINDS = {
+    wire.RETURNED: ClaimKind.RETURNED,
+    wire.RAISED: ClaimKind.RAISED,
+    wire.UNDEFINED: ClaimKind.UNDEFINED,
+    wire.UNENCODABLE: ClaimKind.UNENCODABLE,
+}
+_EXIT_GRACE_S = 0.25
+"""From the channel's end to the report of the exit; after that, it was closed on purpose."""
+
+Frame = tuple[int, int, bytes]
+
+
+class Session:
+    """Owns one child; `close` always ends it.  Use as a context manager."""
+
+    def __init__(self, server: ForkServer, limits: Limits) -> None:
+        """Raises SandboxLost when the child cannot be confined and started."""
+        self._server = server
+        self._limits = limits
+        self._unsent = bytearray()
+        self._received = bytearray()
+        self._output = bytearray()
+        self._output_open = True
+        self._waited_s = 0.0
+        self._ending: Ending | None = None
+        self._detail = ""
+        self._ended: Ended | None = None
+        self._child = server.spawn(limits)
+        self._poll = select.poll()
+        self._poll.register(self._child.output_fd, select.POLLIN)
+        self._poll.register(server.control, select.POLLIN)
+        self._channel_events = select.POLLIN
+        self._poll.register(self._child.channel, self._channel_events)
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the process ended; None while it lives."""
+        return self._ending
+
+    def load(self, source: str) -> None:
+        """Queue the program's source; `receive` then gives LOADED or LOAD_FAILED."""
+        self._unsent += wire.frame(wire.SOURCE, 0, source.encode("utf-8", "surrogatepass"))
+
+    def queue_call(self, index: int, call: Call) -> None:
+        payload = wire.call_payload(call.function, call.args)
+        self._unsent += wire.frame(wire.CALL, index, payload)
+
+    def queue(self, kind: int, payload: bytes) -> None:
+        self._unsent += wire.frame(kind, 0, payload)
+
+    def await_ready(self) -> None:
+        """Raises SandboxLost unless the child reports that its confinement is complete."""
+        frame = self._wait(ANSWER_DEADLINE_S)
+        if frame is None or frame[0] != wire.READY:
+            detail = frame[2].decode(errors="replace") if frame else self._detail or "no answer"
+            self.close()
+            raise SandboxLost(f"a child could not be confined: {detail}")
+
+    def receive(self, kinds: tuple[int, ...], index: int) -> Frame | None:
+        """The next frame, which must be of one of `kinds` and for call `index`; None when the
+        process has ended instead (see `ending`)."""
+        if self._ending is not None:
+            return None
+        start = time.monotonic()
+        frame = self._wait(self._limits.wall_s - self._waited_s)
+        self._waited_s += time.monotonic() - start
+        if frame is not None and (frame[0] not in kinds or frame[1] != index):
+            self._end(Ending.PROTOCOL, "a frame out of turn")
+            return None
+        return frame
+
+    def receive_claim(self, index: int) -> Claim | None:
+        """The claim for call `index`; None when the process has ended instead."""
+        frame = self.receive(tuple(_CLAIM_KINDS), index)
+        return None if frame is None else Claim(kind=_CLAIM_KINDS[frame[0]], data=frame[2])
+
+    def call(self, index: int, call: Call) -> Claim | None:
+        """One request, one claim."""
+        self.queue_call(index, call)
+        return self.receive_claim(index)
+
+    def start(self, source: str) -> bool:
+        """Load `source` and wait until it is loaded; False: it ended instead (see `ending`)."""
+        self.load(source)
+        return self.await_loaded()
+
+    def await_loaded(self) -> bool:
+        frame = self.receive((wire.LOADED, wire.LOAD_FAILED), 0)
+        if frame is not None and frame[0] == wire.LOAD_FAILED:
+            self._end(Ending.LOAD_FAILED, frame[2].decode("utf-8", "replace"))
+        return self._ending is None
+
+    def close(self) -> None:
+        """Kill the process if it lives, with all that it started, and collect it."""
+        if self._ended is None:
+            self._end(self._ending or Ending.COMPLETED, self._detail)
+        if self._output_open:
+            self._read_output()
+        self._child.channel.close()
+        if self._child.output_fd >= 0 and self._output_open:
+            os.close(self._child.output_fd)
+            self._output_open = False
+
+    def execution(self, claims: tuple[Claim, ...]) -> Execution:
+        """What happened; call after `close`."""
+        return Execution(
+            ending=self._ending or Ending.COMPLETED,
+            claims=claims,
+            output=bytes(self._output),
+            detail=self._detail,
+            wall_s=self._waited_s,
+            cpu_s=self._ended.cpu_s if self._ended else 0.0,
+            tier=self._server.tier,
+        )
+
+    # --- waiting ---
+
+    def _wait(self, patience_s: float) -> Frame | None:
+        """The next whole frame within `patience_s`, or None with `ending` set."""
+        deadline = time.monotonic() + patience_s
+        while self._ending is None:
+            frame = self._take_frame()
+            if frame is not None:
+                return frame
+            self._send()
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                self._end(Ending.TIME_LIMIT, f"no answer within {self._limits.wall_s:g} s")
+                break
+            self._serve_events(left_s)
+        return None
+
+    def _serve_events(self, left_s: float) -> None:
+        channel_fd, output_fd = self._child.channel.fileno(), self._child.output_fd
+        for fd, _ in self._poll.poll(left_s * 1000 + 1):
+            if self._ending is not None:
+                return
+            if fd == channel_fd:
+                self._read_channel()
+            elif fd == output_fd:
+                self._read_output()
+            else:
+                ended = self._server.ended(self._child, deadline=0.0)
+                if ended is not None:
+                    self._conclude(ended)
+
+    def _send(self) -> None:
+        if self._unsent:
+            try:
+                sent = self._child.channel.send(self._unsent)
+                del self._unsent[:sent]
+            except BlockingIOError:
+                pass
+            except OSError:  # gone, which the read side reports
+                self._unsent.clear()
+        events = select.POLLIN | (select.POLLOUT if self._unsent else 0)
+        if events != self._channel_events:
+            self._channel_events = events
+            self._poll.modify(self._child.channel, events)
+
+    def _read_channel(self) -> None:
+        try:
+            data = self._child.channel.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._received += data
+            return
+        ended = self._server.ended(self._child, deadline=time.monotonic() + _EXIT_GRACE_S)
+        if ended is None:
+            self._end(Ending.PROTOCOL, "it closed its channel")
+        else:
+            self._conclude(ended)
+
+    def _take_frame(self) -> Frame | None:
+        header = wire.HEADER
+        if len(self._received) < header.size:
+            return None
+        size, kind, index = header.unpack_from(self._received)
+        if size > max(self._limits.result_bytes, wire.MAX_NAME_BYTES):
+            self._end(Ending.PROTOCOL, "a frame over the size limit")
+            return None
+        end = header.size + size
+        if len(self._received) < end:
+            return None
+        payload = bytes(self._received[header.size : end])
+        del self._received[:end]
+        return kind, index, payload
+
+    def _read_output(self) -> None:
+        """Take what is there; past the cap, end the process while it lives."""
+        most = self._limits.output_bytes
+        while self._output_open:
+            try:
+                data = os.read(self._child.output_fd, 65536)
+            except BlockingIOError:
+                return
+            if not data:
+                self._poll.unregister(self._child.output_fd)
+                os.close(self._child.output_fd)
+                self._output_open = False
+                return
+            self._output += data
+            if len(self._output) > most:
+                del self._output[most:]
+                self._end(Ending.OUTPUT_LIMIT, f"more than {most} bytes of output")
+                return
+
+    # --- ending ---
+
+    def _end(self, ending: Ending, detail: str) -> None:
+        """Kill it for a reason of ours, unless it ended before that on its own."""
+        self._ending = ending
+        self._detail = detail
+        if self._ended is None:
+            self._server.kill(self._child)
+            deadline = time.monotonic() + ANSWER_DEADLINE_S
+            self._ended = self._server.ended(self._child, deadline=deadline)
+            if self._ended is None:
+                raise SandboxLost("a killed process was not collected in time")
+            self._clear_descendants()
+
+    def _conclude(self, ended: Ended) -> None:
+        """It ended by itself: say how, from the kernel's words alone."""
+        self._ended = ended
+        self._clear_descendants()
+        code = os.waitstatus_to_exitcode(ended.status)
+        if code >= 0:
+            self._ending, self._detail = Ending.EXITED, f"exit status {code}"
+            return
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        self._detail = f"killed by {name}"
+        if -code == signal.SIGXCPU or ended.cpu_s >= self._limits.cpu_s - 0.05:
+            self._ending = Ending.TIME_LIMIT
+            self._detail = f"more than {self._limits.cpu_s} s of processor time"
+        elif -code == signal.SIGKILL:  # not ours, not the CPU limit's: out of memory
+            self._ending = Ending.MEMORY_LIMIT
+        else:
+            self._ending = Ending.SIGNALLED
+
+    def _clear_descendants(self) -> None:
+        """A pid namespace (T1) dies with its first process; at T0 they must be hunted down, where
+        the limits allowed any."""
+        if self._limits.num_processes > 1 and self._server.tier.rank == 0:
+            kill_descendants(self._server)

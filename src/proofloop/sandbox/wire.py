@@ -1,0 +1,48 @@
+"""The bytes between client, fork-server and candidate.  Standard library only; see `zygote`.
+
+Two kinds of channel:
+- control (SEQPACKET), client <-> fork-server: fixed-size orders and reports, never any source,
+  argument or result;
+- data (STREAM), client <-> one candidate's process: frames, a header and a capped payload.
+"""
+
+import struct
+
+HEADER = struct.Struct("<IBI")
+"""Payload bytes, kind, index of the call."""
+
+# client -> candidate
+SOURCE, CALL, CHECK, REPLY = 1, 2, 3, 4
+# candidate -> client
+READY, ISOLATION_FAILED, LOADED, LOAD_FAILED = 16, 17, 18, 19
+RETURNED, RAISED, UNDEFINED, UNENCODABLE = 20, 21, 22, 23
+ASKED, CHECK_PASSED, CHECK_FAILED = 24, 25, 26
+
+SPAWN = struct.Struct("<BIQIIIII")
+"""Order: b'S', child, memory_bytes, cpu_s, num_processes, num_open_files, result_bytes, 0.
+Two descriptors ride along: the data channel and the output pipe."""
+ORDER = struct.Struct("<BI")
+"""Order: b'K' (kill child) or b'R' (reap strays), child."""
+ENDED = struct.Struct("<BIidQ")
+"""Report: b'E', child, wait status, CPU seconds, peak resident bytes."""
+
+STARTED, FAILED = b"A", b"F"
+"""First report: the fork-server stands isolated; or the step that failed, as text."""
+REFUSED = struct.Struct("<BI")
+"""Report: b'X', child, then text: our side could not start it."""
+
+MAX_NAME_BYTES = 200
+
+
+def frame(kind: int, index: int, payload: bytes = b"") -> bytes:
+    return HEADER.pack(len(payload), kind, index) + payload
+
+
+def call_payload(function: str, args: bytes) -> bytes:
+    name = function.encode("utf-8", "surrogatepass")
+    return struct.pack("<H", len(name)) + name + args
+
+
+def split_call(payload: bytes) -> tuple[str, bytes]:
+    (size,) = struct.unpack_from("<H", payload)
+    return payload[2 : 2 + size].decode("utf-8", "surrogatepass"), payload[2 + size :]

@@ -1,0 +1,255 @@
+"""The fork-server: a small, warm, single-threaded process that forks one child per program.
+
+It holds no key, test, expected value, source or argument; those travel between the client and a
+child over a channel of their own.  It confines itself first (namespaces at T1, then Landlock and
+the shared system-call filter), and each child completes the confinement before any of its program
+runs.  A step that fails ends the server or the child: nothing runs half confined.
+
+It dies with its owner (a pidfd and the control channel's end tell), and its children with it.
+"""
+
+import _socket
+import gc
+import io
+import os
+import random
+import resource
+import select
+import signal
+import struct
+import sys
+import sysconfig
+from typing import NoReturn
+
+from proofloop.sandbox import candidate, kernel, seccomp, wire
+
+# What programs import most is imported here once instead of in every child.
+WARM_MODULES = (
+    "bisect", "collections", "functools", "heapq", "itertools", "math", "operator", "re",
+    "string", "typing",
+)  # fmt: skip
+_OUTSIDE_STDLIB = ("site-packages", "dist-packages", "test", "idlelib", "ensurepip")
+_IMPOSSIBLE_STATUS = 213
+
+
+def main(control_fd: int, owner: int, tier: str) -> None:
+    control = _socket.socket(fileno=control_fd)
+    try:
+        owner_fd = os.pidfd_open(owner)
+        if tier == "T1":
+            _continue_in_namespaces(control_fd)
+        pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if tier == "T1" else None
+        _warm_up()
+        _confine(tier)
+    except kernel.StepFailed as e:
+        control.send(wire.FAILED + str(e).encode())
+        return
+    except Exception as e:
+        control.send(wire.FAILED + f"{type(e).__name__}: {e}".encode())
+        return
+    control.send(wire.STARTED)
+    _Server(control, owner_fd, pid_namespace).serve()
+
+
+def _continue_in_namespaces(control_fd: int) -> None:
+    """Go on as the first process of new namespaces; the process that began only waits for it."""
+    kernel.enter_namespaces()
+    beginner = os.fork()
+    if beginner:
+        os.close(control_fd)
+        _, status = os.waitpid(beginner, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    kernel.die_with_parent(signal.SIGKILL)
+
+
+def _warm_up() -> None:
+    for name in WARM_MODULES:
+        __import__(name)
+    random.seed(0)  # every child starts from this state: a verdict can be had again
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    sys.path[:] = [os.path.realpath(p) for p in sys.path if p and "site-packages" not in p]
+
+
+def _confine(tier: str) -> None:
+    if not kernel.SUPPORTED:
+        raise RuntimeError(f"no system-call table for {kernel.MACHINE}")
+    standard_library = os.path.realpath(sysconfig.get_path("stdlib"))
+    extensions = os.path.realpath(sysconfig.get_config_var("DESTSHARED") or standard_library)
+    libraries = _library_folders()
+    cache = [p for p in ("/etc/ld.so.cache",) if os.path.exists(p)]
+    if tier == "T1":
+        shown = [standard_library, extensions, *libraries, *cache]
+        kernel.enter_minimal_root(_outermost(shown), "/tmp" if os.path.isdir("/tmp") else "/mnt")
+    kernel.forbid_new_privileges()
+    if tier == "T0":
+        kernel.become_subreaper()
+        if os.geteuid() == 0:
+            kernel.drop_bounding_set()
+        kernel.drop_capabilities()
+    folders = [extensions] if not extensions.startswith(standard_library) else []
+    files = [*cache, *_shared_objects(libraries)]
+    for entry in os.scandir(standard_library):
+        if entry.name not in _OUTSIDE_STDLIB:
+            (folders if entry.is_dir() else files).append(entry.path)
+    kernel.landlock(files, folders, [standard_library])
+    kernel.install_filter(seccomp.server_filter(kernel.MACHINE))
+
+
+def _library_folders() -> list[str]:
+    """Where the shared objects lie that this very process has mapped."""
+    with open("/proc/self/maps") as maps:
+        paths = {line.split(maxsplit=5)[5].strip() for line in maps if ".so" in line}
+    return sorted({os.path.dirname(p) for p in paths if os.path.exists(p)})
+
+
+def _shared_objects(folders: list[str]) -> list[str]:
+    return [
+        entry.path
+        for folder in folders
+        for entry in os.scandir(folder)
+        if ".so" in entry.name and entry.is_file()
+    ]
+
+
+def _outermost(paths: list[str]) -> list[str]:
+    """Without those that lie beneath another."""
+    kept: list[str] = []
+    for path in sorted({os.path.realpath(p) for p in paths}):
+        if not kept or not path.startswith(kept[-1] + "/"):
+            kept.append(path)
+    return kept
+
+
+class _Server:
+    """Orders in, reports out, children in between."""
+
+    def __init__(self, control: _socket.socket, owner_fd: int, pid_namespace: int | None) -> None:
+        self.control = control
+        self.pid_namespace = pid_namespace
+        self.pid = os.getpid()
+        self.children: dict[int, tuple[int, int]] = {}  # pidfd -> (child number, pid)
+        self.poll = select.poll()
+        self.poll.register(control.fileno(), select.POLLIN)
+        self.poll.register(owner_fd, select.POLLIN)
+        self.owner_fd = owner_fd
+        # At T1 a child is the first process of its own pid namespace, hence always number 1.
+        self.filters = {
+            may_fork: seccomp.candidate_filter(kernel.MACHINE, 1, may_fork=may_fork)
+            for may_fork in (False, True)
+        }
+
+    def serve(self) -> None:
+        gc.collect()
+        gc.freeze()
+        while True:
+            for fd, _ in self.poll.poll():
+                if fd == self.owner_fd:
+                    self.quit()
+                elif fd in self.children:
+                    self.report(fd)
+                else:
+                    self.obey()
+
+    def quit(self) -> NoReturn:
+        for _, pid in self.children.values():
+            os.kill(pid, signal.SIGKILL)
+        os._exit(0)
+
+    def obey(self) -> None:
+        room = _socket.CMSG_SPACE(8)
+        order, ancillary, _, _ = self.control.recvmsg(wire.SPAWN.size, room, _socket.MSG_CMSG_CLOEXEC)
+        if not order:
+            self.quit()
+        if order[:1] == b"S":
+            channel, output = struct.unpack("ii", ancillary[0][2])
+            self.spawn(order, channel, output)
+            os.close(channel)
+            os.close(output)
+            return
+        kind, number = wire.ORDER.unpack(order)
+        if kind == ord("K"):
+            for child, pid in self.children.values():
+                if child == number:
+                    os.kill(pid, signal.SIGKILL)
+        else:
+            self.reap_strays()
+
+    def spawn(self, order: bytes, channel: int, output: int) -> None:
+        number = wire.SPAWN.unpack(order)[1]
+        try:
+            if self.pid_namespace is None:
+                pid = os.fork()
+            else:
+                kernel.unshare("unshare(NEWPID)", kernel.CLONE_NEWPID)
+                pid = os.fork()
+                if pid:
+                    kernel.setns("setns(pid)", self.pid_namespace, kernel.CLONE_NEWPID)
+        except (OSError, kernel.StepFailed) as e:
+            self.control.send(wire.REFUSED.pack(ord("X"), number) + str(e).encode())
+            return
+        if pid == 0:
+            self.become_candidate(order, channel, output)
+        pidfd = os.pidfd_open(pid)
+        self.children[pidfd] = (number, pid)
+        self.poll.register(pidfd, select.POLLIN)
+
+    def report(self, pidfd: int) -> None:
+        number, pid = self.children.pop(pidfd)
+        self.poll.unregister(pidfd)
+        os.close(pidfd)
+        _, status, usage = os.wait4(pid, 0)
+        cpu_s = usage.ru_utime + usage.ru_stime
+        self.control.send(
+            wire.ENDED.pack(ord("E"), number, status, cpu_s, usage.ru_maxrss * 1024)
+        )
+
+    def reap_strays(self) -> None:
+        """Collect descendants that came to us when their parents died (T0)."""
+        ours = {pid for _, pid in self.children.values()}
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None or found.si_pid in ours:
+                return
+            os.waitpid(found.si_pid, 0)
+
+    def become_candidate(self, order: bytes, channel: int, output: int) -> NoReturn:
+        """In the child: complete the confinement, then serve; or say what failed, and die."""
+        try:
+            _, _, memory, cpu_s, processes, files, result_bytes, _ = wire.SPAWN.unpack(order)
+            os.setsid()
+            kernel.die_with_parent(signal.SIGKILL)
+            if self.pid_namespace is None and os.getppid() != self.pid:
+                os._exit(_IMPOSSIBLE_STATUS)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            channel = os.dup2(channel, candidate.CHANNEL)
+            kernel.close_from(candidate.CHANNEL + 1)
+            for kind, most in (
+                (resource.RLIMIT_AS, memory),
+                (resource.RLIMIT_CPU, cpu_s),
+                (resource.RLIMIT_NOFILE, files),
+                (resource.RLIMIT_FSIZE, 0),
+                (resource.RLIMIT_CORE, 0),
+                (resource.RLIMIT_NPROC, processes),
+                (resource.RLIMIT_MSGQUEUE, 0),
+                (resource.RLIMIT_MEMLOCK, 0),
+            ):
+                resource.setrlimit(kind, (most, most))
+            if self.pid_namespace is None:
+                program = seccomp.candidate_filter(
+                    kernel.MACHINE, os.getpid(), may_fork=processes > 1
+                )
+            else:
+                kernel.drop_capabilities()
+                program = self.filters[processes > 1]
+            kernel.install_filter(program)
+        except BaseException as e:
+            os.write(channel, wire.frame(wire.ISOLATION_FAILED, 0, str(e).encode()))
+            os._exit(_IMPOSSIBLE_STATUS)
+        os.write(candidate.CHANNEL, wire.frame(wire.READY, 0))
+        candidate.serve(result_bytes)

@@ -1,0 +1,26 @@
+"""A run on disk: one SQLite file as ledger and index, append-only segments for token arrays,
+checkpoints by rename.  Imports no torch: what it keeps of a model is bytes."""
+
+from proofloop.store.reader import RunReader
+from proofloop.store.rows import (
+    Draw,
+    Event,
+    Phase,
+    RecordedGroup,
+    RecordedRollout,
+    RolloutRow,
+    rollout_id,
+)
+from proofloop.store.run_store import RunStore
+
+__all__ = [
+    "Draw",
+    "Event",
+    "Phase",
+    "RecordedGroup",
+    "RecordedRollout",
+    "RolloutRow",
+    "RunReader",
+    "RunStore",
+    "rollout_id",
+]
