@@ -13,6 +13,13 @@ from store_examples import draws, group, groups, record_whole_step, verdict, wei
 from proofloop.core.errors import RunError, StoreDamaged
 from proofloop.store import Phase, RunReader, RunStore
 from proofloop.store.reader import DATABASE_NAME
+from proofloop.store.segments import (
+    NOTHING_COUNTED,
+    Counted,
+    StoredGroup,
+    append,
+    read_group,
+)
 from proofloop.testing import FixedClock
 
 PYTHONPATH = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -160,6 +167,18 @@ def test_the_tail_of_an_unfinished_write_is_overwritten(run: Path) -> None:
         assert store.load_groups(Phase.TRAIN, 2) == groups(Phase.TRAIN, 2)
         assert store.load_groups(Phase.TRAIN, 3) == groups(Phase.TRAIN, 3)
     assert segment.stat().st_size < 1_000_000
+
+
+def test_a_full_segment_is_followed_by_the_next(tmp_path: Path) -> None:
+    recorded = group(Phase.TRAIN, 1, 0)
+    stored = StoredGroup(task=recorded.task, group=recorded.group)
+    (first,), counted = append(tmp_path, NOTHING_COUNTED, [stored])
+    assert first.segment == counted.segment == "segments/000001.seg"
+    full = Counted(counted.segment, 2**40)
+    (second, third), counted = append(tmp_path, full, [stored, stored])
+    assert (second.segment, second.offset) == ("segments/000002.seg", 0)
+    assert counted == ("segments/000002.seg", second.num_bytes + third.num_bytes)
+    assert [read_group(tmp_path, at) for at in (first, second, third)] == [stored] * 3
 
 
 def test_a_row_that_points_to_another_task_is_refused(run: Path) -> None:

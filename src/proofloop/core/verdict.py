@@ -42,8 +42,6 @@ class ScoredCause(StrEnum):
     OUTPUT_LIMIT = "output_limit"
     CRASH = "crash"
     """The program ended (exit, signal, exec) before all planned comparisons were made."""
-    CONTROL = "control"
-    """A control arm replaced the reward (`reward.control`), whatever the answer was."""
 
 
 class UnscoredCause(StrEnum):

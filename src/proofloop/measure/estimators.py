@@ -87,7 +87,11 @@ def pass_at_k(num_samples_T: ArrayLike, num_passed_T: ArrayLike, ks: Sequence[in
 
 
 def bootstrap_mean(
-    values_TK: Floats, *, bounds: tuple[float, float] = (0.0, 1.0), seed: int = 0
+    values_TK: Floats,
+    *,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    seed: int = 0,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Curve:
     """Mean over tasks of every column, with percentile intervals from resampled tasks.
 
@@ -107,7 +111,7 @@ def bootstrap_mean(
     if num_tasks == 0:
         nothing_K = np.full(values_TK.shape[1], np.nan)
         return Curve(means=nothing_K, lows=nothing_K, highs=nothing_K, num_tasks=num_tasks_K)
-    weights_BT = _task_weights(np.random.default_rng(seed), num_tasks, NUM_RESAMPLES)
+    weights_BT = _task_weights(np.random.default_rng(seed), num_tasks, num_resamples)
     with np.errstate(invalid="ignore", divide="ignore"):
         value_K = filled_TK.sum(axis=0) / num_tasks_K
         means_BK = (weights_BT @ filled_TK) / (weights_BT @ present_TK.astype(np.float64))

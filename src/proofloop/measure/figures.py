@@ -33,19 +33,19 @@ _SIZE_INCHES = (3.6, 2.5)
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "proofloop",  # the same data give the same bytes
-    "font.size": 9.5,
+    "font.size": 10,
     "axes.edgecolor": RULE,
     "axes.linewidth": 0.7,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.labelcolor": MUTED,
-    "axes.labelsize": 9.5,
+    "axes.labelsize": 10,
     "xtick.color": RULE,
     "ytick.color": RULE,
     "xtick.labelcolor": MUTED,
     "ytick.labelcolor": MUTED,
-    "xtick.labelsize": 9.5,
-    "ytick.labelsize": 9.5,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
     "text.color": INK,
     "lines.solid_capstyle": "round",
 }
@@ -96,6 +96,7 @@ def over_steps(lines: Sequence[Line], *, y_label: str, log_y: bool = False) -> s
         axes.set_ylim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))
         axes.minorticks_off()
     else:
+        axes.margins(y=0.08)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     _integer_steps(axes)
     return _finish(figure, axes, x_label=STEP_LABEL, y_label=y_label, ends=ends)
@@ -217,7 +218,7 @@ def _finish(
     axes.grid(axis="y", color=RULE, lw=0.5, alpha=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(x_label)
-    axes.set_title(y_label, loc="left", fontsize=9.5, color=MUTED, pad=8)
+    axes.set_title(y_label, loc="left", fontsize=10, color=MUTED, pad=8)
     heights = axes.transAxes.inverted().transform(
         axes.transData.transform([(1.0, value) for value, _, _ in ends])
     )[:, 1]

@@ -1,9 +1,10 @@
 """One rollout, token by token: what was sampled, what trains, and with what weight.
 
-Pure rendering: whoever calls has the tokens, their texts and, where known, the trainer's
-log-probabilities.  Built before anything is tuned, because a wrong mask is visible at a glance.
+Pure: whoever calls brings the stored rollout, the tokenizer and, where known, the advantage and
+the trainer's log-probabilities.  Built before anything is tuned: a wrong mask is seen at a glance.
 """
 
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from rich.console import Group
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from proofloop.core.record import Record
 from proofloop.measure.text import one_token
+from proofloop.store import RecordedRollout
 
 
 class Role(StrEnum):
@@ -64,6 +66,64 @@ class Peek(Record):
     @property
     def max_gap(self) -> float | None:
         return max((row.gap for row in self.tokens if row.gap is not None), default=None)
+
+
+def peek_of(
+    recorded: RecordedRollout,
+    decode: Callable[[int], str],
+    *,
+    advantage: float | None,
+    trainer_logprobs: Sequence[float] | None = None,
+) -> Peek:
+    """A stored rollout's tokens in the order the policy saw them.
+
+    `advantage` is None where the rollout does not train: then no token does, otherwise every
+    sampled token does.  `trainer_logprobs` has one entry per sampled token, of all turns joined.
+    Raises ValueError where their number differs.
+    """
+    rollout, row = recorded.judged.rollout, recorded.row
+    num_sampled = rollout.num_sampled_tokens
+    if trainer_logprobs is not None and len(trainer_logprobs) != num_sampled:
+        raise ValueError(f"{len(trainer_logprobs)} log-probabilities for {num_sampled} tokens")
+    trainer = iter([None] * num_sampled if trainer_logprobs is None else trainer_logprobs)
+    rows: list[TokenRow] = []
+    for turn in rollout.turns:
+        for token in turn.context:
+            rows.append(
+                TokenRow(
+                    position=len(rows),
+                    token=token,
+                    text=decode(token),
+                    role=Role.CONTEXT,
+                    trained=False,
+                )
+            )
+        sampled = turn.completion
+        columns = zip(sampled.tokens, sampled.logprobs, sampled.entropies, strict=True)
+        for token, logprob, entropy in columns:
+            rows.append(
+                TokenRow(
+                    position=len(rows),
+                    token=token,
+                    text=decode(token),
+                    role=Role.SAMPLED,
+                    trained=advantage is not None,
+                    sampler_logprob=logprob,
+                    trainer_logprob=next(trainer),
+                    entropy=entropy,
+                    advantage=advantage,
+                )
+            )
+    return Peek(
+        rollout_id=row.id,
+        task_id=row.task_id,
+        step=row.step,
+        verdict=row.cause if row.verdict == "scored" else f"unscored, {row.cause}",
+        reward=row.reward,
+        detail=row.detail,
+        advantage=advantage,
+        tokens=tuple(rows),
+    )
 
 
 def peek_table(peek: Peek) -> Group:

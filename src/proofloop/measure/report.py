@@ -59,6 +59,7 @@ def write_report(runs: Path | Sequence[Path], out: Path | None = None) -> Path:
 def render_report(runs: Sequence[ReportData]) -> str:
     """The page of the first run, with a table that sets the others beside it."""
     main = runs[0]
+    alike = [run for run in runs if (run.env, run.control) == (main.env, main.control)]
     sets = turned = None
     if main.base is not None and main.trained is not None:
         sets, turned = solved_sets(main.base, main.trained), turnover(main.base, main.trained)
@@ -86,7 +87,8 @@ def render_report(runs: Sequence[ReportData]) -> str:
         turnover=turned,
         rates=_rates(main),
         comparison=compare_runs(runs) if len(runs) > 1 else (),
-        pooled=pooled_gain(runs) if len(runs) > 1 else None,
+        pooled=pooled_gain(alike),
+        pooled_runs=len(alike),
     )
 
 
@@ -126,25 +128,24 @@ def compare_runs(runs: Sequence[ReportData]) -> tuple[RunRow, ...]:
 
 
 def pooled_gain(runs: Sequence[ReportData]) -> Interval | None:
-    """Gain in held-out pass@1 over runs that differ in seed: tasks, then seeds resampled.
+    """Gain in held-out pass@1 over runs that differ in seed: tasks, then runs resampled.
 
-    None unless at least two runs share environment and control arm and are all evaluated.
+    None for fewer than two runs, or where one lacks an evaluation.
     """
-    if len({(run.env, run.control) for run in runs}) != 1:
-        return None
     pairs: list[tuple[Any, Any]] = []
     task_sets: set[tuple[str, ...]] = set()
     for run in runs:
         if run.base is None or run.trained is None:
             return None
         base, trained = in_common(run.base, run.trained)
-        judged = (base.num_samples > 0) & (trained.num_samples > 0)
-        index = judged.nonzero()[0]
-        if not len(index):
+        judged = ((base.num_samples > 0) & (trained.num_samples > 0)).nonzero()[0]
+        if not len(judged):
             return None
-        base, trained = base.take(index), trained.take(index)
+        base, trained = base.take(judged), trained.take(judged)
         task_sets.add(base.task_ids)
         pairs.append((base.values((1,))[:, 0], trained.values((1,))[:, 0]))
+    if len(pairs) < 2:
+        return None
     return paired_difference(pairs, same_tasks=len(task_sets) == 1)
 
 

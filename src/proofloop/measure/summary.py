@@ -133,21 +133,29 @@ def summary_table(summary: Summary) -> Group:
 
 
 def percent(interval: Interval | None) -> str:
-    """A share as `34.2% [30.1, 38.4]`."""
+    """A share as `34.2% [30.1, 38.4]`; from few tasks it says from how many."""
     if interval is None:
         return "–"
-    if interval.low is None or interval.high is None:
-        return f"{100 * interval.value:.1f}%"
-    return f"{100 * interval.value:.1f}% [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    text = f"{100 * interval.value:.1f}%"
+    if interval.low is not None and interval.high is not None:
+        text += f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return text + _from_few(interval)
 
 
 def points(interval: Interval | None) -> str:
-    """A difference of shares in percentage points, as `+21.3 [+17.0, +25.8]`."""
+    """A difference of shares in percentage points, as `+21.3 [−1.0, +25.8]`."""
     if interval is None:
         return "–"
-    if interval.low is None or interval.high is None:
-        return f"{100 * interval.value:+.1f}"
-    return f"{100 * interval.value:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+    text = f"{100 * interval.value:+z.1f}"
+    if interval.low is not None and interval.high is not None:
+        text += f" [{100 * interval.low:+z.1f}, {100 * interval.high:+z.1f}]"
+    return text.replace("-", "−") + _from_few(interval)
+
+
+def _from_few(interval: Interval) -> str:
+    if not interval.is_thin:
+        return ""
+    return f" ({interval.num_tasks} task{'s' if interval.num_tasks > 1 else ''})"
 
 
 def _cells(label: str, row: Comparison, *, trained: bool) -> tuple[str, ...]:
@@ -165,7 +173,7 @@ def _notes(data: ReportData) -> tuple[str, ...]:
         )
     planned = data.num_steps_planned
     if planned is not None and data.num_steps_done < planned:
-        notes.append(f"The run stopped after step {data.num_steps_done} of {planned}.")
+        notes.append(f"The run has reached step {data.num_steps_done} of {planned}.")
     if data.base is None or not data.base.num_tasks:
         notes.append("The base model has not been evaluated on held-out tasks.")
     if planned is not None and (data.trained is None or not data.trained.num_tasks):

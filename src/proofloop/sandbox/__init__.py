@@ -3,8 +3,10 @@
 from proofloop.core.errors import IsolationError
 from proofloop.core.verdict import Tier
 from proofloop.sandbox.pool import ForkServerSandbox
+from proofloop.sandbox.probe import TierReport, probe
+from proofloop.sandbox.session import Session
 
-__all__ = ["ForkServerSandbox", "open_sandbox"]
+__all__ = ["ForkServerSandbox", "Session", "TierReport", "open_sandbox", "probe"]
 
 
 def open_sandbox(tier: Tier | None = None) -> ForkServerSandbox:

@@ -5,17 +5,18 @@ load third-party packages), hands over to `zygote`, and leaves no trace of them 
 for candidates to find by name.
 """
 
+import os
 import sys
-from pathlib import Path
 from types import ModuleType
 
-SOURCE_DIR = Path(__file__).resolve().parent.parent
+# Not pathlib: whatever is imported here is copied with every child.
+SOURCE_DIR = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
 def _main() -> None:
     for name in ("proofloop", "proofloop.core", "proofloop.sandbox"):
         package = ModuleType(name)
-        package.__path__ = [str(SOURCE_DIR.joinpath(*name.split(".")[1:]))]
+        package.__path__ = [os.path.join(SOURCE_DIR, *name.split(".")[1:])]
         sys.modules[name] = package
     from proofloop.sandbox import zygote
 

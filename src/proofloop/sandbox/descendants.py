@@ -22,6 +22,7 @@ def kill_descendants(server: ForkServer) -> None:
     deadline = time.monotonic() + _DEADLINE_S
     while living := descendants(server.process.pid):
         if time.monotonic() > deadline:
+            server.is_lost = True
             raise SandboxLost(f"{len(living)} processes outlived their program")
         for pid in living:
             try:

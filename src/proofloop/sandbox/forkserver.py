@@ -50,6 +50,8 @@ class ForkServer:
         """Raises IsolationError when the tier cannot be had, SandboxLost when it will not start."""
         self.tier = tier
         self.num_spawned = 0
+        self.is_lost = False
+        """Whether it has failed us in any way; it must then be replaced."""
         self._ended: dict[int, Ended] = {}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control = ours
@@ -106,7 +108,7 @@ class ForkServer:
         except OSError as e:
             ours.close()
             os.close(output_fd)
-            raise SandboxLost(f"the fork-server takes no orders: {e}") from None
+            raise self._lost(f"takes no orders: {e}") from None
         finally:
             theirs.close()
             os.close(output_end)
@@ -124,7 +126,7 @@ class ForkServer:
         try:
             self.control.send(wire.ORDER.pack(ord(kind), number))
         except OSError as e:
-            raise SandboxLost(f"the fork-server takes no orders: {e}") from None
+            raise self._lost(f"takes no orders: {e}") from None
 
     def ended(self, child: Child, *, deadline: float) -> Ended | None:
         """How `child` ended, or None at `deadline` (monotonic).  Raises SandboxLost."""
@@ -140,7 +142,7 @@ class ForkServer:
             self._ended[number] = Ended(status=status, cpu_s=cpu_s, peak_bytes=peak)
         else:
             reason = report[wire.REFUSED.size :].decode(errors="replace")
-            raise SandboxLost(f"the fork-server could not start a child: {reason}")
+            raise self._lost(f"could not start a child: {reason}")
 
     def _readable(self, deadline: float) -> bool:
         poll = select.poll()
@@ -149,14 +151,18 @@ class ForkServer:
 
     def _report(self, deadline: float) -> bytes:
         if not self._readable(deadline):
-            raise SandboxLost("no answer from the fork-server in time")
+            raise self._lost("gave no answer in time")
         try:
             report = self.control.recv(4096)
         except OSError as e:
-            raise SandboxLost(f"the fork-server is gone: {e}") from None
+            raise self._lost(f"is gone: {e}") from None
         if not report:
-            raise SandboxLost("the fork-server is gone")
+            raise self._lost("is gone")
         return report
+
+    def _lost(self, what: str) -> SandboxLost:
+        self.is_lost = True
+        return SandboxLost(f"the fork-server {what}")
 
     def close(self) -> str:
         """End it and all its children; returns what it last wrote to standard error."""

@@ -7,7 +7,7 @@ fails the run at hand (SandboxLost) and the next run gets a new one.
 import os
 from types import TracebackType
 
-from proofloop.core.errors import IsolationError, SandboxLost
+from proofloop.core.errors import IsolationError
 from proofloop.core.sandbox import Claim, Execution, Limits, Program
 from proofloop.core.verdict import Tier
 from proofloop.sandbox.forkserver import ForkServer
@@ -41,21 +41,16 @@ class ForkServerSandbox:
     def run(self, program: Program) -> Execution:
         """All calls in one batch.  Raises SandboxLost when our side broke."""
         claims: list[Claim] = []
-        try:
-            session = self.open_session(program.limits)
-            with session:
-                session.load(program.source)
-                for index, call in enumerate(program.calls):
-                    session.queue_call(index, call)
-                if session.await_loaded():
-                    for index in range(len(program.calls)):
-                        claim = session.receive_claim(index)
-                        if claim is None:
-                            break
-                        claims.append(claim)
-        except SandboxLost:
-            self._drop()
-            raise
+        with self.open_session(program.limits) as session:
+            session.load(program.source)
+            for index, call in enumerate(program.calls):
+                session.queue_call(index, call)
+            if session.await_loaded():
+                for index in range(len(program.calls)):
+                    claim = session.receive_claim(index)
+                    if claim is None:
+                        break
+                    claims.append(claim)
         return session.execution(tuple(claims))
 
     def open_session(self, limits: Limits) -> Session:
@@ -63,14 +58,20 @@ class ForkServerSandbox:
         if limits.file_bytes:
             raise IsolationError("this sandbox has no writable files: `file_bytes` must be 0")
         session = Session(self._current(), limits)
-        session.await_ready()
+        try:
+            session.await_ready()
+        except BaseException:
+            session.close()
+            raise
         return session
 
     def _current(self) -> ForkServer:
         if self._server is not None and self._owner != os.getpid():
             self._server.disown()
             self._server = None
-        elif self._server is not None and self._server.num_spawned >= MAX_FORKS:
+        elif self._server is not None and (
+            self._server.is_lost or self._server.num_spawned >= MAX_FORKS
+        ):
             self._drop()
         if self._server is None:
             self._server = ForkServer(self._tier)

@@ -80,6 +80,9 @@ _KILL_CALL, _TGKILL, _PRLIMIT, _PRCTL = (62, 129), (234, 131), (302, 261), (157,
 _PRCTL_DENIED = (1, 35, 36)
 """PDEATHSIG (a candidate must die with its fork-server), MM, CHILD_SUBREAPER."""
 
+OWN_PID = struct.pack("<I", 0x7E57A11E)
+"""Above any process id (at most 2**22), and no other constant of the filter."""
+
 Instruction = tuple[int, int, int, int]
 
 
@@ -136,9 +139,11 @@ def server_filter(machine: str) -> bytes:
     return program.finish()
 
 
-def candidate_filter(machine: str, pid: int, *, may_fork: bool) -> bytes:
-    """What one candidate's process, whose id (as it sees it) is `pid`, does without."""
+def candidate_filter(machine: str, *, may_fork: bool) -> bytes:
+    """What one candidate's process does without.  A template: OWN_PID stands where the process
+    puts its own id, since building the whole anew in each child would take longer than loading."""
     program = _Program(machine)
+    (pid,) = struct.unpack("<I", OWN_PID)
     for call, own in ((_KILL_CALL, pid), (_TGKILL, pid), (_PRLIMIT, 0)):
         program.deny_if(call, 0, [(_JEQ, 1, 0, own), (_RET, 0, 0, _EPERM)])
     for option in _PRCTL_DENIED:

@@ -64,6 +64,11 @@ class Session:
         """How the process ended; None while it lives."""
         return self._ending
 
+    @property
+    def detail(self) -> str:
+        """One line on the ending."""
+        return self._detail
+
     def load(self, source: str) -> None:
         """Queue the program's source; `receive` then gives LOADED or LOAD_FAILED."""
         self._unsent += wire.frame(wire.SOURCE, 0, source.encode("utf-8", "surrogatepass"))
@@ -80,7 +85,7 @@ class Session:
         frame = self._wait(ANSWER_DEADLINE_S)
         if frame is None or frame[0] != wire.READY:
             detail = frame[2].decode(errors="replace") if frame else self._detail or "no answer"
-            self.close()
+            self._server.is_lost = True
             raise SandboxLost(f"a child could not be confined: {detail}")
 
     def receive(self, kinds: tuple[int, ...], index: int) -> Frame | None:
@@ -118,15 +123,16 @@ class Session:
         return self._ending is None
 
     def close(self) -> None:
-        """Kill the process if it lives, with all that it started, and collect it."""
-        if self._ended is None:
-            self._end(self._ending or Ending.COMPLETED, self._detail)
-        if self._output_open:
+        """Kill the process if it lives, with all that it started, and collect it.
+
+        A lost fork-server is not asked: replacing it ends all its children."""
+        try:
+            if self._ended is None and not self._server.is_lost:
+                self._end(self._ending or Ending.COMPLETED, self._detail)
             self._read_output()
-        self._child.channel.close()
-        if self._child.output_fd >= 0 and self._output_open:
-            os.close(self._child.output_fd)
-            self._output_open = False
+        finally:
+            self._child.channel.close()
+            self._close_output()
 
     def execution(self, claims: tuple[Claim, ...]) -> Execution:
         """What happened; call after `close`."""
@@ -226,8 +232,7 @@ class Session:
                 return
             if not data:
                 self._poll.unregister(self._child.output_fd)
-                os.close(self._child.output_fd)
-                self._output_open = False
+                self._close_output()
                 return
             self._output += data
             if len(self._output) > most:
@@ -235,17 +240,23 @@ class Session:
                 self._end(Ending.OUTPUT_LIMIT, f"more than {most} bytes of output")
                 return
 
+    def _close_output(self) -> None:
+        if self._output_open:
+            self._output_open = False
+            os.close(self._child.output_fd)
+
     # --- ending ---
 
     def _end(self, ending: Ending, detail: str) -> None:
         """Kill it for a reason of ours, unless it ended before that on its own."""
         self._ending = ending
         self._detail = detail
-        if self._ended is None:
+        if self._ended is None and not self._server.is_lost:
             self._server.kill(self._child)
             deadline = time.monotonic() + ANSWER_DEADLINE_S
             self._ended = self._server.ended(self._child, deadline=deadline)
             if self._ended is None:
+                self._server.is_lost = True
                 raise SandboxLost("a killed process was not collected in time")
             self._clear_descendants()
 

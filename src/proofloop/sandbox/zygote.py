@@ -12,13 +12,11 @@ import _socket
 import gc
 import io
 import os
-import random
 import resource
 import select
 import signal
 import struct
 import sys
-import sysconfig
 from typing import NoReturn
 
 from proofloop.sandbox import candidate, kernel, seccomp, wire
@@ -65,22 +63,37 @@ def _continue_in_namespaces(control_fd: int) -> None:
 def _warm_up() -> None:
     for name in WARM_MODULES:
         __import__(name)
-    random.seed(0)  # every child starts from this state: a verdict can be had again
+    _import_random()
+    ours, theirs = _socket.socketpair()
+    candidate.rehearse(ours.fileno(), theirs.fileno())
+    ours.close()
+    theirs.close()
+    del sys.modules["solution"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     sys.path[:] = [os.path.realpath(p) for p in sys.path if p and "site-packages" not in p]
 
 
+def _import_random() -> None:
+    """Every child starts from one and the same state, so that a verdict can be had again; hence
+    without the hook by which `random` seeds itself from the system after a fork."""
+    register, os.register_at_fork = os.register_at_fork, lambda **_: None
+    import random
+
+    os.register_at_fork = register
+    random.seed(0)
+
+
 def _confine(tier: str) -> None:
     if not kernel.SUPPORTED:
         raise RuntimeError(f"no system-call table for {kernel.MACHINE}")
-    standard_library = os.path.realpath(sysconfig.get_path("stdlib"))
-    extensions = os.path.realpath(sysconfig.get_config_var("DESTSHARED") or standard_library)
+    standard_library = os.path.dirname(os.path.realpath(os.__file__))
+    beside = [p for p in sys.path if os.path.isdir(p) and not p.startswith(standard_library)]
     libraries = _library_folders()
     cache = [p for p in ("/etc/ld.so.cache",) if os.path.exists(p)]
     if tier == "T1":
-        shown = [standard_library, extensions, *libraries, *cache]
+        shown = [standard_library, *beside, *libraries, *cache]
         kernel.enter_minimal_root(_outermost(shown), "/tmp" if os.path.isdir("/tmp") else "/mnt")
     kernel.forbid_new_privileges()
     if tier == "T0":
@@ -88,7 +101,7 @@ def _confine(tier: str) -> None:
         if os.geteuid() == 0:
             kernel.drop_bounding_set()
         kernel.drop_capabilities()
-    folders = [extensions] if not extensions.startswith(standard_library) else []
+    folders = beside  # extension modules, where they lie elsewhere
     files = [*cache, *_shared_objects(libraries)]
     for entry in os.scandir(standard_library):
         if entry.name not in _OUTSIDE_STDLIB:
@@ -134,9 +147,8 @@ class _Server:
         self.poll.register(control.fileno(), select.POLLIN)
         self.poll.register(owner_fd, select.POLLIN)
         self.owner_fd = owner_fd
-        # At T1 a child is the first process of its own pid namespace, hence always number 1.
         self.filters = {
-            may_fork: seccomp.candidate_filter(kernel.MACHINE, 1, may_fork=may_fork)
+            may_fork: seccomp.candidate_filter(kernel.MACHINE, may_fork=may_fork)
             for may_fork in (False, True)
         }
 
@@ -240,16 +252,14 @@ class _Server:
                 (resource.RLIMIT_MEMLOCK, 0),
             ):
                 resource.setrlimit(kind, (most, most))
-            if self.pid_namespace is None:
-                program = seccomp.candidate_filter(
-                    kernel.MACHINE, os.getpid(), may_fork=processes > 1
-                )
-            else:
+            if self.pid_namespace is not None:
                 kernel.drop_capabilities()
-                program = self.filters[processes > 1]
+            own = struct.pack("<I", os.getpid())
+            program = self.filters[processes > 1].replace(seccomp.OWN_PID, own)
             kernel.install_filter(program)
         except BaseException as e:
             os.write(channel, wire.frame(wire.ISOLATION_FAILED, 0, str(e).encode()))
             os._exit(_IMPOSSIBLE_STATUS)
         os.write(candidate.CHANNEL, wire.frame(wire.READY, 0))
         candidate.serve(result_bytes)
+        os._exit(_IMPOSSIBLE_STATUS)

@@ -51,31 +51,32 @@ class Context(NamedTuple):
 
 
 class Cache:
-    """Keys and values of the tokens sampled so far, per sample; grows by one position a step."""
+    """Keys and values of the tokens sampled so far, per sample; grows by one position a step.
 
-    def __init__(self, config: DecoderConfig, num_groups: int, num_samples: int, capacity: int):
-        shape = (
-            config.num_hidden_layers,
-            2,
-            num_groups,
-            num_samples,
-            config.num_key_value_heads,
-            capacity,
-            config.head_dim,
-        )
-        self._buffer = torch.empty(shape)
+    One block of memory a layer, samples first, so that adding a position writes in place, reading
+    is a view, and only what is used moves when samples leave.
+    """
+
+    def __init__(self, config: DecoderConfig, num_samples: int, capacity: int) -> None:
+        shape = (2, num_samples, config.num_key_value_heads, capacity, config.head_dim)
+        self._layers_2NKLD = [torch.empty(shape) for _ in range(config.num_hidden_layers)]
         self.length = 0
 
     def append(self, layer: int, new: KeyValue) -> KeyValue:
         """Adds GSKTD tensors after the cached positions; returns all positions so far."""
+        block, samples = self._layers_2NKLD[layer], new.keys.shape[:2]
         end = self.length + new.keys.shape[-2]
-        self._buffer[layer, 0, ..., self.length : end, :] = new.keys
-        self._buffer[layer, 1, ..., self.length : end, :] = new.values
-        return KeyValue(self._buffer[layer, 0, ..., :end, :], self._buffer[layer, 1, ..., :end, :])
+        block[0, :, :, self.length : end] = new.keys.flatten(0, 1)
+        block[1, :, :, self.length : end] = new.values.flatten(0, 1)
+        keys, values = block[:, :, :, :end].unflatten(1, samples)
+        return KeyValue(keys, values)
 
-    def keep(self, groups_GS: Tensor, samples_GS: Tensor) -> None:
-        """Keeps the samples at (groups_GS, samples_GS), in that layout."""
-        self._buffer = self._buffer[:, :, groups_GS, samples_GS]
+    def keep(self, samples_N: Tensor) -> None:
+        """Keeps these samples, in this order; a sample may be kept more than once."""
+        for i, old in enumerate(self._layers_2NKLD):
+            new = torch.empty(2, len(samples_N), *old.shape[2:])
+            new[:, :, :, : self.length] = old[:, :, :, : self.length].index_select(1, samples_N)
+            self._layers_2NKLD[i] = new
 
 
 class Attention(nn.Module):
@@ -96,13 +97,21 @@ class Attention(nn.Module):
         """x (…, T, C) -> queries (…, H, T, D), keys and values (…, K, T, D)."""
         width = self.config.head_dim
 
-        def heads(y: Tensor) -> Tensor:
-            return y.unflatten(-1, (-1, width)).transpose(-2, -3)
-
-        q, k, v = heads(self.q_proj(x)), heads(self.k_proj(x)), heads(self.v_proj(x))
+        # One product for the three projections: on a CPU, joining the weights costs less than
+        # two more small products.
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        weight = torch.cat([p.weight for p in projections])
+        bias = torch.cat([p.bias for p in projections]) if self.config.attention_bias else None
+        heads = F.linear(x, weight, bias).unflatten(-1, (-1, self.config.head_dim))
+        heads = heads.transpose(-2, -3)  # (…, H + 2K, T, D)
+        H, K = self.config.num_attention_heads, self.config.num_key_value_heads
         if self.config.qk_norm:
-            q, k = self.q_norm(q), self.k_norm(k)
-        return _rotate(q, cos, sin), KeyValue(_rotate(k, cos, sin), v)
+            q, k = self.q_norm(heads[..., :H, :, :]), self.k_norm(heads[..., H : H + K, :, :])
+            turned = _rotate(torch.cat((q, k), dim=-3), cos, sin)
+        else:
+            turned = _rotate(heads[..., : H + K, :, :], cos, sin)
+        own = KeyValue(turned[..., H:, :, :], heads[..., H + K :, :, :])
+        return turned[..., :H, :, :], own
 
     def over_context(self, x_GPC: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, KeyValue]:
         """Causal attention within contexts; right padding needs no mask under causality."""
@@ -161,7 +170,9 @@ class MLP(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        both = F.linear(x, torch.cat((self.gate_proj.weight, self.up_proj.weight)))
+        gate, up = both.chunk(2, dim=-1)
+        return self.down_proj(F.silu(gate) * up)
 
 
 class Layer(nn.Module):
@@ -207,7 +218,8 @@ class Decoder(nn.Module):
             y, own = layer.self_attn.over_context(layer.input_layernorm(x), cos, sin)
             x = x + y
             x = x + layer.mlp(layer.post_attention_layernorm(x))
-            kept.append(own)
+            # Laid out once, or every step of sampling would lay it out again.
+            kept.append(KeyValue(own.keys.contiguous(), own.values.contiguous()))
         beyond_GP = torch.arange(P) >= lengths_G[:, None]
         padding_GP = torch.zeros(beyond_GP.shape).masked_fill(beyond_GP, float("-inf"))
         return self.model.norm(x), Context(tuple(kept), lengths_G, padding_GP)

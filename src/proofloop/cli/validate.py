@@ -1,0 +1,71 @@
+"""`proofloop validate`: an environment's own answers through the verifier."""
+
+import click
+
+from proofloop.cli.options import (
+    data_option,
+    environment_recipe,
+    json_option,
+    set_option,
+    tier_option,
+)
+from proofloop.cli.output import note, print_json
+
+DEFAULT_TASKS = 180
+"""Of an environment that generates tasks without end."""
+
+
+@click.command()
+@click.argument("env")
+@data_option
+@set_option
+@click.option("--split", type=click.Choice(["train", "heldout"]), default="heldout")
+@click.option(
+    "--tasks",
+    "num_tasks",
+    type=click.IntRange(min=1),
+    help=f"How many tasks; by default all, or {DEFAULT_TASKS} where they are generated.",
+)
+@tier_option
+@json_option
+def command(
+    env: str,
+    data: str | None,
+    overrides: tuple[str, ...],
+    split: str,
+    num_tasks: int | None,
+    tier: str | None,
+    as_json: bool,
+) -> int:
+    """Check that an environment's own answers pass and empty ones fail.
+
+    Each task's oracle must earn 1 and an empty answer 0; exit code 1 where one does not.
+
+    \b
+    Examples:
+      proofloop validate functions --set env.complexity=[1,2,3,4]
+      proofloop validate humaneval --data HumanEval.jsonl.gz
+    """
+    from proofloop.core.task import Split
+    from proofloop.runs.environments import build_environment, size_of
+    from proofloop.runs.verification import validate
+
+    more = [] if tier is None else [f"sandbox.tier={tier}"]
+    recipe = environment_recipe(env, data, overrides, *more)
+    environment = build_environment(recipe.env)
+    count = num_tasks or size_of(environment, Split(split)) or DEFAULT_TASKS
+    result = validate(
+        environment, Split(split), count, tier=recipe.sandbox.tier, workers=recipe.train.workers
+    )
+    if as_json:
+        print_json(result)
+    else:
+        n = result.num_tasks
+        print(f"{env}: {result.num_oracles_passed} of {n} oracles earn 1")
+        print(f"{env}: {result.num_empty_rejected} of {n} empty answers earn 0")
+    for failure in result.failures[:10]:
+        verdict = failure.verdict
+        note(f"{failure.task_id}: {failure.answer} answer: {verdict.cause}: {verdict.detail}")
+    if len(result.failures) > 10:
+        note(f"… and {len(result.failures) - 10} more")
+    return 1 if result.failures else 0

@@ -1,0 +1,31 @@
+"""All parameters of a model as one flat vector, so that weights move, hash and save as one piece.
+
+With `share`, the vector lies in shared memory: processes that adopt it see an optimiser's step
+without any copying, and agree on the hash of what they see.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+
+
+def flatten(model: nn.Module) -> Tensor:
+    """Makes every parameter of `model` a view into one new vector (float32), which is returned."""
+    flat = torch.cat([p.detach().flatten() for p in model.parameters()])
+    adopt(model, flat)
+    return flat
+
+
+def adopt(model: nn.Module, flat: Tensor) -> None:
+    """Makes every parameter of `model` a view into `flat`, in the order of `parameters()`."""
+    parameters = list(model.parameters())
+    if sum(p.numel() for p in parameters) != flat.numel():
+        raise ValueError(f"{flat.numel()} weights do not fit a model of another size")
+    for p, piece in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        p.data = piece.view_as(p)
+
+
+def sha256(flat: Tensor) -> str:
+    """Of the vector's bytes."""
+    return hashlib.sha256(flat.numpy().data).hexdigest()

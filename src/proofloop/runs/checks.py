@@ -1,0 +1,96 @@
+"""What a recipe's values must satisfy beyond their types, checked when it is loaded.
+
+Not at step 400: a run that starts can finish, as far as its recipe can say.
+"""
+
+import math
+from collections.abc import Sequence
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from proofloop.core.errors import ConfigError
+from proofloop.runs.config import load_config
+from proofloop.runs.environments import build_environment
+from proofloop.runs.recipe import Recipe
+
+EMBEDDED_MODELS = ("pico",)
+
+
+class _Bound(NamedTuple):
+    """The least value that some keys may have; all must be finite."""
+
+    keys: tuple[str, ...]
+    least: float
+    allowed: bool
+    """Whether the least value itself may be taken."""
+    wanted: str
+
+
+_BOUNDS = (
+    _Bound(
+        (
+            "sampling.max_tokens",
+            "train.num_steps",
+            "train.tasks_per_step",
+            "train.updates_per_step",
+            "train.micro_batch_tokens",
+            "train.checkpoint_every",
+            "eval.num_tasks",
+            "eval.num_samples",
+            "eval.final_num_tasks",
+            "eval.final_num_samples",
+        ),
+        1,
+        True,
+        "must be at least 1",
+    ),
+    _Bound(
+        ("train.samples_per_task",),
+        2,
+        True,
+        "must be at least 2: an advantage compares a task's rollouts with each other",
+    ),
+    _Bound(
+        (
+            "sampling.temperature",
+            "train.learning_rate",
+            "train.grad_clip",
+            "train.max_logprob_gap",
+        ),
+        0,
+        False,
+        "must be above 0",
+    ),
+    _Bound(
+        ("train.seed", "train.workers", "train.warmup_steps", "train.weight_decay", "eval.every"),
+        0,
+        True,
+        "must not be negative",
+    ),
+)
+
+
+def load_recipe(source: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe for training or evaluation, checked.  Raises ConfigError, or DataError for the
+    environment's data file."""
+    recipe = load_config(Recipe, source, overrides)
+    check_recipe(recipe)
+    return recipe
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises ConfigError, or DataError for the environment's data file."""
+    for bound in _BOUNDS:
+        for key in bound.keys:
+            value = attrgetter(key)(recipe)
+            enough = value >= bound.least if bound.allowed else value > bound.least
+            if not (enough and math.isfinite(value)):  # NaN is never enough
+                raise ConfigError(f"{key}: {value} {bound.wanted}")
+    model = recipe.model.path
+    if model not in EMBEDDED_MODELS and not (Path(model) / "config.json").is_file():
+        raise ConfigError(
+            f"model.path: {model!r} is neither a checkpoint directory (no config.json in it) nor "
+            f"the embedded model {EMBEDDED_MODELS[0]!r}"
+        )
+    build_environment(recipe.env)

@@ -1,0 +1,129 @@
+"""The workers of a run as one: shares work out, puts results back in order, adds gradients up."""
+
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import torch
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from proofloop.core.completion import PolicyVersion
+from proofloop.core.errors import ProofloopError, WorkerLost
+from proofloop.runs.recipe import Recipe
+from proofloop.runs.worker import (
+    Attempt,
+    Differentiate,
+    Failed,
+    Order,
+    Publish,
+    WorkerSetup,
+    serve,
+)
+from proofloop.train.loop_sync import Assignment, Attempted
+from proofloop.train.samples import Bundle, shares
+from proofloop.train.trainer import GradientStats
+
+ReplyT = TypeVar("ReplyT")
+
+
+class WorkerCrew:
+    """Worker processes over one shared vector of weights (`train.loop_sync.Crew`)."""
+
+    def __init__(
+        self, recipe: Recipe, model_path: Path, weights: Tensor, *, num_workers: int
+    ) -> None:
+        context = mp.get_context("spawn")
+        self._gradients = [torch.zeros_like(weights).share_memory_() for _ in range(num_workers)]
+        self._pipes: list[Connection] = []
+        self._processes: list[BaseProcess] = []
+        for gradient in self._gradients:
+            setup = WorkerSetup(
+                recipe=recipe, model_path=model_path, weights=weights, gradient=gradient
+            )
+            ours, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(setup, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+
+    def __enter__(self) -> "WorkerCrew":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def attempt(self, assignments: Sequence[Assignment]) -> Attempted:
+        """Deals assignments out in turn; groups come back in the order of the assignments."""
+        n = len(self._pipes)
+        parts = self._all([Attempt(list(assignments[i::n])) for i in range(n)], Attempted)
+        groups = [None] * len(assignments)
+        ordered = {
+            i + n * j: group for i, part in enumerate(parts) for j, group in enumerate(part.groups)
+        }
+        assert len(ordered) == len(groups), "every assignment is attempted, once"
+        return Attempted(
+            groups=tuple(ordered[i] for i in range(len(assignments))),
+            sample_s=max(p.sample_s for p in parts),
+            verify_s=max(p.verify_s for p in parts),
+        )
+
+    def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]:
+        """The whole batch's gradient; shares are added in the workers' order, always the same."""
+        dealt = shares(bundles, len(self._pipes))
+        replies = self._all([Differentiate(part, denominator) for part in dealt], GradientStats)
+        total = self._gradients[0].clone()
+        for gradient in self._gradients[1:]:
+            total += gradient
+        stats = GradientStats()
+        for reply in replies:
+            stats += reply
+        return total, stats
+
+    def publish(self, step: int) -> list[PolicyVersion]:
+        return self._all([Publish(step)] * len(self._pipes), PolicyVersion)
+
+    def close(self) -> None:
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join(timeout=5)
+            if process.is_alive():
+                process.terminate()
+                process.join()
+
+    def _all(self, orders: Sequence[Order], type_: type[ReplyT]) -> list[ReplyT]:
+        """One order a worker, all at once.  Raises WorkerLost where one died, and a worker's own
+        ProofloopError as it is."""
+        try:
+            for pipe, order in zip(self._pipes, orders, strict=True):
+                pipe.send(order)
+            replies = [pipe.recv() for pipe in self._pipes]
+        except (EOFError, OSError) as error:
+            raise WorkerLost(self._obituary()) from error
+        for reply in replies:
+            if isinstance(reply, Failed):
+                if isinstance(reply.error, ProofloopError):
+                    raise reply.error
+                raise WorkerLost(f"a worker failed; resume the run.\n{reply.trace}")
+        assert all(isinstance(reply, type_) for reply in replies)
+        return replies
+
+    def _obituary(self) -> str:
+        for process in self._processes:
+            process.join(timeout=1)
+        ends = [
+            f"worker {i} exited with {p.exitcode}"
+            for i, p in enumerate(self._processes)
+            if p.exitcode is not None
+        ]
+        return (
+            f"{'; '.join(ends) or 'a worker stopped answering'} (-9: probably out of memory). "
+            "Nothing recorded is lost; resume the run, perhaps with fewer train.workers"
+        )

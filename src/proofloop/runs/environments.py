@@ -1,0 +1,66 @@
+"""From the `[env]` section of a recipe to an environment, and walks through its problems."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from proofloop.core.errors import ConfigError
+from proofloop.core.task import Environment, Problem, Split
+from proofloop.runs.config import suggestion
+from proofloop.runs.recipe import EnvConfig
+
+ENVIRONMENTS = ("functions", "humaneval")
+
+
+def build_environment(env: EnvConfig) -> Environment:
+    """Raises ConfigError for a setting that no environment takes, DataError for its data file."""
+    match env.name:
+        case "functions":
+            from proofloop.envs.functions import FunctionsEnvironment
+
+            if env.data is not None:
+                raise ConfigError(
+                    f"env.data: functions generates its tasks and reads no file ({env.data!r})"
+                )
+            return FunctionsEnvironment(
+                families=env.families,
+                complexity=_values(env.complexity),
+                horizon=_values(env.horizon),
+            )
+        case "humaneval":
+            from proofloop.envs.humaneval import HumanEvalEnvironment
+
+            if env.data is None:
+                raise ConfigError(
+                    "env.data: humaneval needs its data file: give --data HumanEval.jsonl.gz "
+                    "(or env.data in the recipe)"
+                )
+            return HumanEvalEnvironment(Path(env.data))
+        case unknown:
+            raise ConfigError(
+                f"env.name: no environment {unknown!r}{suggestion(unknown, ENVIRONMENTS)}"
+            )
+
+
+def iter_problems(environment: Environment, split: Split, num_tasks: int) -> Iterator[Problem]:
+    """`num_tasks` problems, taking the strata in turn; fewer where the data run out."""
+    strata = environment.strata(split)
+    sizes = {stratum: environment.num_tasks(split, stratum) for stratum in strata}
+    index, left = 0, num_tasks
+    while left:
+        open_strata = [s for s in strata if (size := sizes[s]) is None or index < size]
+        if not open_strata:
+            return
+        for stratum in open_strata[:left]:
+            yield environment.problem(split, stratum, index)
+        left -= min(left, len(open_strata))
+        index += 1
+
+
+def size_of(environment: Environment, split: Split) -> int | None:
+    """How many problems a split holds; None where they are generated without end."""
+    sizes = [environment.num_tasks(split, s) for s in environment.strata(split)]
+    return None if None in sizes else sum(size or 0 for size in sizes)
+
+
+def _values(setting: tuple[int, ...] | int) -> tuple[int, ...]:
+    return (setting,) if isinstance(setting, int) else setting

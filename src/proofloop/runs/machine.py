@@ -1,0 +1,67 @@
+"""What this machine can give: isolation tiers, cores, memory, devices."""
+
+import os
+import platform
+
+import torch
+
+import proofloop
+from proofloop.core.record import Record
+from proofloop.core.verdict import Tier
+from proofloop.runs.manifest import Hardware, read_hardware
+from proofloop.sandbox.probe import probe
+
+
+class TierStatus(Record):
+    """Whether an isolation tier can be had, and what was seen when it was tried."""
+
+    tier: Tier
+    available: bool
+    reason: str
+
+
+class Machine(Record):
+    """What `proofloop doctor` shows."""
+
+    proofloop: str
+    python: str
+    torch: str
+    hardware: Hardware
+    devices: tuple[str, ...]
+    torch_threads: int
+    tiers: tuple[TierStatus, ...]
+    warnings: tuple[str, ...]
+
+
+def examine_machine() -> Machine:
+    """Tries every tier for real; what holds then is what a run will get."""
+    tiers = tuple(
+        TierStatus(tier=found.tier, available=found.available, reason=found.reason)
+        for found in probe()
+    )
+    hardware = read_hardware()
+    gpus = [
+        f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())
+    ]
+    return Machine(
+        proofloop=proofloop.__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        hardware=hardware,
+        devices=("cpu", *gpus),
+        torch_threads=torch.get_num_threads(),
+        tiers=tiers,
+        warnings=tuple(_warnings(tiers, hardware)),
+    )
+
+
+def _warnings(tiers: tuple[TierStatus, ...], hardware: Hardware) -> list[str]:
+    warnings: list[str] = []
+    if not any(status.available for status in tiers):
+        warnings.append("no isolation tier can be had: untrusted programs cannot be run here")
+    load = os.getloadavg()[0]
+    if load > hardware.num_cores / 2:
+        warnings.append(
+            f"other work keeps {load:.1f} of {hardware.num_cores} cores busy: runs will be slower"
+        )
+    return warnings

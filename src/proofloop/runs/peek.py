@@ -1,0 +1,46 @@
+"""One recorded rollout, with its tokens' texts and the advantage that the trainer gave it."""
+
+from pathlib import Path
+
+from proofloop.core.errors import RunError
+from proofloop.measure.peek import Peek, peek_of
+from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.runs.config import load_run_config
+from proofloop.runs.recipe import Recipe
+from proofloop.store import Phase, RecordedRollout, RunReader, RunStore, rollout_id
+from proofloop.train.advantages import credit
+
+
+def find_rollout_id(run: Path, *, phase: Phase, step: int | None, task: int, sample: int) -> str:
+    """The id of a rollout by its place; without a step, in the newest one.  Raises RunError."""
+    with RunStore.read(run) as store:
+        steps = store.recorded_steps(phase)
+    if not steps:
+        raise RunError(f"{run}: holds no rollouts of phase {phase}; try the other with --phase")
+    return rollout_id(phase, steps[-1] if step is None else step, task, sample)
+
+
+def peek_rollout(run: Path, rollout: str) -> Peek:
+    """Raises RunError where the run or the rollout is missing."""
+    recipe = load_run_config(Recipe, run)
+    tokenizer = ChatTokenizer.load(model_directory(recipe.model.path))
+    with RunStore.read(run) as store:
+        recorded = store.load_rollout(rollout)
+        advantage = _advantage(store, recorded)
+    return peek_of(
+        recorded,
+        lambda token: tokenizer.decode((token,), keep_special=True),
+        advantage=advantage,
+    )
+
+
+def _advantage(store: RunReader, recorded: RecordedRollout) -> float | None:
+    """By the trainer's own function, from the recorded verdicts of the whole step; None where the
+    rollout did not train (held out, unscored, or in a group without variance)."""
+    row = recorded.row
+    if row.phase is not Phase.TRAIN:
+        return None
+    credits = credit([g.group for g in store.load_groups(row.phase, row.step)])
+    return next(
+        (c.advantage for group in credits.groups for c in group if c.rollout.id == row.id), None
+    )

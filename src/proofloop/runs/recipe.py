@@ -1,0 +1,110 @@
+"""Recipes: what a run is asked to do, as strict records.
+
+A recipe file (TOML) and `--set section.key=value` fill these in; an unknown key fails with its
+path and a suggestion (`runs.config`).  The attribute strings are the reference of every key.
+"""
+
+from enum import StrEnum
+
+from proofloop.core.record import Record
+from proofloop.core.verdict import Tier
+from proofloop.train.config import LossKind
+
+
+class Control(StrEnum):
+    """Replacements of the reward that a real gain must beat."""
+
+    NONE = "none"
+    RANDOM = "random"
+    """A fair coin a rollout, whatever the answer."""
+    FORMAT = "format"
+    """1 where the answer defines the functions asked for, right or wrong."""
+
+
+class ModelConfig(Record):
+    path: str = "pico"
+    """A checkpoint directory in Hugging Face format, or `pico`, the embedded base model."""
+
+
+class EnvConfig(Record):
+    name: str = "functions"
+    """`functions` or `humaneval`."""
+    data: str | None = None
+    """The data file of an environment that reads one (`humaneval`)."""
+    families: tuple[str, ...] = ("int", "list", "string")
+    """Type families of `functions`."""
+    complexity: tuple[int, ...] | int = (1, 2, 3)
+    """Numbers of composed operations to draw tasks from."""
+    horizon: tuple[int, ...] | int = (1,)
+    """Numbers of functions to write in one answer."""
+
+
+class SamplingConfig(Record):
+    max_tokens: int = 64
+    """Longest completion, stop token included."""
+    temperature: float = 1.0
+    """Of the sampled and the trained distribution alike."""
+
+
+class RewardConfig(Record):
+    control: Control = Control.NONE
+    """`none`: the verdict decides. `random`, `format`: control arms."""
+
+
+class TrainConfig(Record):
+    num_steps: int = 100
+    """Optimiser steps."""
+    seed: int = 0
+    """Of sampling and of the draw of tasks."""
+    workers: int = 0
+    """Processes of one thread each; 0: as many as there are cores."""
+    tasks_per_step: int = 64
+    """Tasks (groups) in a step."""
+    samples_per_task: int = 16
+    """Rollouts of each task: the size of a group."""
+    learning_rate: float = 3e-4
+    """AdamW, constant after the warm-up."""
+    warmup_steps: int = 5
+    weight_decay: float = 0.0
+    grad_clip: float = 1.0
+    """Largest norm of the gradient."""
+    loss: LossKind = LossKind.CISPO
+    """`cispo` (MiniMax-M1) or `clip_higher` (DAPO)."""
+    updates_per_step: int = 1
+    """Optimiser updates made from a step's rollouts."""
+    micro_batch_tokens: int = 8192
+    """Most trained positions (padding included) run at once; changes memory, not the gradient."""
+    checkpoint_every: int = 10
+    """Steps between checkpoints; the two newest are kept."""
+    max_logprob_gap: float = 0.02
+    """Largest mean |trainer - sampler| log-probability, nats, before the run stops."""
+
+
+class EvalConfig(Record):
+    every: int = 20
+    """Steps between evaluations during training; 0: none."""
+    num_tasks: int = 96
+    """Held-out tasks of an evaluation during training."""
+    num_samples: int = 4
+    """Rollouts of each of them."""
+    final_num_tasks: int = 240
+    """Held-out tasks of the evaluations before the first and after the last step."""
+    final_num_samples: int = 128
+    """Rollouts of each of them; pass@k is unbiased up to this k."""
+
+
+class SandboxConfig(Record):
+    tier: Tier | None = None
+    """Isolation tier that the run needs; none: the best that this machine gives."""
+
+
+class Recipe(Record):
+    """Everything that `proofloop train` can be told."""
+
+    model: ModelConfig = ModelConfig()
+    env: EnvConfig = EnvConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    reward: RewardConfig = RewardConfig()
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()
+    sandbox: SandboxConfig = SandboxConfig()

@@ -1,0 +1,127 @@
+"""A training run: builds the parts, runs the loop, leaves a directory that tells what happened.
+
+A run directory holds `config.toml` (resolved), `manifest.json`, `run.db`, `segments/`,
+`checkpoints/` and, when the last step is done, `model/` in Hugging Face format.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from proofloop.engine.models.checkpoint import load_model, save_model
+from proofloop.engine.models.weights import flatten, sha256
+from proofloop.runs.config import CONFIG_NAME, dump_toml
+from proofloop.runs.crew import WorkerCrew
+from proofloop.runs.environments import build_environment
+from proofloop.runs.manifest import (
+    collect_manifest,
+    num_workers,
+    this_command,
+    write_manifest,
+)
+from proofloop.runs.models import resolve_model
+from proofloop.runs.recipe import Recipe
+from proofloop.sandbox import open_sandbox
+from proofloop.store import RunStore
+from proofloop.store.files import write_atomic
+from proofloop.train.loop_sync import LoopConfig, Parts, Report, load_state, loop_sync
+from proofloop.train.trainer import Optimiser, OptimiserConfig
+
+
+def run_training(
+    recipe: Recipe, out: Path, *, resume: bool, on_progress: Callable[[Report], None]
+) -> None:
+    """Trains, or goes on training, in `out`.
+
+    Ctrl-C once: stops after the step in hand and raises KeyboardInterrupt; the run can be resumed.
+    Raises UserError for what the user can mend and WorldError for what broke under way.
+    """
+    model_path = resolve_model(recipe.model.path)
+    environment = build_environment(recipe.env)
+    open_sandbox(recipe.sandbox.tier).close()  # a tier that is not to be had fails now
+    torch.set_num_threads(1)
+    model = load_model(model_path)
+    weights = flatten(model).share_memory_()
+    with (
+        _store(recipe, out, resume=resume) as store,
+        WorkerCrew(recipe, model_path, weights, num_workers=num_workers(recipe.train.workers)) as crew,
+        _graceful_interrupt() as interrupted,
+    ):
+        parts = Parts(
+            config=_loop_config(recipe),
+            environment=environment,
+            crew=crew,
+            optimiser=Optimiser(weights, _optimiser_config(recipe)),
+            weights_sha256=lambda: sha256(weights),
+            store=store,
+            directory=out,
+        )
+        state = load_state(parts)
+        if resume:
+            store.event("resumed", f"from step {state.step}")
+        crew.publish(state.step)
+        for report in loop_sync(parts, state):
+            on_progress(report)
+            if interrupted():
+                raise KeyboardInterrupt
+        save_model(model, out / "model", tokenizer_from=model_path)
+
+
+def _store(recipe: Recipe, out: Path, *, resume: bool) -> RunStore:
+    if resume:
+        return RunStore.open(out)
+    store = RunStore.create(out)
+    write_atomic(out / CONFIG_NAME, dump_toml(recipe).encode())
+    write_manifest(out, collect_manifest(this_command(), {"train": recipe.train.seed}))
+    return store
+
+
+
+
+def _loop_config(recipe: Recipe) -> LoopConfig:
+    train, evaluation = recipe.train, recipe.eval
+    return LoopConfig(
+        num_steps=train.num_steps,
+        seed=train.seed,
+        tasks_per_step=train.tasks_per_step,
+        samples_per_task=train.samples_per_task,
+        updates_per_step=train.updates_per_step,
+        checkpoint_every=train.checkpoint_every,
+        max_logprob_gap=train.max_logprob_gap,
+        eval_every=evaluation.every,
+        eval_num_tasks=evaluation.num_tasks,
+        eval_num_samples=evaluation.num_samples,
+        final_num_tasks=evaluation.final_num_tasks,
+        final_num_samples=evaluation.final_num_samples,
+    )
+
+
+def _optimiser_config(recipe: Recipe) -> OptimiserConfig:
+    return OptimiserConfig(
+        learning_rate=recipe.train.learning_rate,
+        warmup_steps=recipe.train.warmup_steps,
+        weight_decay=recipe.train.weight_decay,
+        grad_clip=recipe.train.grad_clip,
+    )
+
+
+@contextmanager
+def _graceful_interrupt() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C into a question that the loop asks; the second one is immediate."""
+    asked = False
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

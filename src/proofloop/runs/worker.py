@@ -1,0 +1,210 @@
+"""One worker process: samples and judges tasks, and computes gradients, with one thread.
+
+It sees the weights through shared memory, owns its own sandbox and is told what to do over a
+pipe.  It never writes to the run: what it made goes back to the driver.
+"""
+
+import hashlib
+import os
+import signal
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from proofloop.core.completion import Completion, PolicyVersion, Request, SamplingParams
+from proofloop.core.rollout import Group, Judged, Rollout, Turn
+from proofloop.core.task import Problem
+from proofloop.core.verdict import Verdict
+from proofloop.engine.local import LocalEngine
+from proofloop.engine.models.checkpoint import read_config
+from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.weights import adopt
+from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.runs.controls import controlled
+from proofloop.runs.environments import build_environment
+from proofloop.runs.recipe import Control, Recipe
+from proofloop.store import Phase, RecordedGroup
+from proofloop.store.rows import rollout_id
+from proofloop.train.loop_sync import Assignment, Attempted
+from proofloop.train.samples import Bundle
+from proofloop.train.trainer import GradientStats, accumulate
+from proofloop.verify import build_verifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """What a worker is started with; the tensors lie in shared memory."""
+
+    recipe: Recipe
+    model_path: Path
+    weights: Tensor
+    gradient: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    assignments: list[Assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Differentiate:
+    bundles: list[Bundle]
+    denominator: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker's reply where it could not do what it was told."""
+
+    error: BaseException
+    trace: str
+
+
+Order = Attempt | Differentiate | Publish
+Reply = Attempted | GradientStats | PolicyVersion | Failed
+
+
+class Worker:
+    """The parts of a worker and its three duties."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        recipe = setup.recipe
+        self._recipe = recipe
+        self._environment = build_environment(recipe.env)
+        self._tokenizer = ChatTokenizer.load(setup.model_path)
+        self._verifier = build_verifier(recipe.sandbox.tier)
+        self._model = Decoder(read_config(setup.model_path))
+        adopt(self._model, setup.weights)
+        self._gradient = setup.gradient
+        _adopt_gradient(self._model, setup.gradient)
+        self._engine = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
+
+    def obey(self, order: Order) -> Reply:
+        match order:
+            case Attempt(assignments):
+                return self._attempt(assignments)
+            case Differentiate(bundles, denominator):
+                self._gradient.zero_()
+                return accumulate(
+                    self._model,
+                    bundles,
+                    loss=self._recipe.train.loss,
+                    denominator=denominator,
+                    temperature=self._recipe.sampling.temperature,
+                    max_positions=self._recipe.train.micro_batch_tokens,
+                )
+            case Publish(step):
+                self._engine.step = step
+                return self._engine.version()
+
+    def close(self) -> None:
+        self._verifier.close()
+
+    def _attempt(self, assignments: list[Assignment]) -> Attempted:
+        began = time.perf_counter()
+        problems = [self._environment.problem(a.split, a.stratum, a.index) for a in assignments]
+        requests = [
+            self._request(a, p) for a, p in zip(assignments, problems, strict=True)
+        ]
+        completions = self._engine.generate(requests)
+        sampled = time.perf_counter()
+        groups = tuple(
+            self._judged(*parts)
+            for parts in zip(assignments, problems, requests, completions, strict=True)
+        )
+        judged = time.perf_counter()
+        return Attempted(groups=groups, sample_s=sampled - began, verify_s=judged - sampled)
+
+    def _request(self, assignment: Assignment, problem: Problem) -> Request:
+        sampling = self._recipe.sampling
+        return Request(
+            context=self._tokenizer.context(problem.task.messages),
+            seeds=tuple(
+                sample_seed(self._recipe.train.seed, assignment, sample)
+                for sample in range(assignment.num_samples)
+            ),
+            sampling=SamplingParams(
+                max_tokens=sampling.max_tokens, temperature=sampling.temperature
+            ),
+        )
+
+    def _judged(
+        self,
+        assignment: Assignment,
+        problem: Problem,
+        request: Request,
+        completions: list[Completion],
+    ) -> RecordedGroup:
+        """The group's verdicts; equal answers to one task are the same program on the same tests
+        and are run once."""
+        known: dict[str, Verdict] = {}
+        attempts: list[Judged] = []
+        for sample, completion in enumerate(completions):
+            answer = self._tokenizer.decode(completion.tokens)
+            if answer not in known:
+                known[answer] = self._verifier.verify(problem.task, problem.key, answer)
+            name = rollout_id(assignment.phase, assignment.step, assignment.slot, sample)
+            turn = Turn(context=request.context, completion=completion)
+            rollout = Rollout(id=name, task_id=problem.task.id, turns=(turn,), answer=answer)
+            verdict = known[answer]
+            if assignment.phase is Phase.TRAIN and self._recipe.reward.control is not Control.NONE:
+                verdict = controlled(
+                    verdict,
+                    self._recipe.reward.control,
+                    seed=self._recipe.train.seed,
+                    rollout_id=name,
+                    key=problem.key,
+                    answer=answer,
+                )
+            attempts.append(Judged(rollout=rollout, verdict=verdict))
+        group = Group(task_id=problem.task.id, attempts=tuple(attempts))
+        return RecordedGroup(slot=assignment.slot, task=problem.task, group=group)
+
+
+def sample_seed(run_seed: int, assignment: Assignment, sample: int) -> int:
+    """63 bits.  Held-out seeds leave the step out: every evaluation meets the same chances."""
+    place = (
+        f"train {run_seed} {assignment.step} {assignment.slot} {sample}"
+        if assignment.phase is Phase.TRAIN
+        else f"eval {assignment.stratum.label} {assignment.index} {sample}"
+    )
+    return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def _adopt_gradient(model: Decoder, flat: Tensor) -> None:
+    parameters = list(model.parameters())
+    for p, piece in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        p.grad = piece.view_as(p)
+
+
+def serve(setup: WorkerSetup, orders: Connection) -> None:
+    """A worker's life: obeys until the pipe closes, which it does when the driver dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+    try:
+        worker = Worker(setup)
+    except BaseException as error:
+        orders.send(Failed(error, traceback.format_exc()))
+        return
+    try:
+        while True:
+            order: Order = orders.recv()
+            try:
+                orders.send(worker.obey(order))
+            except Exception as error:
+                orders.send(Failed(error, traceback.format_exc()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+    finally:
+        worker.close()

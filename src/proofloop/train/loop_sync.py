@@ -1,0 +1,358 @@
+"""The synchronous loop: draw, sample and judge, credit, step, publish, record.
+
+`loop_sync` is the algorithm box; every line of it calls a pure function or has one effect.  The
+asynchronous loop will be a second file over the same hops, not flags in this one.
+
+Nothing is lost: a step's draws are in the ledger before anything is sampled, its rollouts before
+anything is trained on.  A resumed run trains on the recorded rollouts and samples only what is
+missing, so on one machine, with one number of workers, it reaches the same weights bit for bit.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from proofloop.core import codec
+from proofloop.core.completion import PolicyVersion, StopReason
+from proofloop.core.errors import TrainingHalted
+from proofloop.core.record import Record
+from proofloop.core.task import Environment, Split, Stratum
+from proofloop.store import Draw, Phase, RecordedGroup, RunStore, checkpoints
+from proofloop.train.advantages import Credits, credit
+from proofloop.train.curriculum import (
+    CurriculumState,
+    DrawnTask,
+    draw_tasks,
+    initial_state,
+    observe,
+)
+from proofloop.train.samples import Bundle, bundles_of, sample_of
+from proofloop.train.trainer import GradientStats, Optimiser
+
+
+class LoopConfig(Record):
+    """What the loop needs of a recipe's sections `train` and `eval`."""
+
+    num_steps: int
+    seed: int
+    tasks_per_step: int
+    samples_per_task: int
+    updates_per_step: int
+    checkpoint_every: int
+    max_logprob_gap: float
+    eval_every: int
+    eval_num_tasks: int
+    eval_num_samples: int
+    final_num_tasks: int
+    final_num_samples: int
+
+
+class LoopState(Record):
+    """Where the loop stands after a step; with the optimiser's state, all that a resume needs."""
+
+    step: int
+    curriculum: CurriculumState
+
+
+class Assignment(Record):
+    """A task to attempt, by its place, and how often."""
+
+    phase: Phase
+    step: int
+    slot: int
+    split: Split
+    stratum: Stratum
+    index: int
+    num_samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempted:
+    """Groups in the order of their assignments, and the seconds that the slowest worker spent."""
+
+    groups: tuple[RecordedGroup, ...]
+    sample_s: float
+    verify_s: float
+
+
+class Crew(Protocol):
+    """The workers: they sample and judge, and they compute gradients."""
+
+    def attempt(self, assignments: Sequence[Assignment]) -> Attempted: ...
+
+    def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]: ...
+
+    def publish(self, step: int) -> list[PolicyVersion]:
+        """Tells every engine which step its weights are of; returns the versions they report."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a run is made of, built by `runs.training`."""
+
+    config: LoopConfig
+    environment: Environment
+    crew: Crew
+    optimiser: Optimiser
+    weights_sha256: Callable[[], str]
+    store: RunStore
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """An optimiser step is done and recorded."""
+
+    step: int
+    num_steps: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalReport:
+    """Held-out tasks attempted so far at this step."""
+
+    step: int
+    num_tasks_done: int
+    num_tasks: int
+    passed_share: float
+    num_attempts: int
+
+
+Report = StepReport | EvalReport
+
+
+def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
+    """Trains from `state` to the last step.  Between two yields the run may be stopped."""
+    config = parts.config
+    yield from evaluate(parts, state.step)
+    while state.step < config.num_steps:
+        began = time.perf_counter()
+        step = state.step + 1
+        drawn, curriculum = draw_tasks(
+            state.curriculum,
+            parts.environment,
+            num_tasks=config.tasks_per_step,
+            seed=config.seed,
+            step=step,
+        )
+        attempted = sample_and_judge(parts, step, drawn)
+        credits = credit([g.group for g in attempted.groups])
+        learned = learn(parts, credits)
+        version = publish(parts, step)
+        metrics = step_metrics(parts, attempted, credits, learned, began)
+        parts.store.record_step(
+            step, metrics=metrics, weights_sha256=version.sha256, wall_s=metrics["step_s"]
+        )
+        seen = [(g.task.stratum, g.group) for g in attempted.groups]
+        state = LoopState(step=step, curriculum=observe(curriculum, seen))
+        if step % config.checkpoint_every == 0 or step == config.num_steps:
+            save_checkpoint(parts, state)
+        yield StepReport(step=step, num_steps=config.num_steps, metrics=metrics)
+        yield from evaluate(parts, step)
+
+
+def sample_and_judge(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> Attempted:
+    """The step's groups, from the record where a killed run left them there."""
+    problems = [parts.environment.problem(Split.TRAIN, d.stratum, d.index) for d in drawn]
+    draws = [
+        Draw(slot=slot, task_id=problem.task.id, stratum=d.stratum, index=d.index)
+        for slot, (d, problem) in enumerate(zip(drawn, problems, strict=True))
+    ]
+    parts.store.record_draws(Phase.TRAIN, step, draws)
+    if parts.store.rollouts_recorded(Phase.TRAIN, step):
+        recorded = tuple(parts.store.load_groups(Phase.TRAIN, step))
+        return Attempted(groups=recorded, sample_s=float("nan"), verify_s=float("nan"))
+    attempted = parts.crew.attempt(
+        [
+            Assignment(
+                phase=Phase.TRAIN,
+                step=step,
+                slot=draw.slot,
+                split=Split.TRAIN,
+                stratum=draw.stratum,
+                index=draw.index,
+                num_samples=parts.config.samples_per_task,
+            )
+            for draw in draws
+        ]
+    )
+    parts.store.record_rollouts(Phase.TRAIN, step, attempted.groups)
+    return attempted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What the optimiser did in one step."""
+
+    stats: GradientStats
+    grad_norm: float
+    learning_rate: float
+    train_s: float
+
+
+def learn(parts: Parts, credits: Credits) -> Learned:
+    """One or more updates from a step's groups; none where no group has variance.
+
+    Raises TrainingHalted where sampler and trainer disagree about what was sampled.
+    """
+    began = time.perf_counter()
+    total, norm, rate = GradientStats(), 0.0, parts.optimiser.learning_rate
+    num_updates = min(parts.config.updates_per_step, len(credits.groups))
+    for i in range(num_updates):
+        samples = [[sample_of(c) for c in g] for g in credits.groups[i::num_updates]]
+        num_tokens = sum(s.num_trained_tokens for group in samples for s in group)
+        bundles = [b for group in samples for b in bundles_of(group)]
+        gradient, stats = parts.crew.gradient(bundles, num_tokens)
+        assert stats.num_tokens == num_tokens, "every sampled token trains, once"
+        if i == 0:
+            check_logprob_gap(stats, parts.config.max_logprob_gap)
+        norm = parts.optimiser.update(gradient)
+        total += stats
+    return Learned(
+        stats=total,
+        grad_norm=norm,
+        learning_rate=rate,
+        train_s=time.perf_counter() - began,
+    )
+
+
+def check_logprob_gap(stats: GradientStats, bound: float) -> None:
+    mean = stats.gap_sum / max(1, stats.num_tokens)
+    if mean > bound:
+        raise TrainingHalted(
+            f"sampler and trainer disagree: mean |Δ log-probability| {mean:.4f} nats over "
+            f"{stats.num_tokens} tokens, bound {bound} (train.max_logprob_gap). The sampler "
+            "probably runs other weights or another temperature; see `proofloop peek`"
+        )
+
+
+def publish(parts: Parts, step: int) -> PolicyVersion:
+    """Raises TrainingHalted where an engine reports other weights than were sent."""
+    sent = PolicyVersion(step=step, sha256=parts.weights_sha256())
+    for reported in parts.crew.publish(step):
+        if reported != sent:
+            raise TrainingHalted(
+                f"step {step}: an engine reports weights {reported.sha256[:12]} of step "
+                f"{reported.step}, the trainer sent {sent.sha256[:12]}; resume the run"
+            )
+    return sent
+
+
+def save_checkpoint(parts: Parts, state: LoopState) -> None:
+    files = {"trainer.safetensors": parts.optimiser.state(), "loop.json": codec.to_json(state)}
+    checkpoints.save(parts.directory, state.step, files, keep=2)
+
+
+def load_state(parts: Parts) -> LoopState:
+    """The newest whole checkpoint, restored; the beginning where there is none.  A damaged one
+    is passed over, and the run's events say so."""
+    found = checkpoints.latest(parts.directory)
+    for problem in found.problems:
+        parts.store.event("checkpoint_damaged", f"{problem.path}: {problem.problem}")
+    if found.checkpoint is None:
+        return LoopState(step=0, curriculum=initial_state(parts.environment))
+    files = checkpoints.load(found.checkpoint)
+    parts.optimiser.restore(files["trainer.safetensors"])
+    return codec.from_json(files["loop.json"], LoopState)
+
+
+def evaluate(parts: Parts, step: int) -> Iterator[EvalReport]:
+    """Attempts at held-out tasks, where the recipe asks for them at this step and the store has
+    none; the same tasks and seeds at every step, so that comparisons are paired."""
+    config = parts.config
+    whole = step in (0, config.num_steps)
+    due = whole or (config.eval_every and step % config.eval_every == 0)
+    if not due or parts.store.rollouts_recorded(Phase.EVAL, step):
+        return
+    num_tasks = config.final_num_tasks if whole else config.eval_num_tasks
+    num_samples = config.final_num_samples if whole else config.eval_num_samples
+    assignments = heldout_assignments(parts.environment, num_tasks, num_samples, step=step)
+    groups: list[RecordedGroup] = []
+    size = max(1, 8192 // num_samples)
+    for start in range(0, len(assignments), size):
+        groups += parts.crew.attempt(assignments[start : start + size]).groups
+        passed = [v.passed for g in groups for _, v in g.group.scored]
+        yield EvalReport(
+            step=step,
+            num_tasks_done=len(groups),
+            num_tasks=len(assignments),
+            passed_share=float(np.mean(passed)) if passed else float("nan"),
+            num_attempts=len(passed),
+        )
+    parts.store.record_rollouts(Phase.EVAL, step, groups)
+
+
+def heldout_assignments(
+    environment: Environment, num_tasks: int, num_samples: int, *, step: int
+) -> list[Assignment]:
+    """The first tasks of every held-out stratum in turn; fewer where the strata run out."""
+    strata = environment.strata(Split.HELDOUT)
+    sizes = [environment.num_tasks(Split.HELDOUT, s) for s in strata]
+    places = [
+        (stratum, i)
+        for i in range(num_tasks)
+        for stratum, size in zip(strata, sizes, strict=True)
+        if size is None or i < size
+    ]
+    return [
+        Assignment(
+            phase=Phase.EVAL,
+            step=step,
+            slot=slot,
+            split=Split.HELDOUT,
+            stratum=stratum,
+            index=index,
+            num_samples=num_samples,
+        )
+        for slot, (stratum, index) in enumerate(places[:num_tasks])
+    ]
+
+
+def step_metrics(
+    parts: Parts, attempted: Attempted, credits: Credits, learned: Learned, began: float
+) -> dict[str, float]:
+    """Every number that the step leaves; `docs/reference/store.md` says what each is."""
+    scored = [pair for g in attempted.groups for pair in g.group.scored]
+    completions = [t.completion for r, _ in scored for t in r.turns]
+    num_tokens = sum(len(c.tokens) for c in completions)
+    num_rollouts = sum(len(g.group.attempts) for g in attempted.groups)
+    num_groups = len(attempted.groups)
+    stats, step_s = learned.stats, time.perf_counter() - began
+    per_token = max(1, stats.num_tokens)
+    return {
+        "reward_mean": _mean([v.reward for _, v in scored]),
+        "passed_share": _mean([v.passed for _, v in scored]),
+        "entropy_mean": sum(sum(c.entropies) for c in completions) / max(1, num_tokens),
+        "completion_tokens_mean": num_tokens / max(1, len(completions)),
+        "truncated_share": _mean([c.stop_reason is StopReason.LENGTH for c in completions]),
+        "groups_all_pass_share": credits.num_all_equal_high / num_groups,
+        "groups_all_fail_share": credits.num_all_equal_low / num_groups,
+        "num_unscored": float(num_rollouts - len(scored)),
+        "num_groups_trained": float(len(credits.groups)),
+        "logprob_gap_max": stats.gap_max,
+        "logprob_gap_mean": stats.gap_sum / per_token,
+        "loss": stats.loss / per_token,
+        "grad_norm": learned.grad_norm,
+        "learning_rate": learned.learning_rate,
+        "clip_share": stats.num_clipped / per_token,
+        "sample_s": attempted.sample_s,
+        "verify_s": attempted.verify_s,
+        "train_s": learned.train_s,
+        "step_s": step_s,
+        "rollouts_per_s": num_rollouts / step_s,
+        "sampled_tokens_per_s": num_tokens / step_s,
+        "trained_tokens_per_s": stats.num_tokens / max(learned.train_s, 1e-9),
+        "verdicts_per_s": num_rollouts / step_s,
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(torch.tensor(values, dtype=torch.float64).mean()) if values else float("nan")

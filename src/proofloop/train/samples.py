@@ -1,0 +1,121 @@
+"""From credited rollouts to samples, and samples into micro-batches that share their contexts.
+
+A sample is what one rollout trains: its first context (shared by its group) and every token
+after it, of which only the sampled ones train, each once.
+"""
+
+from dataclasses import dataclass
+
+from proofloop.core.rollout import Rollout
+from proofloop.train.advantages import Credited
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Tokens after the context and, for each, whether and how it trains."""
+
+    context: tuple[int, ...]
+    tokens: tuple[int, ...]
+    trained: tuple[bool, ...]
+    sampler_logprobs: tuple[float, ...]
+    """nats; 0 where not trained."""
+    advantages: tuple[float, ...]
+    """0 where not trained."""
+
+    def __post_init__(self) -> None:
+        lengths = {
+            len(part)
+            for part in (self.tokens, self.trained, self.sampler_logprobs, self.advantages)
+        }
+        if len(lengths) != 1 or not self.context or not any(self.trained):
+            raise ValueError(
+                f"a sample needs a context, a trained token and parts of one length; got lengths "
+                f"{sorted(lengths)}, context {len(self.context)}, trained {sum(self.trained)}"
+            )
+
+    @property
+    def num_trained_tokens(self) -> int:
+        return sum(self.trained)
+
+
+def sample_of(credited: Credited) -> Sample:
+    """[context 1][completion 1][context 2][completion 2] -> context 1, then the rest, of which
+    completions train, stop tokens included: stopping is an action."""
+    rollout: Rollout = credited.rollout
+    tokens: list[int] = []
+    trained: list[bool] = []
+    logprobs: list[float] = []
+    for i, turn in enumerate(rollout.turns):
+        given = turn.context if i else ()
+        tokens += [*given, *turn.completion.tokens]
+        trained += [False] * len(given) + [True] * len(turn.completion.tokens)
+        logprobs += [0.0] * len(given) + list(turn.completion.logprobs)
+    return Sample(
+        context=rollout.turns[0].context,
+        tokens=tuple(tokens),
+        trained=tuple(trained),
+        sampler_logprobs=tuple(logprobs),
+        advantages=tuple(credited.advantage if t else 0.0 for t in trained),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Samples with one context, of like length, so that padding stays small."""
+
+    samples: tuple[Sample, ...]
+
+    @property
+    def context(self) -> tuple[int, ...]:
+        return self.samples[0].context
+
+    @property
+    def longest(self) -> int:
+        return max(len(s.tokens) for s in self.samples)
+
+    @property
+    def num_positions(self) -> int:
+        """Positions that the network runs for this bundle, padding included."""
+        return len(self.context) + len(self.samples) * self.longest
+
+
+def bundles_of(samples: list[Sample]) -> list[Bundle]:
+    """One group's samples as one bundle, or as two (short, long) where that runs fewer positions
+    although the context then runs twice."""
+    assert len({s.context for s in samples}) == 1, "a group shares its context"
+    ordered = tuple(sorted(samples, key=lambda s: len(s.tokens)))
+    options = [[Bundle(samples=ordered)]] + [
+        [Bundle(samples=ordered[:i]), Bundle(samples=ordered[i:])] for i in range(1, len(ordered))
+    ]
+    return min(options, key=lambda bundles: sum(b.num_positions for b in bundles))
+
+
+def micro_batches(bundles: list[Bundle], *, max_positions: int) -> list[list[Bundle]]:
+    """Bundles of like shape together, each micro-batch within `max_positions` where one bundle
+    allows it."""
+    ordered = sorted(bundles, key=lambda b: (b.longest, len(b.samples), len(b.context)))
+    batches: list[list[Bundle]] = []
+    for bundle in ordered:
+        candidate = [*batches[-1], bundle] if batches else []
+        if candidate and _padded_positions(candidate) <= max_positions:
+            batches[-1] = candidate
+        else:
+            batches.append([bundle])
+    return batches
+
+
+def _padded_positions(bundles: list[Bundle]) -> int:
+    context = max(len(b.context) for b in bundles)
+    grid = max(len(b.samples) for b in bundles) * max(b.longest for b in bundles)
+    return len(bundles) * (context + grid)
+
+
+def shares(bundles: list[Bundle], num_shares: int) -> list[list[Bundle]]:
+    """Bundles dealt out to `num_shares` workers, about the same number of positions each."""
+    dealt: list[list[Bundle]] = [[] for _ in range(num_shares)]
+    loads = [0] * num_shares
+    for bundle in sorted(bundles, key=lambda b: -b.num_positions):
+        lightest = loads.index(min(loads))
+        dealt[lightest].append(bundle)
+        loads[lightest] += bundle.num_positions
+    return dealt

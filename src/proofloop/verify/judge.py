@@ -1,0 +1,67 @@
+"""The verifier: dispatches on the kind of tests, owns its sandbox, and is the only maker of
+verdicts.  A fault of ours never becomes a score."""
+
+from types import TracebackType
+from typing import assert_never
+
+from proofloop.core.errors import SandboxLost
+from proofloop.core.sandbox import Limits
+from proofloop.core.task import AnswerKey, CallTests, CheckProgram, Task
+from proofloop.core.verdict import UnscoredCause, Verdict
+from proofloop.sandbox import ForkServerSandbox
+from proofloop.verify.check_program import verify_check
+from proofloop.verify.functions import verify_calls
+from proofloop.verify.outcome import unscored
+
+NUM_TRIES = 2
+"""Of one answer, when the sandbox is lost."""
+
+
+class ProgramVerifier:
+    """Judges programs by hidden tests (`core.verifier.Verifier`)."""
+
+    def __init__(self, sandbox: ForkServerSandbox, limits: Limits) -> None:
+        self._sandbox = sandbox
+        self._limits = limits
+
+    def __enter__(self) -> "ProgramVerifier":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def verify(self, task: Task, key: AnswerKey, answer: str) -> Verdict:
+        """Never raises for anything about the task, the key, the answer or the sandbox."""
+        lost = ""
+        for _ in range(NUM_TRIES):
+            try:
+                return self._judge(task, key, answer)
+            except SandboxLost as e:
+                lost = str(e)
+            except Exception as e:  # whatever it is, it is ours and no zero
+                detail = f"task {task.id}: {type(e).__name__}: {e}"
+                return unscored(UnscoredCause.VERIFIER_BUG, detail, self._sandbox.tier)
+        detail = f"task {task.id}, tried {NUM_TRIES} times: {lost}"
+        return unscored(UnscoredCause.SANDBOX_LOST, detail, self._sandbox.tier)
+
+    def _judge(self, task: Task, key: AnswerKey, answer: str) -> Verdict:
+        if key.task_id != task.id:
+            problem = f"the key of {key.task_id} for task {task.id}"
+            return unscored(UnscoredCause.INVALID_KEY, problem, self._sandbox.tier)
+        tests = key.tests
+        match tests:
+            case CallTests():
+                return verify_calls(
+                    self._sandbox, tests, answer, task.answer_prefix, self._limits
+                )
+            case CheckProgram():
+                return verify_check(
+                    self._sandbox, tests, answer, task.answer_prefix, self._limits
+                )
+            case _:
+                assert_never(tests)
+
+    def close(self) -> None:
+        self._sandbox.close()

@@ -1,0 +1,265 @@
+"""Verdicts for real: cards, HumanEval, faults of ours, and that no secret crosses."""
+
+import gzip
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proofloop.core import value
+from proofloop.core.errors import SandboxLost
+from proofloop.core.sandbox import Execution, Limits, Program
+from proofloop.core.task import (
+    AnswerKey,
+    CallTests,
+    CheckProgram,
+    Split,
+    Stratum,
+    Task,
+    TaskId,
+    TestCall,
+)
+from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
+from proofloop.sandbox import ForkServerSandbox, probe
+from proofloop.sandbox.descendants import descendants
+from proofloop.verify import ProgramVerifier, build_verifier
+from proofloop.verify.cards import ATTACKS, HONEST, STRICT, Case, card_check, card_tests
+
+_HUMANEVAL = Path(__file__).parents[3] / "shared" / "data" / "humaneval.jsonl.gz"
+_REPORTS = {report.tier: report for report in probe()}
+
+
+@pytest.fixture(params=list(Tier), scope="module")
+def verifier(request: pytest.FixtureRequest) -> Iterator[ProgramVerifier]:
+    report = _REPORTS[request.param]
+    if not report.available:
+        pytest.skip(f"{report.tier}: {report.reason}")
+    with build_verifier(request.param, Limits(wall_s=1.5, cpu_s=1)) as built:
+        yield built
+
+
+def _task(prefix: str = "") -> Task:
+    return Task(
+        id=TaskId("card@0"),
+        env="cards",
+        split=Split.HELDOUT,
+        stratum=Stratum(family="card", complexity=0, horizon=1),
+        messages=(),
+        answer_prefix=prefix,
+    )
+
+
+def _key(tests: CallTests | CheckProgram) -> AnswerKey:
+    return AnswerKey(task_id=TaskId("card@0"), tests=tests)
+
+
+def _verify(
+    verifier: ProgramVerifier, tests: CallTests | CheckProgram, answer: str, prefix: str = ""
+) -> Verdict:
+    return verifier.verify(_task(prefix), _key(tests), answer)
+
+
+def _scored(verdict: Verdict) -> Scored:
+    assert isinstance(verdict, Scored), verdict
+    return verdict
+
+
+@pytest.mark.parametrize("case", HONEST + STRICT + ATTACKS, ids=lambda case: case.name)
+def test_card_of_call_tests(verifier: ProgramVerifier, case: Case) -> None:
+    verdict = _scored(_verify(verifier, card_tests(), case.answer))
+    assert verdict.cause in case.causes, (case.why, verdict)
+    assert verdict.passed == (verdict.cause is ScoredCause.PASSED)
+    assert verdict.reward == float(verdict.passed)
+    assert verdict.parts["tests_planned"] == 5
+    assert (verdict.parts["tests_passed"] == 5) == verdict.passed
+
+
+@pytest.mark.parametrize("case", HONEST + ATTACKS, ids=lambda case: case.name)
+def test_card_of_check_programs(verifier: ProgramVerifier, case: Case) -> None:
+    verdict = _scored(_verify(verifier, card_check(), case.answer))
+    assert verdict.cause in case.causes, (case.why, verdict)
+    assert verdict.reward == float(verdict.passed)
+
+
+def test_call_tests_that_plan_nothing_or_do_not_decode_are_unscored(
+    verifier: ProgramVerifier,
+) -> None:
+    good = card_tests().calls[0]
+    broken = TestCall(function="f", args=good.args, expected=b"l\xff\xff\xff\xff")
+    bare = TestCall(function="f", args=value.encode([0]), expected=good.expected)
+    for calls in ((), (good, broken), (good, bare)):
+        verdict = _verify(verifier, CallTests(calls=calls), "def f(x): return [x, x * x]")
+        assert isinstance(verdict, Unscored)
+        assert verdict.cause is UnscoredCause.INVALID_KEY
+
+
+@pytest.mark.parametrize(
+    ("setup", "check"),
+    [
+        ("", "def check(candidate):\n    pass"),
+        ("", "def check(candidate):\n    assert undefined_name"),
+        ("", "def check(candidate):\n    candidate(object())"),
+        ("", "def check(candidate):\n    candidate(x=1)"),
+        ("", "def check(candidate:"),
+        ("import no_such_module", "def check(candidate):\n    assert candidate(1)"),
+        ("", "raise SystemExit(0)"),
+    ],
+)
+def test_tests_that_are_broken_themselves_are_unscored(
+    verifier: ProgramVerifier, setup: str, check: str
+) -> None:
+    tests = CheckProgram(setup=setup, check=check, entry_point="f")
+    verdict = _verify(verifier, tests, "def f(*a, **k): return 1")
+    assert isinstance(verdict, Unscored)
+    assert verdict.cause is UnscoredCause.INVALID_KEY
+
+
+def test_tests_that_never_end_are_our_deadline(
+    verifier: ProgramVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(wall_s=0.5, cpu_s=1)
+    monkeypatch.setattr("proofloop.verify.check_program.CHECKER_LIMITS", limits)
+    tests = CheckProgram(
+        setup="", check="def check(candidate):\n    while candidate(1): pass", entry_point="f"
+    )
+    loop = CheckProgram(
+        setup="", check="def check(candidate):\n    while True: pass", entry_point="f"
+    )
+    verdict = _verify(verifier, loop, "def f(x): return 1")
+    assert isinstance(verdict, Unscored)
+    assert verdict.cause is UnscoredCause.JUDGE_DEADLINE
+    slow = _scored(_verify(verifier, tests, "import time\ndef f(x): return not time.sleep(9)"))
+    assert slow.cause is ScoredCause.TIME_LIMIT
+
+
+def test_a_caught_exception_of_the_candidate_is_what_the_tests_see(
+    verifier: ProgramVerifier,
+) -> None:
+    check = (
+        "def check(candidate):\n    try:\n        candidate(0)\n"
+        "    except ZeroDivisionError:\n        return\n    assert False\n"
+    )
+    tests = CheckProgram(setup="", check=check, entry_point="f")
+    assert _scored(_verify(verifier, tests, "def f(x): return 1 / x")).passed
+    for other in ("def f(x): return {}[x]", "def f(x): return 1"):
+        assert _scored(_verify(verifier, tests, other)).reward == 0
+    odd = "class Odd(Exception): pass\ndef f(x): raise Odd"
+    assert _scored(_verify(verifier, tests, odd)).cause is ScoredCause.EXCEPTION
+
+
+def test_an_odd_value_that_makes_the_tests_raise_is_a_wrong_answer(
+    verifier: ProgramVerifier,
+) -> None:
+    check = "def check(candidate):\n    assert abs(candidate(1) - 1.0) < 1e-6\n"
+    tests = CheckProgram(setup="", check=check, entry_point="f")
+    assert _scored(_verify(verifier, tests, "def f(x): return 1")).passed
+    for odd in ("'1'", "None", "[1]"):
+        verdict = _scored(_verify(verifier, tests, f"def f(x): return {odd}"))
+        assert verdict.cause is ScoredCause.WRONG_ANSWER
+
+
+def test_an_answer_may_continue_the_prefix_or_stand_alone(verifier: ProgramVerifier) -> None:
+    prefix = "import math\ndef f(x):\n    '''Return [x, x * x].'''\n"
+    for answer in ("    return [x, x * x]\n", "def f(x):\n    return [x, x * x]\n", prefix +
+                   "    return [x, math.prod((x, x))]\n"):  # fmt: skip
+        assert _scored(_verify(verifier, card_tests(), answer, prefix)).passed
+
+
+class _LosesRuns(ForkServerSandbox):
+    """A real sandbox whose first `num_losses` runs are lost."""
+
+    def __init__(self, tier: Tier, num_losses: int) -> None:
+        super().__init__(tier)
+        self.num_losses = num_losses
+
+    def run(self, program: Program) -> Execution:
+        if self.num_losses:
+            self.num_losses -= 1
+            raise SandboxLost("as ordered")
+        return super().run(program)
+
+
+def test_a_lost_sandbox_is_tried_again_once_and_then_unscored(verifier: ProgramVerifier) -> None:
+    tier = verifier._sandbox.tier
+    for num_losses, cause in ((1, ScoredCause.PASSED), (2, UnscoredCause.SANDBOX_LOST)):
+        with ProgramVerifier(_LosesRuns(tier, num_losses), Limits()) as flaky:
+            assert _verify(flaky, card_tests(), HONEST[0].answer).cause is cause
+
+
+def test_a_bug_of_ours_is_no_zero(
+    verifier: ProgramVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr("proofloop.verify.judge.verify_calls", broken)
+    verdict = _verify(verifier, card_tests(), HONEST[0].answer)
+    assert isinstance(verdict, Unscored)
+    assert verdict.cause is UnscoredCause.VERIFIER_BUG
+    assert "ours" in verdict.detail
+
+
+def test_a_key_of_another_task_is_refused(verifier: ProgramVerifier) -> None:
+    key = AnswerKey(task_id=TaskId("other@1"), tests=card_tests())
+    verdict = verifier.verify(_task(), key, HONEST[0].answer)
+    assert verdict.cause is UnscoredCause.INVALID_KEY
+
+
+def test_expected_values_are_in_no_process_of_the_sandbox(verifier: ProgramVerifier) -> None:
+    """Read the memory of the fork-server and of a running candidate, from outside."""
+    given, hidden = os.urandom(24), os.urandom(24)
+    tests = CallTests(
+        calls=(TestCall(function="f", args=value.encode((given,)), expected=value.encode(hidden)),)
+    )
+    answer = "import time\ndef f(x):\n    time.sleep(1)\n    return x\n"
+    _verify(verifier, card_tests(), HONEST[0].answer)
+    assert verifier._sandbox._server is not None
+    server = verifier._sandbox._server.process.pid
+    idle = len(descendants(server))
+    judging = threading.Thread(target=_verify, args=(verifier, tests, answer))
+    judging.start()
+    try:
+        time.sleep(0.5)
+        processes = [server, *descendants(server)]
+        assert len(processes) == idle + 2
+        memories = {pid: _memory(pid) for pid in processes}
+    finally:
+        judging.join()
+    assert [pid for pid, memory in memories.items() if hidden in memory] == []
+    assert [pid for pid, memory in memories.items() if given in memory] == processes[-1:]
+
+
+def _memory(pid: int) -> bytes:
+    """All that a process can write to, where values live."""
+    memory = b""
+    try:
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+            for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+                span, permissions = line.split()[:2]
+                if permissions.startswith("rw") and "[v" not in line:
+                    start, end = (int(x, 16) for x in span.split("-"))
+                    mem.seek(start)
+                    memory += mem.read(end - start)
+    except PermissionError as e:
+        pytest.skip(f"this user may not read its own processes' memory: {e}")
+    return memory
+
+
+@pytest.mark.skipif(not _HUMANEVAL.exists(), reason="no ../shared/data/humaneval.jsonl.gz")
+def test_humaneval_references_earn_one_and_empty_answers_nothing() -> None:
+    with gzip.open(_HUMANEVAL) as file:
+        rows = [json.loads(line) for line in file]
+    assert len(rows) == 164
+    with build_verifier() as verifier:
+        for row in rows:
+            tests = CheckProgram(
+                setup=row["prompt"] + "    pass\n", check=row["test"], entry_point=row["entry_point"]
+            )
+            whole = row["prompt"] + row["canonical_solution"]
+            for answer, reward in ((whole, 1), (row["canonical_solution"], 1), ("", 0)):
+                verdict = _scored(_verify(verifier, tests, answer, row["prompt"]))
+                assert verdict.reward == reward, (row["task_id"], verdict)
