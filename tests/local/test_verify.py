@@ -257,7 +257,9 @@ def test_humaneval_references_earn_one_and_empty_answers_nothing() -> None:
     with build_verifier() as verifier:
         for row in rows:
             tests = CheckProgram(
-                setup=row["prompt"] + "    pass\n", check=row["test"], entry_point=row["entry_point"]
+                setup=row["prompt"] + "    pass\n",
+                check=row["test"],
+                entry_point=row["entry_point"],
             )
             whole = row["prompt"] + row["canonical_solution"]
             for answer, reward in ((whole, 1), (row["canonical_solution"], 1), ("", 0)):

@@ -177,7 +177,6 @@ def test_a_renamed_key_fails_with_its_new_name(by_file: bool, tmp_path: Path) ->
         "env.name=functoins",
         "env.name=humaneval",
         "env.data=x.jsonl",
-        "model.path=no/such/model",
     ],
 )
 def test_values_that_no_run_can_use_fail_when_loaded(override: str) -> None:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+PLAIN_WIDTH = 120
+
+
 def print_json(value: Any) -> None:
     """One JSON document, indented for people who look at it anyway."""
     sys.stdout.write(msgspec.json.format(to_json(value), indent=2).decode() + "\n")
@@ -29,14 +32,7 @@ def note(message: str) -> None:
 
 
 def console() -> Console:
-    """For results, on standard output."""
+    """For results, on standard output; in a file or pipe, wide enough for our tables."""
     from rich.console import Console
 
-    return Console(highlight=False)
-
-
-def side_console() -> Console:
-    """For progress, on standard error."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 PLAIN_EVERY_S = 5.0
@@ -21,7 +21,7 @@ class Progress:
         self._label = label
         self._num_steps = num_steps
         self._first: tuple[int, float] | None = None
-        self._last_line = 0.0
+        self._shown_at = 0.0
         self._bar: Bar | None = None
         if sys.stderr.isatty():
             self._bar = Bar(
@@ -29,7 +29,6 @@ class Progress:
                 BarColumn(bar_width=20),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[figures]}"),
-                TimeRemainingColumn(),
                 console=Console(stderr=True, highlight=False),
             )
             self._task = self._bar.add_task(label, total=num_steps, figures="")
@@ -48,36 +47,40 @@ class Progress:
 
     def step(self, step: int, figures: Mapping[str, str]) -> None:
         """`step` steps are done."""
-        text = "  ".join(f"{name} {figure}" for name, figure in figures.items())
+        parts = [f"{name} {figure}" for name, figure in figures.items()]
+        text = "  ".join([*parts, *self._time_left(step)])
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, figures=text)
-            return
-        now = time.monotonic()
-        left = self._time_left(step, now)
-        if now - self._last_line >= PLAIN_EVERY_S or step == self._num_steps:
-            self._last_line = now
-            print(
-                f"{self._label} {step}/{self._num_steps}  {text}{left}", file=sys.stderr, flush=True
-            )
+            self._bar.update(self._task, description=self._label, completed=step, figures=text)
+        else:
+            line = f"{self._label} {step}/{self._num_steps}  {text}"
+            self._plain(line, last=step == self._num_steps)
 
-    def phase(self, label: str) -> None:
-        """What is being done, where it is no step."""
-        if self._bar is not None:
-            self._bar.update(self._task, description=label)
-        elif label != self._label:
-            print(label, file=sys.stderr, flush=True)
-        self._label = label
+    def aside(self, label: str, text: str, *, last: bool) -> None:
+        """Something that is no step; `last`: it is done, and worth a line in a log."""
+        if self._bar is None:
+            self._plain(f"{label}  {text}", last=last)
+            return
+        self._bar.update(self._task, description=label, figures=text)
+        if last:
+            self._bar.console.print(f"{label}  {text}")
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
 
-    def _time_left(self, step: int, now: float) -> str:
+    def _plain(self, line: str, *, last: bool) -> None:
+        now = time.monotonic()
+        if last or now - self._shown_at >= PLAIN_EVERY_S:
+            self._shown_at = now
+            print(line, file=sys.stderr, flush=True)
+
+    def _time_left(self, step: int) -> list[str]:
+        """From the mean step since the first one that was seen, measurements included."""
+        now = time.monotonic()
         if self._first is None:
             self._first = (step, now)
-            return ""
-        first, started = self._first
+        first, since = self._first
         if step <= first:
-            return ""
-        left_s = (now - started) / (step - first) * (self._num_steps - step)
-        return f"  {int(left_s // 60)}:{int(left_s % 60):02d} left"
+            return []
+        left_s = round((now - since) / (step - first) * (self._num_steps - step))
+        return [f"{left_s // 60}:{left_s % 60:02d} left"]

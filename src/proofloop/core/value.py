@@ -68,15 +68,15 @@ def canonical(value: Any, *, max_bytes: int = MAX_BYTES) -> bytes:
 
 def _write(value: Any, out: bytearray, max_bytes: int, depth: int, canon: bool) -> None:
     kind = type(value)
-    if value is None:
-        out += b"N"
-    elif kind is bool:
-        out += b"T" if value else b"F"
-    elif kind is int:
+    if kind is int:
         size = _int_bytes(value)
         if size > MAX_INT_BYTES:
             raise EncodeError("an int over the size limit")
         out += b"i" + _U32.pack(size) + value.to_bytes(size, "little", signed=True)
+    elif value is None:
+        out += b"N"
+    elif kind is bool:
+        out += b"T" if value else b"F"
     elif kind is float:
         out += b"f" + _float_bytes(value, canon)
     elif kind is complex:
@@ -167,12 +167,12 @@ class _Reader:
 
     def value(self, depth: int) -> Any:
         tag = self.take(1)
+        if tag == b"i":
+            return self.integer()
         if tag == b"N":
             return None
         if tag == b"T" or tag == b"F":
             return tag == b"T"
-        if tag == b"i":
-            return self.integer()
         if tag == b"f":
             return _F64.unpack(self.take(8))[0]
         if tag == b"c":
@@ -189,11 +189,13 @@ class _Reader:
         return self.container(tag, depth + 1)
 
     def integer(self) -> int:
-        size = self.count()
-        if not 0 < size <= MAX_INT_BYTES:
-            raise DecodeError("an int of no or too many bytes")
-        value = int.from_bytes(self.take(size), "little", signed=True)
-        if _int_bytes(value) != size:
+        start = self.at + 4
+        size = int.from_bytes(self.data[self.at : start], "little")
+        self.at = start + size
+        if not 0 < size <= MAX_INT_BYTES or self.at > len(self.data):
+            raise DecodeError("an int of no or too many bytes, or cut short")
+        value = int.from_bytes(self.data[start : self.at], "little", signed=True)
+        if size > 1 and _int_bytes(value) != size:
             raise DecodeError("an int that is not minimal")
         return value
 

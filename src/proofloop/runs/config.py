@@ -129,8 +129,8 @@ def _flatten(
     known = _types(kind)
     for key, value in table.items():
         inner = known.get(key)
-        section = inner if _is_record(inner) else Record if inner is None else None
-        if section is not None and isinstance(value, dict) and value:
+        section = inner if _is_record(inner) else Record if inner is None and value else None
+        if section is not None and isinstance(value, dict):
             _flatten(section, cast("dict[str, Any]", value), f"{prefix}{key}.", origin, keep)
         else:
             keep(_Setting(f"{prefix}{key}", value, origin))

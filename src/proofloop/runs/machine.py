@@ -46,7 +46,7 @@ def examine_machine() -> Machine:
     return Machine(
         proofloop=proofloop.__version__,
         python=platform.python_version(),
-        torch=torch.__version__,
+        torch=str(torch.__version__),
         hardware=hardware,
         devices=("cpu", *gpus),
         torch_threads=torch.get_num_threads(),

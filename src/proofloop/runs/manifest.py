@@ -104,7 +104,8 @@ def package_version(name: str) -> str | None:
 
 def this_command() -> tuple[str, ...]:
     """The running command, its program by name instead of by path."""
-    return (Path(sys.argv[0]).name, *sys.argv[1:])
+    program = Path(sys.argv[0]).name
+    return ("proofloop" if program == "__main__.py" else program, *sys.argv[1:])
 
 
 def _cpu_model() -> str:

@@ -6,9 +6,13 @@ from proofloop.core.errors import RunError
 from proofloop.measure.peek import Peek, peek_of
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import load_run_config
+from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
 from proofloop.store import Phase, RecordedRollout, RunReader, RunStore, rollout_id
 from proofloop.train.advantages import credit
+
+MODEL_NAME = "model"
+"""A finished run's trained model, in the run directory."""
 
 
 def find_rollout_id(run: Path, *, phase: Phase, step: int | None, task: int, sample: int) -> str:
@@ -23,7 +27,10 @@ def find_rollout_id(run: Path, *, phase: Phase, step: int | None, task: int, sam
 def peek_rollout(run: Path, rollout: str) -> Peek:
     """Raises RunError where the run or the rollout is missing."""
     recipe = load_run_config(Recipe, run)
-    tokenizer = ChatTokenizer.load(model_directory(recipe.model.path))
+    trained = run / MODEL_NAME
+    tokenizer = ChatTokenizer.load(
+        trained if trained.is_dir() else resolve_model(recipe.model.path)
+    )
     with RunStore.read(run) as store:
         recorded = store.load_rollout(rollout)
         advantage = _advantage(store, recorded)

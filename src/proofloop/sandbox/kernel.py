@@ -32,7 +32,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-class StepFailed(Exception):
+class StepFailed(Exception):  # noqa: N818  (reads as the event that it is)
     """The kernel refused a step of the isolation."""
 
     def __init__(self, step: str, code: int) -> None:
@@ -140,9 +140,7 @@ def landlock(files: Iterable[str], folders: Iterable[str], listed: Iterable[str]
         _HANDLED_FS.get(abi, 0xFFFF), 0x3 if abi >= 4 else 0, 0x3 if abi >= 6 else 0
     )
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
-    ruleset = _syscall(
-        "landlock_create_ruleset", _LANDLOCK_CREATE, ctypes.byref(attr), size, 0
-    )
+    ruleset = _syscall("landlock_create_ruleset", _LANDLOCK_CREATE, ctypes.byref(attr), size, 0)
     for paths, allowed in (
         (files, _READ_FILE),
         (folders, _READ_FILE | _READ_DIR),

@@ -34,7 +34,10 @@ class ForkServerSandbox:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -86,4 +89,3 @@ class ForkServerSandbox:
     def close(self) -> None:
         if self._owner == os.getpid():
             self._drop()
-

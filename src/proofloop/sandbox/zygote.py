@@ -78,7 +78,11 @@ def _warm_up() -> None:
 def _import_random() -> None:
     """Every child starts from one and the same state, so that a verdict can be had again; hence
     without the hook by which `random` seeds itself from the system after a fork."""
-    register, os.register_at_fork = os.register_at_fork, lambda **_: None
+
+    def ignore(**_hooks: object) -> None:
+        return
+
+    register, os.register_at_fork = os.register_at_fork, ignore
     import random
 
     os.register_at_fork = register
@@ -171,7 +175,9 @@ class _Server:
 
     def obey(self) -> None:
         room = _socket.CMSG_SPACE(8)
-        order, ancillary, _, _ = self.control.recvmsg(wire.SPAWN.size, room, _socket.MSG_CMSG_CLOEXEC)
+        order, ancillary, _, _ = self.control.recvmsg(
+            wire.SPAWN.size, room, _socket.MSG_CMSG_CLOEXEC
+        )
         if not order:
             self.quit()
         if order[:1] == b"S":
@@ -213,9 +219,7 @@ class _Server:
         os.close(pidfd)
         _, status, usage = os.wait4(pid, 0)
         cpu_s = usage.ru_utime + usage.ru_stime
-        self.control.send(
-            wire.ENDED.pack(ord("E"), number, status, cpu_s, usage.ru_maxrss * 1024)
-        )
+        self.control.send(wire.ENDED.pack(ord("E"), number, status, cpu_s, usage.ru_maxrss * 1024))
 
     def reap_strays(self) -> None:
         """Collect descendants that came to us when their parents died (T0)."""

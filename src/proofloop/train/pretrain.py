@@ -27,9 +27,9 @@ from proofloop.train.muon import Muon
 class PretrainConfig(Record):
     """How long and how; the corpus and the network have their own settings."""
 
-    num_steps: int = 4_000
-    documents_per_step: int = 384
-    learning_rate: float = 3e-3
+    num_steps: int = 6_000
+    documents_per_step: int = 96
+    learning_rate: float = 2e-3
     warmup_share: float = 0.02
     decay_share: float = 0.4
     """Share of the steps, at the end, over which the rate falls linearly to zero."""

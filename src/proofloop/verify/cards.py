@@ -15,7 +15,7 @@ INPUTS = (0, 1, 7, -3, 250)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One answer; `cause` is the expected one, or any of several where the kernel's mood decides."""
+    """One answer and the cause it must get; several where the kernel's mood decides."""
 
     name: str
     answer: str
@@ -53,7 +53,8 @@ HONEST: tuple[Case, ...] = (
     _case("main-guard", "a demonstration under `__main__` is no part of the program",
           f"{_GOOD}\nif __name__ == '__main__':\n    raise SystemExit(1)\n", C.PASSED),
     _case("dataclass", "ordinary modern Python works",
-          f"from dataclasses import dataclass\n@dataclass\nclass P:\n    x: 'int'\n{_GOOD}", C.PASSED),
+          f"from dataclasses import dataclass\n@dataclass\nclass P:\n    x: 'int'\n{_GOOD}",
+          C.PASSED),
     _case("mutated", "every call has its own copy of its arguments",
           "def f(x):\n    r = [x]\n    r.append(x * x)\n    return r\n", C.PASSED),
     _case("empty", "nothing to run", "  \n", C.NO_ANSWER),
@@ -90,7 +91,8 @@ ATTACKS: tuple[Case, ...] = (
           "class L(list):\n    def __eq__(s, o): return True\ndef f(x): return L()\n",
           C.INVALID_RESULT),
     _case("str-subclass", "subclasses are refused",
-          "class S(str):\n    __eq__ = lambda s, o: True\ndef f(x): return S()\n", C.INVALID_RESULT),
+          "class S(str):\n    __eq__ = lambda s, o: True\ndef f(x): return S()\n",
+          C.INVALID_RESULT),
     _case("class-lie", "type() does not ask `__class__`",
           "class O:\n    __class__ = list\n    __eq__ = lambda s, o: True\ndef f(x): return O()\n",
           C.INVALID_RESULT),
@@ -167,7 +169,8 @@ ATTACKS: tuple[Case, ...] = (
           "import os, struct\nos.write(3, struct.pack('<IBI', 2 ** 32 - 1, 20, 0))\n", C.CRASH),
     _case("garbage-value", "bytes that are no value",
           "import os, struct\nos.write(3, struct.pack('<IBI', 0, 18, 0))\n"
-          "for i in range(9): os.write(3, struct.pack('<IBI', 5, 20, i) + b'l\\xff\\xff\\xff\\xff')\n",
+          "for i in range(9):\n"
+          "    os.write(3, struct.pack('<IBI', 5, 20, i) + b'l\\xff\\xff\\xff\\xff')\n",
           C.INVALID_RESULT),
     _case("close-all", "a closed channel answers nothing",
           "import os\nos.closerange(0, 64)\ndef f(x): return [x, x * x]\n", C.CRASH),
@@ -177,8 +180,8 @@ ATTACKS: tuple[Case, ...] = (
           "import os\ndef f(x):\n    while True:\n        os.write(2, b'y' * 65536)\n",
           C.OUTPUT_LIMIT),
     _case("memory", "memory is capped",
-          "def f(x):\n    r = []\n    while True:\n        r.append(bytearray(10 ** 7))\n",
-          C.MEMORY_LIMIT),
+          "def f(x):\n    r = []\n    while True:\n        r.append(bytearray(10 ** 8))\n",
+          C.MEMORY_LIMIT, C.TIME_LIMIT),
     _case("loop", "processor time is the kernel's to count", f"def f(x):\n{_SPIN}", C.TIME_LIMIT),
     _case("loop-load", "while loading, too", "while True:\n    pass\n", C.TIME_LIMIT),
     _case("sleep", "wall time is the parent's",
@@ -212,7 +215,8 @@ ATTACKS: tuple[Case, ...] = (
           "import ctypes\nctypes.memset(id(0) + 16, 1, 1)\ndef f(x): return [0, 0]\n",
           C.WRONG_ANSWER, C.CRASH, C.EXCEPTION, C.INVALID_PROGRAM),
     _case("counter", "a table of earlier answers is no help with hidden inputs",
-          "n = -1\ndef f(x):\n    global n\n    n += 1\n    return [[0, 0], [2, 4], [3, 9]][n % 3]\n",
+          "n = -1\ndef f(x):\n    global n\n    n += 1\n"
+          "    return [[0, 0], [2, 4], [3, 9]][n % 3]\n",
           C.WRONG_ANSWER),
     _case("kill-all", "no signal to anyone else",
           "import os, signal\ndef f(x):\n    for p in [-1, 0, os.getppid() or -1]:\n"

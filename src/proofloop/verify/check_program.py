@@ -46,9 +46,7 @@ def verify_check(
 class _Relay:
     """One check: two processes, and the calls between them."""
 
-    def __init__(
-        self, checker: Session, candidate: Session, entry_point: str, tier: Tier
-    ) -> None:
+    def __init__(self, checker: Session, candidate: Session, entry_point: str, tier: Tier) -> None:
         self.checker = checker
         self.candidate = candidate
         self.entry_point = entry_point

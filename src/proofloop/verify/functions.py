@@ -5,10 +5,19 @@ A pass exists only after exactly as many equal comparisons as the key plans.  Ex
 and exceptions are data; the candidate's process never holds an expected value.
 """
 
-from typing import Any
+from functools import lru_cache
 
 from proofloop.core import value
-from proofloop.core.sandbox import Call, Claim, ClaimKind, Ending, Execution, Limits, Program, Sandbox
+from proofloop.core.sandbox import (
+    Call,
+    Claim,
+    ClaimKind,
+    Ending,
+    Execution,
+    Limits,
+    Program,
+    Sandbox,
+)
 from proofloop.core.task import CallTests
 from proofloop.core.verdict import Scored, ScoredCause, UnscoredCause, Verdict
 from proofloop.verify.extract import assemble
@@ -29,10 +38,7 @@ def verify_calls(
     if not planned:
         return unscored(UnscoredCause.INVALID_KEY, "the key plans no tests", sandbox.tier)
     try:
-        expected = [value.decode(test.expected) for test in tests.calls]
-        for test in tests.calls:
-            if type(value.decode(test.args)) is not tuple:
-                raise value.DecodeError("arguments that are not a tuple")
+        _check_key(tests)
     except value.DecodeError as e:
         return unscored(UnscoredCause.INVALID_KEY, f"the key does not decode: {e}", sandbox.tier)
     source = assemble(answer, prefix, {test.function for test in tests.calls})
@@ -41,10 +47,20 @@ def verify_calls(
             ScoredCause.NO_ANSWER, "empty answer", sandbox.tier, num_passed=0, num_planned=planned
         )
     calls = tuple(Call(function=test.function, args=test.args) for test in tests.calls)
+    expected = tuple(test.expected for test in tests.calls)
     return judge(expected, sandbox.run(Program(source=source, calls=calls, limits=limits)))
 
 
-def judge(expected: list[Any], execution: Execution) -> Scored:
+@lru_cache(maxsize=256)  # a key is asked for once per rollout of its group
+def _check_key(tests: CallTests) -> None:
+    """Raises DecodeError."""
+    for test in tests.calls:
+        value.decode(test.expected)
+        if type(value.decode(test.args)) is not tuple:
+            raise value.DecodeError("arguments that are not a tuple")
+
+
+def judge(expected: tuple[bytes, ...], execution: Execution) -> Scored:
     """Compare each claim with the value at its place.  Pure."""
     planned = len(expected)
     num_passed = 0
@@ -65,14 +81,18 @@ def judge(expected: list[Any], execution: Execution) -> Scored:
     return scored(cause, detail, execution.tier, num_passed=num_passed, num_planned=planned)
 
 
-def compare(wanted: Any, claim: Claim) -> tuple[ScoredCause, str] | None:
-    """None where the claim is exactly `wanted`; else why not, without saying what was wanted."""
+def compare(expected: bytes, claim: Claim) -> tuple[ScoredCause, str] | None:
+    """None where the claim is exactly what is expected (valid `core.value` bytes); else why not,
+    without saying what was expected."""
     if claim.kind is not ClaimKind.RETURNED:
         return cause_of_claim(claim), describe_claim(claim)
+    if claim.data == expected:  # the same bytes decode to the same value
+        return None
     try:
         claimed = value.decode(claim.data)
     except value.DecodeError:
         return cause_of_claim(claim), describe_claim(claim)
+    wanted = value.decode(expected)
     if value.strictly_equal(wanted, claimed):
         return None
     if type(wanted) is not type(claimed):

@@ -28,7 +28,10 @@ class ProgramVerifier:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -53,13 +56,9 @@ class ProgramVerifier:
         tests = key.tests
         match tests:
             case CallTests():
-                return verify_calls(
-                    self._sandbox, tests, answer, task.answer_prefix, self._limits
-                )
+                return verify_calls(self._sandbox, tests, answer, task.answer_prefix, self._limits)
             case CheckProgram():
-                return verify_check(
-                    self._sandbox, tests, answer, task.answer_prefix, self._limits
-                )
+                return verify_check(self._sandbox, tests, answer, task.answer_prefix, self._limits)
             case _:
                 assert_never(tests)
 

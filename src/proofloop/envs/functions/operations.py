@@ -63,31 +63,26 @@ def _compiled(expression: str) -> Callable[[Any], Any]:
 
 @cache
 def _mentions(expression: str) -> int:
-    code = compile(expression, "operation", "eval")
-    del code  # compiled only to be sure that the count below is of a whole expression
     tokens = "".join(c if c.isalnum() or c == "_" else " " for c in expression).split()
     return tokens.count("x")
 
 
 def _patterns() -> tuple[Pattern, ...]:
-    small, factors, letters = tuple(range(1, 10)), tuple(range(2, 10)), ("'a'", "'b'", "'c'", "'d'")
+    small, factors, letters = (1, 2, 3, 4, 5), (2, 3, 4, 5), ("'a'", "'b'", "'c'")
     table: dict[tuple[Kind, Kind], list[tuple[str, tuple[int | str, ...], float]]] = {
         (Kind.INT, Kind.INT): [
             ("x + {k}", small, 3),
             ("x - {k}", small, 3),
             ("x * {k}", factors, 3),
-            ("{k} - x", small, 1),
-            ("x // {k}", factors, 1.5),
-            ("x % {k}", factors, 1.5),
+            ("x // {k}", (2, 3), 1),
+            ("x % {k}", (3, 5, 7), 1),
             ("-x", (), 1),
             ("abs(x)", (), 1),
             ("x * x", (), 1),
-            ("max(x, {k})", small, 1),
-            ("min(x, {k})", small, 1),
+            ("max(x, {k})", (0, 5), 1),
+            ("min(x, {k})", (0, 5), 1),
             ("x if x % 2 == 0 else -x", (), 0.7),
-            ("x if x > {k} else -x", small, 0.7),
-            ("x + {k} if x % 2 == 0 else x", small, 0.7),
-            ("x * {k} if x < 0 else x", factors, 0.7),
+            ("x * 2 if x < 0 else x", (), 0.7),
         ],
         (Kind.LIST, Kind.LIST): [
             ("sorted(x)", (), 2),
@@ -96,31 +91,26 @@ def _patterns() -> tuple[Pattern, ...]:
             ("x[1:]", (), 1.5),
             ("x[:-1]", (), 1.5),
             ("x[::2]", (), 1),
-            ("x[:{k}]", (2, 3), 1),
+            ("x[:2]", (), 1),
             ("x[1:] + x[:1]", (), 1),
             ("x[-1:] + x[:-1]", (), 1),
             ("x + x", (), 0.7),
-            ("x + x[::-1]", (), 0.5),
-            ("list(dict.fromkeys(x))", (), 1),
-            ("[v + {k} for v in x]", small, 2),
-            ("[v - {k} for v in x]", small, 1),
-            ("[v * {k} for v in x]", factors, 2),
-            ("[v % {k} for v in x]", factors, 1),
+            ("list(dict.fromkeys(x))", (), 0.7),
+            ("[v + {k} for v in x]", (1, 2, 3), 2),
+            ("[v - {k} for v in x]", (1, 2, 3), 1),
+            ("[v * {k} for v in x]", (2, 3), 2),
             ("[v * v for v in x]", (), 1),
             ("[-v for v in x]", (), 1),
-            ("[abs(v) for v in x]", (), 1),
-            ("[v for v in x if v > {k}]", (0, *small), 1.5),
-            ("[v for v in x if v < {k}]", (0, *small), 1),
+            ("[v for v in x if v > {k}]", (2, 4), 1),
+            ("[v for v in x if v < {k}]", (5, 7), 1),
             ("[v for v in x if v % 2 == 0]", (), 1),
             ("[v for v in x if v % 2 == 1]", (), 1),
-            ("[max(v, {k}) for v in x]", (0, *small), 0.7),
         ],
         (Kind.LIST, Kind.INT): [
             ("sum(x)", (), 1),
             ("len(x)", (), 0.7),
             ("max(x, default=0)", (), 1),
             ("min(x, default=0)", (), 1),
-            ("len(set(x))", (), 0.5),
         ],
         (Kind.STRING, Kind.STRING): [
             ("x[::-1]", (), 2),
@@ -131,22 +121,20 @@ def _patterns() -> tuple[Pattern, ...]:
             ("x[1:]", (), 1.5),
             ("x[:-1]", (), 1.5),
             ("x[::2]", (), 1),
-            ("x[:{k}]", (2, 3), 1),
+            ("x[:2]", (), 1),
             ("x[1:] + x[:1]", (), 1),
             ("x[-1:] + x[:-1]", (), 1),
             ("x + x", (), 1),
-            ("x * 3", (), 0.5),
             ("x + x[::-1]", (), 0.7),
             ("''.join(sorted(x))", (), 1),
             ("x + {k}", letters, 1.5),
             ("{k} + x", letters, 1.5),
             ("x.replace({k}, '')", letters, 1.5),
-            ("x.replace({k}, 'e')", letters, 1.5),
+            ("x.replace({k}, 'e')", letters, 1),
         ],
         (Kind.STRING, Kind.INT): [
             ("len(x)", (), 1),
             ("x.count({k})", letters, 1),
-            ("len(set(x))", (), 0.7),
         ],
     }
     return tuple(

@@ -1,0 +1,42 @@
+"""What a training run shows while it goes: steps, reward, held-out pass rate, rates, time left."""
+
+from typing import assert_never
+
+from proofloop.cli.progress import Progress
+from proofloop.train.loop_sync import EvalReport, Report, StepReport
+
+
+class TrainingProgress(Progress):
+    """Shows what the loop reports."""
+
+    def __init__(self, num_steps: int) -> None:
+        super().__init__("training", num_steps)
+        self.step_done = 0
+        self._heldout = ""
+
+    def show(self, report: Report) -> None:
+        match report:
+            case StepReport():
+                self._show_step(report)
+            case EvalReport():
+                self._show_evaluation(report)
+            case _:
+                assert_never(report)
+
+    def _show_step(self, report: StepReport) -> None:
+        self.step_done = report.step
+        figures = {"reward": f"{report.metrics['reward_mean']:.3f}"}
+        if self._heldout:
+            figures["held-out"] = self._heldout
+        figures["tokens/s"] = f"{report.metrics['sampled_tokens_per_s']:,.0f}"
+        figures["verdicts/s"] = f"{report.metrics['verdicts_per_s']:,.0f}"
+        self.step(report.step, figures)
+
+    def _show_evaluation(self, report: EvalReport) -> None:
+        self._heldout = f"{report.passed_share:.1%}"
+        done = f"{report.num_tasks_done}/{report.num_tasks} tasks"
+        self.aside(
+            "measuring",
+            f"held-out pass@1 {self._heldout} after {done}, step {report.step}",
+            last=report.num_tasks_done == report.num_tasks,
+        )
