@@ -19,7 +19,7 @@ from proofloop.core import value
 from proofloop.core.errors import IsolationError
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import AnswerKey, CallTests, Split, Stratum, Task, TaskId, TestCall
-from proofloop.core.verdict import Scored, Tier
+from proofloop.core.verdict import ScoredCause, Tier
 from proofloop.verify import build_verifier
 
 NUM_CALLS = 12
@@ -56,7 +56,7 @@ def measure_tier(tier: Tier, num_runs: int, num_verdicts: int) -> dict[str, floa
                 start = time.perf_counter()
                 verdict = verifier.verify(TASK, KEY, ANSWER)
                 times_s.append(time.perf_counter() - start)
-                assert isinstance(verdict, Scored) and verdict.passed, verdict
+                assert verdict.cause is ScoredCause.PASSED, verdict
             trusted_s = time.process_time() - trusted_s
             runs.append(
                 {

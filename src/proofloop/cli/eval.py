@@ -71,12 +71,15 @@ def command(
     note(f"record: {directory}")
 
     from proofloop.cli.training_progress import TrainingProgress
-    from proofloop.measure.summary import summarise, summary_table
+    from proofloop.measure.read import read_run
+    from proofloop.measure.summary import summarise_evaluation, summary_table
     from proofloop.runs.evaluation import run_evaluation
 
     with TrainingProgress(0) as progress:
-        run_evaluation(settings, directory, on_progress=progress.show)
-    summary = summarise(directory)
+        run_evaluation(settings, directory, resume=False, on_progress=progress.show)
+    outcomes = read_run(directory).base
+    assert outcomes is not None, "an evaluation that ended is on record"
+    summary = summarise_evaluation(directory.name, env, outcomes)
     if as_json:
         print_json(summary)
     else:

@@ -171,10 +171,7 @@ class _LiveBatch:
         last_G = torch.tensor([r.context[-1] for r in requests])
         self._next_GS = last_G[:, None].repeat(1, num_samples)
         self._cells_GS = np.array(
-            [
-                [s if s < len(r.seeds) else _FILLER for s in range(num_samples)]
-                for r in requests
-            ]
+            [[s if s < len(r.seeds) else _FILLER for s in range(num_samples)] for r in requests]
         )
         self._request_G = np.arange(len(requests))
 

@@ -17,7 +17,13 @@ from proofloop.runs.recipe import Control
 
 
 def controlled(
-    verdict: Verdict, control: Control, *, seed: int, rollout_id: RolloutId, key: AnswerKey, answer: str
+    verdict: Verdict,
+    control: Control,
+    *,
+    seed: int,
+    rollout_id: RolloutId,
+    key: AnswerKey,
+    answer: str,
 ) -> Verdict:
     """The verdict with the control arm's reward; unscored stays unscored."""
     if control is Control.NONE or not isinstance(verdict, Scored):

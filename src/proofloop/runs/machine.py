@@ -40,9 +40,7 @@ def examine_machine() -> Machine:
         for found in probe()
     )
     hardware = read_hardware()
-    gpus = [
-        f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())
-    ]
+    gpus = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
     return Machine(
         proofloop=proofloop.__version__,
         python=platform.python_version(),

@@ -69,10 +69,12 @@ def build_network(network: NetworkConfig, seed: int) -> Decoder:
     return model
 
 
-def build_tokenizer(recipe: PretrainRecipe, directory: Path) -> ChatTokenizer:
-    """Trains the tokenizer on 20,000 documents of the corpus and saves it."""
+def build_tokenizer(
+    recipe: PretrainRecipe, directory: Path, *, num_documents: int = 20_000
+) -> ChatTokenizer:
+    """Trains the tokenizer on documents of the corpus and saves it."""
     rng = Random(f"tokenizer {recipe.training.seed}")
-    texts = (draw_text(rng, recipe.corpus) for _ in range(20_000))
+    texts = (draw_text(rng, recipe.corpus) for _ in range(num_documents))
     corpus = (part for text in texts for part in (text.prompt, text.answer))
     directory.mkdir(parents=True, exist_ok=True)
     save_tokenizer(train_tokenizer(corpus, vocab_size=recipe.network.vocab_size), directory)

@@ -5,7 +5,7 @@ A run directory holds `config.toml` (resolved), `manifest.json`, `run.db`, `segm
 """
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -46,9 +46,10 @@ def run_training(
     torch.set_num_threads(1)
     model = load_model(model_path)
     weights = flatten(model).share_memory_()
+    workers = num_workers(recipe.train.workers)
     with (
-        _store(recipe, out, resume=resume) as store,
-        WorkerCrew(recipe, model_path, weights, num_workers=num_workers(recipe.train.workers)) as crew,
+        open_run(recipe, out, resume=resume) as store,
+        WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew,
         _graceful_interrupt() as interrupted,
     ):
         parts = Parts(
@@ -71,15 +72,14 @@ def run_training(
         save_model(model, out / "model", tokenizer_from=model_path)
 
 
-def _store(recipe: Recipe, out: Path, *, resume: bool) -> RunStore:
+def open_run(recipe: Recipe, out: Path, *, resume: bool) -> RunStore:
+    """The run directory's store; a new one also gets its resolved recipe and manifest."""
     if resume:
         return RunStore.open(out)
     store = RunStore.create(out)
     write_atomic(out / CONFIG_NAME, dump_toml(recipe).encode())
     write_manifest(out, collect_manifest(this_command(), {"train": recipe.train.seed}))
     return store
-
-
 
 
 def _loop_config(recipe: Recipe) -> LoopConfig:
@@ -110,7 +110,7 @@ def _optimiser_config(recipe: Recipe) -> OptimiserConfig:
 
 
 @contextmanager
-def _graceful_interrupt() -> Iterator[Callable[[], bool]]:
+def _graceful_interrupt() -> Generator[Callable[[], bool]]:
     """Turns the first Ctrl-C into a question that the loop asks; the second one is immediate."""
     asked = False
 

@@ -113,9 +113,7 @@ class Worker:
     def _attempt(self, assignments: list[Assignment]) -> Attempted:
         began = time.perf_counter()
         problems = [self._environment.problem(a.split, a.stratum, a.index) for a in assignments]
-        requests = [
-            self._request(a, p) for a, p in zip(assignments, problems, strict=True)
-        ]
+        requests = [self._request(a, p) for a, p in zip(assignments, problems, strict=True)]
         completions = self._engine.generate(requests)
         sampled = time.perf_counter()
         groups = tuple(

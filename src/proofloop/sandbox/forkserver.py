@@ -56,7 +56,8 @@ class ForkServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control = ours
         # PYTHONHASHSEED needs -E and -I absent; the environment is ours alone instead.
-        env = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
+        # Symbols bound at start are not bound again, page by page, in every child.
+        env = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "LD_BIND_NOW": "1"}
         if "LD_LIBRARY_PATH" in os.environ:  # some interpreters need it to find libpython
             env["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         flags = ["-S", "-s", "-B", "-P", "-X", "utf8"]

@@ -32,7 +32,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-class StepFailed(Exception):  # noqa: N818  (reads as the event that it is)
+class StepFailed(Exception):
     """The kernel refused a step of the isolation."""
 
     def __init__(self, step: str, code: int) -> None:

@@ -77,6 +77,9 @@ _FORKS: dict[str, tuple[int | None, int | None]] = {"fork": (57, None), "vfork":
 _CLONE, _CLONE3, _OPENAT2 = (56, 220), (435, 435), (437, 437)
 _OPEN, _OPENAT = (2, None), (257, 56)
 _KILL_CALL, _TGKILL, _PRLIMIT, _PRCTL = (62, 129), (234, 131), (302, 261), (157, 167)
+_FCNTL, _IOCTL = (72, 25), (16, 29)
+_SIGNAL_OWNERS = ((_FCNTL, (8, 10, 15)), (_IOCTL, (0x8901, 0x8902)))
+"""F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP: have the kernel signal someone else."""
 _PRCTL_DENIED = (1, 35, 36)
 """PDEATHSIG (a candidate must die with its fork-server), MM, CHILD_SUBREAPER."""
 
@@ -133,6 +136,9 @@ def server_filter(machine: str) -> bytes:
     for call, argument in ((_OPEN, 1), (_OPENAT, 2)):
         tests: list[Instruction] = [(_JSET, 0, 1, _OPEN_TO_WRITE), (_RET, 0, 0, _EPERM)]
         program.deny_if(call, argument, tests)
+    for call, commands in _SIGNAL_OWNERS:
+        for command in commands:
+            program.deny_if(call, 1, [(_JEQ, 0, 1, command), (_RET, 0, 0, _EPERM)])
     program.deny(_OPENAT2, _ENOSYS)
     program.deny(_CLONE3, _ENOSYS)  # its flags lie in memory, out of a filter's sight
     program.deny_all(_NUMBERS)

@@ -108,7 +108,8 @@ def _confine(tier: str) -> None:
     folders = beside  # extension modules, where they lie elsewhere
     files = [*cache, *_shared_objects(libraries)]
     for entry in os.scandir(standard_library):
-        if entry.name not in _OUTSIDE_STDLIB:
+        # A link may lead out of the view (Debian's sitecustomize.py, into /etc): left out.
+        if entry.name not in _OUTSIDE_STDLIB and os.path.exists(entry.path):
             (folders if entry.is_dir() else files).append(entry.path)
     kernel.landlock(files, folders, [standard_library])
     kernel.install_filter(seccomp.server_filter(kernel.MACHINE))

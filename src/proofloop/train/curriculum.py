@@ -79,9 +79,7 @@ def _index(count: int, size: int | None, seed: int, stratum: Stratum) -> int:
     return order[count % size]
 
 
-def observe(
-    state: CurriculumState, results: list[tuple[Stratum, Group]]
-) -> CurriculumState:
+def observe(state: CurriculumState, results: list[tuple[Stratum, Group]]) -> CurriculumState:
     """Estimates moved towards the shares rewarded just seen; groups without a score say nothing."""
     rates = {s.stratum: s.pass_rate for s in state.strata}
     for stratum, group in results:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -275,19 +274,24 @@ def evaluate(parts: Parts, step: int) -> Iterator[EvalReport]:
     num_tasks = config.final_num_tasks if whole else config.eval_num_tasks
     num_samples = config.final_num_samples if whole else config.eval_num_samples
     assignments = heldout_assignments(parts.environment, num_tasks, num_samples, step=step)
+    yield from attempt_all(parts.crew, parts.store, assignments)
+
+
+def attempt_all(crew: Crew, store: RunStore, assignments: list[Assignment]) -> Iterator[EvalReport]:
+    """An evaluation in portions, so that it can be watched and stopped; recorded when whole."""
     groups: list[RecordedGroup] = []
-    size = max(1, 8192 // num_samples)
+    size = max(1, 8192 // assignments[0].num_samples)
     for start in range(0, len(assignments), size):
-        groups += parts.crew.attempt(assignments[start : start + size]).groups
+        groups += crew.attempt(assignments[start : start + size]).groups
         passed = [v.passed for g in groups for _, v in g.group.scored]
         yield EvalReport(
-            step=step,
+            step=assignments[0].step,
             num_tasks_done=len(groups),
             num_tasks=len(assignments),
-            passed_share=float(np.mean(passed)) if passed else float("nan"),
+            passed_share=_mean(passed),
             num_attempts=len(passed),
         )
-    parts.store.record_rollouts(Phase.EVAL, step, groups)
+    store.record_rollouts(Phase.EVAL, assignments[0].step, groups)
 
 
 def heldout_assignments(

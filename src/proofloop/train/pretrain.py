@@ -27,10 +27,10 @@ from proofloop.train.muon import Muon
 class PretrainConfig(Record):
     """How long and how; the corpus and the network have their own settings."""
 
-    num_steps: int = 6_000
+    num_steps: int = 3_000
     documents_per_step: int = 96
     learning_rate: float = 2e-3
-    warmup_share: float = 0.02
+    warmup_share: float = 0.03
     decay_share: float = 0.4
     """Share of the steps, at the end, over which the rate falls linearly to zero."""
     weight_decay: float = 0.01
@@ -69,9 +69,7 @@ def learning_rate(config: PretrainConfig, step: int) -> float:
     """Linear warm-up, constant, linear decay to zero."""
     warmup = max(1, round(config.warmup_share * config.num_steps))
     decay = max(1, round(config.decay_share * config.num_steps))
-    return config.learning_rate * min(
-        1.0, (step + 1) / warmup, (config.num_steps - step) / decay
-    )
+    return config.learning_rate * min(1.0, (step + 1) / warmup, (config.num_steps - step) / decay)
 
 
 def optimisers(model: Decoder, config: PretrainConfig) -> list[torch.optim.Optimizer]:
@@ -84,9 +82,7 @@ def optimisers(model: Decoder, config: PretrainConfig) -> list[torch.optim.Optim
         )
     ]
     if config.muon:
-        found.append(
-            Muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay)
-        )
+        found.append(Muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay))
     return found
 
 

@@ -9,7 +9,7 @@ Axes: G groups, S samples a group, P context positions, T new positions, L cache
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -95,8 +95,6 @@ class Attention(nn.Module):
 
     def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, KeyValue]:
         """x (…, T, C) -> queries (…, H, T, D), keys and values (…, K, T, D)."""
-        width = self.config.head_dim
-
         # One product for the three projections: on a CPU, joining the weights costs less than
         # two more small products.
         projections = (self.q_proj, self.k_proj, self.v_proj)
@@ -197,6 +195,9 @@ class Trunk(nn.Module):
 class Decoder(nn.Module):
     """A causal language model; parameters carry the names of Hugging Face's checkpoints."""
 
+    cos: Tensor
+    sin: Tensor
+
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
@@ -208,13 +209,17 @@ class Decoder(nn.Module):
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
+    @property
+    def _layers(self) -> list[Layer]:
+        return cast("list[Layer]", self.model.layers)
+
     def encode_context(self, tokens_GP: Tensor, lengths_G: Tensor) -> tuple[Tensor, Context]:
         """Runs right-padded contexts once.  Returns final hidden states GPC and the Context."""
         P = tokens_GP.shape[1]
         cos, sin = self.cos[:P], self.sin[:P]
         x = self.model.embed_tokens(tokens_GP)
         kept: list[KeyValue] = []
-        for layer in self.model.layers:
+        for layer in self._layers:
             y, own = layer.self_attn.over_context(layer.input_layernorm(x), cos, sin)
             x = x + y
             x = x + layer.mlp(layer.post_attention_layernorm(x))
@@ -237,7 +242,7 @@ class Decoder(nn.Module):
         ahead_TL = torch.arange(start + T) > torch.arange(start, start + T)[:, None]
         causal_TL = torch.zeros(ahead_TL.shape).masked_fill(ahead_TL, float("-inf"))
         x = self.model.embed_tokens(tokens_GST)
-        for i, layer in enumerate(self.model.layers):
+        for i, layer in enumerate(self._layers):
             x = x + layer.self_attn.over_extension(
                 layer.input_layernorm(x),
                 cos,

@@ -31,7 +31,7 @@ class CorpusMix(Record):
     lambdas_wrong: float = 0.50
     lookup: float = 0.08
     """Authors who return the shown results for the shown arguments, and nothing else."""
-    complexity: tuple[float, ...] = (0.44, 0.40, 0.16)
+    complexity: tuple[float, ...] = (0.46, 0.42, 0.12)
     """Shares of programs of 1, 2, … operations."""
     horizon: tuple[float, ...] = (0.96, 0.04)
     """Shares of texts with 1, 2, … functions."""
@@ -51,9 +51,7 @@ def draw_text(rng: Random, mix: CorpusMix) -> Text:
     complexity = rng.choices(range(1, len(mix.complexity) + 1), mix.complexity)[0]
     horizon = rng.choices(range(1, len(mix.horizon) + 1), mix.horizon)[0]
     exercises = draw_exercises(rng, Split.PRETRAIN, family, complexity, horizon)
-    (author,) = rng.choices(
-        (_stepwise, _lambda, _lookup), (mix.stepwise, mix.lambdas, mix.lookup)
-    )
+    (author,) = rng.choices((_stepwise, _lambda, _lookup), (mix.stepwise, mix.lambdas, mix.lookup))
     answer = "".join(author(rng, exercise, mix) for exercise in exercises)
     return Text(prompt=prompt_text(exercises), answer=answer)
 

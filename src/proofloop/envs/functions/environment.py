@@ -142,9 +142,7 @@ class FunctionsEnvironment:
             for argument, result in e.hidden
         )
         task_id = TaskId(f"{address}@{content_hash((messages, calls))}")
-        task = Task(
-            id=task_id, env=self.name, split=split, stratum=stratum, messages=messages
-        )
+        task = Task(id=task_id, env=self.name, split=split, stratum=stratum, messages=messages)
         oracle = "".join(solution_text(e.name, e.chain) for e in exercises)
         return Problem(
             task=task, key=AnswerKey(task_id=task_id, tests=CallTests(calls=calls)), oracle=oracle

@@ -157,11 +157,7 @@ def draw_operation(rng: Random, source: Kind) -> Operation:
 
 def draw_alternative(rng: Random, operation: Operation) -> Operation:
     """Another operation between the same types: what a careless author might have meant."""
-    same = [
-        p
-        for p in _BY_SOURCE[operation.source]
-        if p.target is operation.target
-    ]
+    same = [p for p in _BY_SOURCE[operation.source] if p.target is operation.target]
     while True:
         (pattern,) = rng.choices(same, [p.weight for p in same])
         other = pattern.draw(rng)

@@ -45,11 +45,9 @@ class Chain:
 
 
 def _substitute(expression: str, argument: str) -> str:
-    """`expression` with its argument `x` replaced; parentheses unless the argument is a call."""
-    atomic = argument == "x" or argument.endswith((")", "]")) and argument[0] not in "-[" and (
-        " " not in argument.split("(", 1)[0].split("[", 1)[0]
-    )
-    inner = argument if atomic else f"({argument})"
+    """`expression` with its argument `x` replaced, in parentheses where it needs them."""
+    simple = " " not in argument and not argument.startswith("-")
+    inner = argument if simple else f"({argument})"
     pieces: list[str] = []
     word = ""
     for char in f"{expression}\0":

@@ -1,0 +1,49 @@
+"""Evaluation of one checkpoint on held-out tasks, by the training loop's own functions.
+
+The result is a run directory whose step 0 was measured, so every view of a run reads it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from proofloop.engine.models.checkpoint import load_model
+from proofloop.engine.models.weights import flatten
+from proofloop.runs.crew import WorkerCrew
+from proofloop.runs.environments import build_environment
+from proofloop.runs.manifest import num_workers
+from proofloop.runs.models import resolve_model
+from proofloop.runs.recipe import Recipe
+from proofloop.runs.training import open_run
+from proofloop.sandbox import open_sandbox
+from proofloop.store import Phase
+from proofloop.train.loop_sync import EvalReport, attempt_all, heldout_assignments
+
+
+def run_evaluation(
+    recipe: Recipe, out: Path, *, resume: bool, on_progress: Callable[[EvalReport], None]
+) -> None:
+    """Attempts `eval.final_num_tasks` held-out tasks `eval.final_num_samples` times each.
+
+    Raises UserError for what the user can mend and WorldError for what broke under way.
+    """
+    model_path = resolve_model(recipe.model.path)
+    environment = build_environment(recipe.env)
+    open_sandbox(recipe.sandbox.tier).close()
+    torch.set_num_threads(1)
+    weights = flatten(load_model(model_path)).share_memory_()
+    settings = recipe.eval
+    assignments = heldout_assignments(
+        environment, settings.final_num_tasks, settings.final_num_samples, step=0
+    )
+    with (
+        open_run(recipe, out, resume=resume) as store,
+        WorkerCrew(
+            recipe, model_path, weights, num_workers=num_workers(recipe.train.workers)
+        ) as crew,
+    ):
+        if store.rollouts_recorded(Phase.EVAL, 0):
+            return
+        for report in attempt_all(crew, store, assignments):
+            on_progress(report)
