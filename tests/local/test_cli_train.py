@@ -128,18 +128,18 @@ def test_control_c_stops_cleanly_and_says_how_to_go_on(model: Path, tmp_path: Pa
     out = tmp_path / "interrupted"
     settings = TINY_RUN | {"model.path": model, "train.num_steps": 400}
     command = [sys.executable, "-m", "proofloop", "train", *flags(settings), "--out", str(out)]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stderr is not None
-    seen: list[str] = []
-    for line in process.stderr:
-        seen.append(line)
-        if line.startswith("training 1/"):
-            # To the whole group, as a terminal does: the workers must not die of it either.
-            os.killpg(process.pid, signal.SIGINT)
-            break
-    rest, _ = process.stderr.read(), process.wait(timeout=60)
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        assert any(line.startswith("training 1/") for line in process.stderr)
+        # To the whole group, as a terminal does: the workers must not die of it either.
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stderr.read()
     assert process.returncode == 130, rest
     assert "Traceback" not in rest
     said, command_line = rest.strip().splitlines()[-2:]

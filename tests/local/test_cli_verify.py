@@ -43,9 +43,7 @@ def test_one_row_out_per_row_in_in_the_same_order(
 ) -> None:
     rows = completions(FunctionsEnvironment(), 9)
     file, out = write(tmp_path / f"c{suffix}", rows), tmp_path / f"v{suffix}"
-    code = main(
-        ["verify", "--env", "functions", "--completions", str(file), "--out", str(out)]
-    )
+    code = main(["verify", "--env", "functions", "--completions", str(file), "--out", str(out)])
     printed = capfd.readouterr()
     assert (code, printed.out) == (0, "")
     assert printed.err.startswith("9 of 27 rows passed")
@@ -71,9 +69,7 @@ def test_without_out_rows_go_to_standard_output_alone(
     assert [row["reward"] for row in rows_of(capfd.readouterr().out)] == [1.0, 0.0, 0.0]
 
 
-def test_a_file_without_rows_gives_none(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_without_rows_gives_none(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path / "c.jsonl", [])
     assert main(["verify", "--env", "functions", "--completions", str(file)]) == 0
     assert capfd.readouterr().out == ""

@@ -156,9 +156,7 @@ def test_a_renamed_key_fails_with_its_new_name(by_file: bool, tmp_path: Path) ->
     path.write_text("[optim]\nlr = 0.1\n" if by_file else "")
     overrides = [] if by_file else ["optim.lr=0.1"]
     with pytest.raises(ConfigError, match=r"^optim\.lr \(in .*is now called train\.learning_rate"):
-        load_config(
-            Recipe, str(path), overrides, renamed={"optim.lr": "train.learning_rate"}
-        )
+        load_config(Recipe, str(path), overrides, renamed={"optim.lr": "train.learning_rate"})
 
 
 @pytest.mark.parametrize(

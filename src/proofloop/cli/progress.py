@@ -47,18 +47,18 @@ class Progress:
 
     def step(self, step: int, figures: Mapping[str, str]) -> None:
         """`step` steps are done."""
+        worth_a_line = self._first is None or step == self._num_steps
         parts = [f"{name} {figure}" for name, figure in figures.items()]
         text = "  ".join([*parts, *self._time_left(step)])
         if self._bar is not None:
             self._bar.update(self._task, description=self._label, completed=step, figures=text)
         else:
-            line = f"{self._label} {step}/{self._num_steps}  {text}"
-            self._plain(line, last=step == self._num_steps)
+            self._plain(f"{self._label} {step}/{self._num_steps}  {text}", force=worth_a_line)
 
     def aside(self, label: str, text: str, *, last: bool) -> None:
         """Something that is no step; `last`: it is done, and worth a line in a log."""
         if self._bar is None:
-            self._plain(f"{label}  {text}", last=last)
+            self._plain(f"{label}  {text}", force=last)
             return
         self._bar.update(self._task, description=label, figures=text)
         if last:
@@ -68,9 +68,9 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def _plain(self, line: str, *, last: bool) -> None:
+    def _plain(self, line: str, *, force: bool) -> None:
         now = time.monotonic()
-        if last or now - self._shown_at >= PLAIN_EVERY_S:
+        if force or now - self._shown_at >= PLAIN_EVERY_S:
             self._shown_at = now
             print(line, file=sys.stderr, flush=True)
 

@@ -18,7 +18,9 @@ MAX_FORKS = 20_000
 
 
 class ForkServerSandbox:
-    """Runs candidate programs, each in a confined process of its own (`core.sandbox.Sandbox`)."""
+    """Runs candidate programs, each in a confined process of its own (`core.sandbox.Sandbox`).
+
+    For one thread of one process."""
 
     def __init__(self, tier: Tier) -> None:
         """Raises IsolationError when this machine cannot give `tier`."""

@@ -1,0 +1,43 @@
+"""Which program an answer stands for."""
+
+import pytest
+
+from proofloop.verify.extract import assemble, defines, program_text
+
+
+@pytest.mark.parametrize(
+    ("answer", "program"),
+    [
+        ("x = 1\n", "x = 1\n"),
+        ("    return 1\n", "    return 1\n"),
+        ("Say:\n```python\na\n```\nor\n```\nb\n```\n", "b\n"),
+        ("```py\na\n```\n```json\n{}\n```\n", "a\n"),
+        ("  ```Python\n  a\n  ```", "  a\n"),
+        ("```python\na\n```\n```python\ncut short", "a\n"),
+        ("```python\ncut short", "```python\ncut short"),
+        ("", ""),
+    ],
+)
+def test_the_last_complete_python_block_or_else_the_answer(answer: str, program: str) -> None:
+    assert program_text(answer) == program
+
+
+@pytest.mark.parametrize("text", ["def f(x):", "async def f(x):", "x\nf = g", "f: int = 3", "f=1"])
+def test_lines_that_define(text: str) -> None:
+    assert defines(text, "f")
+
+
+@pytest.mark.parametrize(
+    "text", ["  def f(x):", "def ff(x):", "f == 1", "# def f", "f(x)", "g = f"]
+)
+def test_lines_that_do_not_define(text: str) -> None:
+    assert not defines(text, "f")
+
+
+def test_an_answer_continues_the_prefix_unless_it_defines_every_name() -> None:
+    assert assemble("    return 1\n", "def f():\n", ["f"]) == "def f():\n    return 1\n"
+    assert assemble("def f(): 1\n", "def f():\n", ["f"]) == "def f(): 1\n"
+    assert assemble("def f(): 1\n", "p\n", ["f", "g"]) == "p\ndef f(): 1\n"
+    assert assemble("def f(): 1\n", "", ["f", "g"]) == "def f(): 1\n"
+    assert assemble(" \n", "def f():\n", ["f"]) is None
+    assert assemble("```python\n\n```", "def f():\n", ["f"]) is None
