@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rollouts import rollout
 
 from proofloop.core.completion import Request, SamplingParams
 from proofloop.core.errors import TrainingHalted
@@ -26,7 +27,6 @@ from proofloop.train.trainer import (
     collate,
     trained_logprobs,
 )
-from rollouts import rollout
 
 
 @pytest.fixture(name="model")

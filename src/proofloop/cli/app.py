@@ -78,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = list(sys.argv[1:] if arguments is None else arguments)
         code = proofloop_command.main(args, prog_name="proofloop", standalone_mode=False)
+        sys.stdout.flush()  # here, where a reader that has gone is still handled
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         return _fail(_usage(error), EXIT_USER)

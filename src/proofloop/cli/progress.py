@@ -7,11 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 PLAIN_EVERY_S = 5.0
 """Between plain lines; a log needs no more."""
+WIDTH_WITH_BAR = 112
+"""Columns of a terminal from which a bar leaves room for the figures."""
 
 
 class Progress:
@@ -24,12 +26,13 @@ class Progress:
         self._shown_at = 0.0
         self._bar: Bar | None = None
         if sys.stderr.isatty():
+            console = Console(stderr=True, highlight=False)
+            bar = [BarColumn(bar_width=20)] if console.width >= WIDTH_WITH_BAR else []
             self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
+                TextColumn("{task.description} {task.completed:.0f}/{task.total:.0f}"),
+                *bar,
                 TextColumn("{task.fields[figures]}"),
-                console=Console(stderr=True, highlight=False),
+                console=console,
             )
             self._task = self._bar.add_task(label, total=num_steps, figures="")
             self._bar.start()

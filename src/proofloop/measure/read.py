@@ -26,7 +26,8 @@ def read_run(run_dir: Path) -> ReportData:
 def read_report_data(store: RunReader) -> ReportData:
     """Whatever the run has recorded so far."""
     config_text, config = _config(store.directory)
-    planned = config.get("train", {}).get("num_steps")
+    # `proofloop eval` records a run of no steps: nothing was planned.
+    planned = config.get("train", {}).get("num_steps") or None
     evaluations = store.recorded_steps(Phase.EVAL)
     later = [step for step in evaluations if step > 0]
     # An evaluation on the way has fewer samples: only that of the last step is the result.

@@ -1,6 +1,8 @@
 """The workers of a run as one: shares work out, puts results back in order, adds gradients up."""
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -30,6 +32,17 @@ from proofloop.train.trainer import GradientStats
 ReplyT = TypeVar("ReplyT")
 
 
+@contextmanager
+def _interrupts_held() -> Generator[None]:
+    """A process started here begins with SIGINT blocked, and unblocks it once it ignores it:
+    Ctrl-C reaches the whole process group and would end a worker that is still importing."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class WorkerCrew:
     """Worker processes over one shared vector of weights (`train.loop_sync.Crew`)."""
 
@@ -46,7 +59,8 @@ class WorkerCrew:
             )
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(setup, theirs), daemon=True)
-            process.start()
+            with _interrupts_held():
+                process.start()
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(process)

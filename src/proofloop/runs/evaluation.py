@@ -6,6 +6,7 @@ The result is a run directory whose step 0 was measured, so every view of a run 
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import torch
 
 from proofloop.engine.models.checkpoint import load_model
@@ -38,7 +39,7 @@ def run_evaluation(
         environment, settings.final_num_tasks, settings.final_num_samples, step=0
     )
     with (
-        open_run(recipe, out, resume=resume) as store,
+        open_run(_of_no_steps(recipe), out, resume=resume) as store,
         WorkerCrew(
             recipe, model_path, weights, num_workers=num_workers(recipe.train.workers)
         ) as crew,
@@ -47,3 +48,10 @@ def run_evaluation(
             return
         for report in attempt_all(crew, store, assignments):
             on_progress(report)
+
+
+def _of_no_steps(recipe: Recipe) -> Recipe:
+    """As it is recorded: an evaluation is a run that plans no steps."""
+    return msgspec.structs.replace(
+        recipe, train=msgspec.structs.replace(recipe.train, num_steps=0)
+    )

@@ -4,6 +4,7 @@ A run directory holds `config.toml` (resolved), `manifest.json`, `run.db`, `segm
 `checkpoints/` and, when the last step is done, `model/` in Hugging Face format.
 """
 
+import shutil
 import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ from types import FrameType
 
 import torch
 
+from proofloop.core.errors import TrainingHalted
 from proofloop.engine.models.checkpoint import load_model, save_model
+from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.runs.config import CONFIG_NAME, dump_toml
 from proofloop.runs.crew import WorkerCrew
@@ -27,7 +30,7 @@ from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
 from proofloop.sandbox import open_sandbox
 from proofloop.store import RunStore
-from proofloop.store.files import write_atomic
+from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
 from proofloop.train.loop_sync import LoopConfig, Parts, Report, load_state, loop_sync
 from proofloop.train.trainer import Optimiser, OptimiserConfig
 
@@ -59,27 +62,43 @@ def run_training(
             optimiser=Optimiser(weights, _optimiser_config(recipe)),
             weights_sha256=lambda: sha256(weights),
             store=store,
-            directory=out,
+            directory=out / "checkpoints",
         )
         state = load_state(parts)
         if resume:
             store.event("resumed", f"from step {state.step}")
         crew.publish(state.step)
-        for report in loop_sync(parts, state):
-            on_progress(report)
-            if interrupted():
-                raise KeyboardInterrupt
-        save_model(model, out / "model", tokenizer_from=model_path)
+        try:
+            for report in loop_sync(parts, state):
+                on_progress(report)
+                if interrupted():
+                    raise KeyboardInterrupt
+        except TrainingHalted as alarm:
+            store.event("alarm", str(alarm))
+            raise
+        _save_trained(model, out / "model", tokenizer_from=model_path)
 
 
 def open_run(recipe: Recipe, out: Path, *, resume: bool) -> RunStore:
     """The run directory's store; a new one also gets its resolved recipe and manifest."""
     if resume:
         return RunStore.open(out)
-    store = RunStore.create(out)
-    write_atomic(out / CONFIG_NAME, dump_toml(recipe).encode())
-    write_manifest(out, collect_manifest(this_command(), {"train": recipe.train.seed}))
-    return store
+
+    def describe() -> None:
+        write_atomic(out / CONFIG_NAME, dump_toml(recipe).encode())
+        write_manifest(out, collect_manifest(this_command(), {"train": recipe.train.seed}))
+
+    return RunStore.create(out, prepare=describe)
+
+
+def _save_trained(model: Decoder, directory: Path, *, tokenizer_from: Path) -> None:
+    """By rename: whoever finds `directory` finds all of it."""
+    temporary = directory.with_name(f"{TEMPORARY_PREFIX}{directory.name}")
+    for leftover in (temporary, directory):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    save_model(model, temporary, tokenizer_from=tokenizer_from)
+    temporary.rename(directory)
 
 
 def _loop_config(recipe: Recipe) -> LoopConfig:

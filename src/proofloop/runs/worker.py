@@ -188,6 +188,7 @@ def _adopt_gradient(model: Decoder, flat: Tensor) -> None:
 def serve(setup: WorkerSetup, orders: Connection) -> None:
     """A worker's life: obeys until the pipe closes, which it does when the driver dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     try:

@@ -207,7 +207,10 @@ class RunReader:
 
     def _query(self, sql: str, parameters: tuple[Any, ...] = ()) -> Iterator[Any]:
         try:
-            yield from self._db.execute(sql, parameters)
+            rows = self._db.execute(sql, parameters)
+            # Not `yield from`: an abandoned generator would close a cursor whose run is closed.
+            while (row := rows.fetchone()) is not None:
+                yield row
         except sqlite3.DatabaseError as error:
             raise damaged(self.directory, error) from error
 

@@ -54,10 +54,17 @@ class RunStore(RunReader):
         self._clock = clock
 
     @classmethod
-    def create(cls, directory: Path, *, clock: Callable[[], float] = time.time) -> Self:
+    def create(
+        cls,
+        directory: Path,
+        *,
+        prepare: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
         """Start a run in `directory`, which is made where missing and may hold other files.
 
-        Raises RunError where it already holds a run or cannot be written.
+        `prepare` writes what a run must never lack, before the database makes it a run: a process
+        killed in between leaves no run, and the next `create` starts anew.  Raises RunError where it already holds a run or cannot be written.
         """
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -70,6 +77,7 @@ class RunStore(RunReader):
                     f"{directory}: already holds a run; continue it with --resume, or give "
                     "another --out"
                 )
+            prepare()
             _make_database(directory, clock())
         except BaseException:
             lock.release()

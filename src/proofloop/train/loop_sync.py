@@ -283,6 +283,8 @@ def attempt_all(crew: Crew, store: RunStore, assignments: list[Assignment]) -> I
     size = max(1, 8192 // assignments[0].num_samples)
     for start in range(0, len(assignments), size):
         groups += crew.attempt(assignments[start : start + size]).groups
+        if len(groups) == len(assignments):  # before the yield: a run may be stopped there
+            store.record_rollouts(Phase.EVAL, assignments[0].step, groups)
         passed = [v.passed for g in groups for _, v in g.group.scored]
         yield EvalReport(
             step=assignments[0].step,
@@ -291,7 +293,6 @@ def attempt_all(crew: Crew, store: RunStore, assignments: list[Assignment]) -> I
             passed_share=_mean(passed),
             num_attempts=len(passed),
         )
-    store.record_rollouts(Phase.EVAL, assignments[0].step, groups)
 
 
 def heldout_assignments(

@@ -100,19 +100,22 @@ def micro_batches(
     """For each step from `start`: this rank's documents, cut into batches of like length.
 
     Documents are drawn for eight steps at a time and sorted, because padding costs as much as
-    tokens; the batches are then dealt out at random.
+    tokens.  A step pairs short batches with long ones, so that every rank has about as much to do
+    as the others, who would wait for it.
     """
-    size, window = 32, 8
-    per_step = max(1, round(config.documents_per_step / rank.count / size))
+    size, window = 16, 8
+    pairs_per_step = max(1, round(config.documents_per_step / rank.count / (2 * size)))
     for block in range(start // window, -(-config.num_steps // window)):
         rng = Random(f"pretrain {config.seed} {rank.index}/{rank.count} {block}")
-        documents = [draw(rng) for _ in range(per_step * size * window)]
+        documents = [draw(rng) for _ in range(2 * size * pairs_per_step * window)]
         documents.sort(key=lambda d: len(d.tokens))
         batches = [documents[i : i + size] for i in range(0, len(documents), size)]
-        rng.shuffle(batches)
+        pairs = [[batches[i], batches[-1 - i]] for i in range(len(batches) // 2)]
+        rng.shuffle(pairs)
         for step in range(window):
             if block * window + step >= start:
-                yield batches[step * per_step : (step + 1) * per_step]
+                chosen = pairs[step * pairs_per_step : (step + 1) * pairs_per_step]
+                yield [batch for pair in chosen for batch in pair]
 
 
 def summed_loss(model: Decoder, documents: list[Document]) -> tuple[Tensor, int]:
