@@ -41,8 +41,10 @@ def main(checkpoint: Path) -> None:
     print(task.messages[0].content)
     assert isinstance(key.tests, CallTests)
     hidden = key.tests.calls[0]
-    print(f"key: {len(key.tests.calls)} hidden calls; the first: {hidden.function}"
-          f"{decode(hidden.args)!r} must give {decode(hidden.expected)!r}")
+    print(
+        f"key: {len(key.tests.calls)} hidden calls; the first: {hidden.function}"
+        f"{decode(hidden.args)!r} must give {decode(hidden.expected)!r}"
+    )
     print(f"oracle:\n{problem.oracle}")
 
     print("## 2. Task -> context tokens")
@@ -60,11 +62,11 @@ def main(checkpoint: Path) -> None:
     )
     (completions,) = engine.generate([request])
     first = completions[0]
-    print(f"policy {first.policy.step} {first.policy.sha256[:12]}, seed {first.seed}, "
-          f"{first.stop_reason}")
-    for token, logprob, entropy in zip(
-        first.tokens, first.logprobs, first.entropies, strict=True
-    ):
+    print(
+        f"policy {first.policy.step} {first.policy.sha256[:12]}, seed {first.seed}, "
+        f"{first.stop_reason}"
+    )
+    for token, logprob, entropy in zip(first.tokens, first.logprobs, first.entropies, strict=True):
         text = tokenizer.decode((token,), keep_special=True)
         print(f"  {token:4d} {text!r:14} log p {logprob:7.3f}  entropy {entropy:5.3f}")
 
@@ -95,9 +97,11 @@ def main(checkpoint: Path) -> None:
     print("\n## 9. Samples -> bundles that share their context")
     samples = [sample_of(c) for c in credited]
     bundles = bundles_of(samples)
-    print(f"{len(samples)} samples in {len(bundles)} bundles: "
-          f"{[(len(b.samples), b.longest, b.num_positions) for b in bundles]} "
-          "(samples, longest, positions run)")
+    print(
+        f"{len(samples)} samples in {len(bundles)} bundles: "
+        f"{[(len(b.samples), b.longest, b.num_positions) for b in bundles]} "
+        "(samples, longest, positions run)"
+    )
 
     print("\n## 10. loss -> step")
     gradient = torch.zeros_like(flat)
@@ -113,9 +117,7 @@ def main(checkpoint: Path) -> None:
         max_positions=8192,
     )
     print(stats)
-    settings = OptimiserConfig(
-        learning_rate=3e-4, warmup_steps=0, weight_decay=0.0, grad_clip=1.0
-    )
+    settings = OptimiserConfig(learning_rate=3e-4, warmup_steps=0, weight_decay=0.0, grad_clip=1.0)
     print(f"gradient norm {Optimiser(flat, settings).update(gradient):.4f}")
 
     print("\n## 11. weights -> PolicyVersion -> engine")

@@ -3,17 +3,22 @@
 The reward is the placebo's coin (`tiny_runs`), so that groups have variance and weights move.
 """
 
+import math
 import multiprocessing
 import os
+import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tiny_runs import METRICS, StopAfter, flip_byte, ignore, remember, set_in_config, tiny_recipe
+from tiny_runs import StopAfter, flip_byte, ignore, remember, set_in_config, tiny_recipe
 
 from proofloop.core.completion import StopReason
 from proofloop.core.errors import ModelError, StoreDamaged, TrainingHalted, WorkerLost
@@ -24,6 +29,7 @@ from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import dump_toml
 from proofloop.runs.training import run_training
 from proofloop.store import Phase, RunStore
+from proofloop.store.reader import DATABASE_NAME
 from proofloop.train.advantages import credit
 from proofloop.train.loop_sync import Report, StepReport
 
@@ -122,9 +128,12 @@ def test_rollouts_name_the_published_weights_which_change_at_every_step(
 
 
 def test_every_step_leaves_its_metrics(finished: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "store.md"
+    documented = re.search(r"\| Name \| Meaning \|\n(.*?)\n\n", page.read_text(), re.DOTALL)
+    assert documented
     with RunStore.read(finished) as store:
-        assert set(store.metric_names()) == METRICS
-        values = {name: dict(store.metrics(name)) for name in METRICS}
+        assert set(store.metric_names()) == set(re.findall(r"^\| `(\w+)`", documented[1], re.M))
+        values = {name: dict(store.metrics(name)) for name in store.metric_names()}
     assert all(list(by_step) == [1, 2, 3] for by_step in values.values())
     assert all(gap <= 1e-4 for gap in values["logprob_gap_max"].values())
     assert all(norm > 0 for norm in values["grad_norm"].values())
@@ -166,10 +175,17 @@ def test_without_checkpoints_a_run_learns_again_from_its_record(
     run: Path, finished: Path, tiny_model: Path
 ) -> None:
     shutil.rmtree(run / "checkpoints")
+    with sqlite3.connect(run / DATABASE_NAME) as db:  # as if killed before step 2 was recorded
+        db.execute("DELETE FROM steps WHERE step = 2")
+        db.execute("DELETE FROM metrics WHERE step = 2")
+    db.close()
     resume(run, tiny_model)
     assert remember(run) == remember(finished)
     with RunStore.read(run) as store:
         assert [e.message for e in store.events() if e.kind == "resumed"] == ["from step 0"]
+        for name in ("sample_s", "rollouts_per_s", "train_s"):
+            known = [step for step, value in store.metrics(name) if not math.isnan(value)]
+            assert known == ([1, 2, 3] if name == "train_s" else [1, 3]), "it sampled again"
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(
@@ -233,20 +249,47 @@ def test_what_a_worker_cannot_start_with_is_the_users_to_mend(
         run_training(tiny_recipe(model), tmp_path / "run", resume=False, on_progress=ignore)
 
 
-def test_control_c_ends_after_the_step_in_hand(
-    tmp_path: Path, tiny_model: Path, finished: Path
-) -> None:
-    run, recipe = tmp_path / "run", tmp_path / "recipe.toml"
+def start_driver(run: Path, tiny_model: Path) -> "subprocess.Popen[str]":
+    """A training run in a process group of its own."""
+    recipe = run.with_suffix(".toml")
     recipe.write_text(dump_toml(tiny_recipe(tiny_model)))
-    program = Path(__file__).with_name("tiny_runs.py")
-    with subprocess.Popen(
-        [sys.executable, str(program), str(run), str(recipe)],
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("tiny_runs.py")), str(run), str(recipe)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    ) as process:
+    )
+
+
+def test_control_c_while_workers_start_is_as_clean(tmp_path: Path, tiny_model: Path) -> None:
+    run = tmp_path / "run"
+    with start_driver(run, tiny_model) as process:
+        assert process.stderr is not None
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while sum("spawn_main" in command(pid) for pid in children.read_text().split()) == 0:
+            time.sleep(0.01)
+        time.sleep(0.3)  # amid its imports, which take seconds
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.stderr.read()
+    assert (process.returncode, said) == (130, "")
+    with RunStore.read(run) as store:
+        assert store.completed_steps() == []
+
+
+def command(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def test_control_c_ends_after_the_step_in_hand(
+    tmp_path: Path, tiny_model: Path, finished: Path
+) -> None:
+    run = tmp_path / "run"
+    with start_driver(run, tiny_model) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert any(line == "step 1\n" for line in process.stdout)
@@ -271,11 +314,9 @@ class SandboxKiller(threading.Thread):
             for worker in multiprocessing.active_children():
                 children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
                 for pid in children.read_text().split() if children.exists() else ():
-                    try:
-                        if b"boot.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    if "boot.py" in command(pid):
+                        with suppress(ProcessLookupError):
                             os.kill(int(pid), signal.SIGKILL)
-                    except (FileNotFoundError, ProcessLookupError):
-                        pass
 
     def stop(self) -> None:
         self._stop_asked.set()

@@ -5,6 +5,7 @@ and verdicts are those of the run that nobody killed, bit for bit.  `pytest -s` 
 """
 
 import ctypes
+import math
 import os
 import random
 import subprocess
@@ -28,28 +29,18 @@ _LINGER_S = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class Aim:
-    """When to kill: so many seconds after so many lines of progress."""
+    """When to kill: so many seconds after so many lines of progress, of which an evaluation and a
+    step write one each."""
 
     num_lines: int
     delay_s: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kill:
-    """A kill that hit a running driver, and what the record said then."""
-
-    aim: Aim
-    num_lines: int
-    found: str
-
-
-def random_aims(source: random.Random, num_kills: int, start_s: float) -> Iterator[Aim]:
+def random_aim(source: random.Random, i: int, *, start_s: float, step_s: float) -> Aim:
     """One in four during the start, the others within the next steps; the first at the start."""
-    for i in range(num_kills):
-        if i % 4 == 0:
-            yield Aim(num_lines=0, delay_s=source.uniform(0.0, start_s))
-        else:
-            yield Aim(num_lines=source.randint(1, 3), delay_s=source.uniform(0.0, 0.4))
+    if i % 4 == 0:
+        return Aim(num_lines=0, delay_s=source.uniform(0.0, start_s))
+    return Aim(num_lines=source.randint(1, 3), delay_s=source.uniform(0.0, step_s))
 
 
 @pytest.fixture
@@ -92,6 +83,8 @@ class Driver:
     """A training run in a process of its own; resumes where there is something to resume."""
 
     def __init__(self, run: Path, recipe: Path) -> None:
+        self._began = time.monotonic()
+        self._lines_at_s = list[float]()
         program = Path(__file__).with_name("tiny_runs.py")
         self._process = subprocess.Popen(
             [sys.executable, str(program), str(run), str(recipe)],
@@ -106,32 +99,45 @@ class Driver:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
-        self.lines.close()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _next_line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if line:
+            self._lines_at_s.append(time.monotonic() - self._began)
+        return line
 
     @property
-    def lines(self):
-        assert self._process.stdout is not None
-        return self._process.stdout
+    def start_s(self) -> float:
+        """Until the first line of progress."""
+        return self._lines_at_s[0] if self._lines_at_s else math.inf
+
+    @property
+    def mean_line_s(self) -> float:
+        """Between two lines of progress."""
+        return (self._lines_at_s[-1] - self._lines_at_s[0]) / (len(self._lines_at_s) - 1)
 
     def finish(self) -> None:
-        for _ in self.lines:
+        while self._next_line():
             pass
         assert self._process.wait() == 0
 
-    def kill(self, aim: Aim) -> int | None:
-        """Lines of progress seen until it was killed; None where it had ended by then."""
-        for num_seen in range(aim.num_lines):
-            if not self.lines.readline():
+    def kill(self, aim: Aim) -> bool:
+        """Whether it was still running when it was killed."""
+        for _ in range(aim.num_lines):
+            if not self._next_line():
                 assert self._process.wait() == 0
-                return None
+                return False
         try:
             status = self._process.wait(timeout=aim.delay_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             assert self._process.wait() == -9
-            return aim.num_lines + sum(1 for _ in self.lines)
+            return True
         assert status == 0
-        return None
+        return False
 
 
 def state_of(run: Path) -> str:
@@ -158,31 +164,33 @@ def _state(store: RunReader, run: Path) -> str:
 
 def crash_again_and_again(
     tmp_path: Path, model: Path, before: set[int], *, num_steps: int, num_kills: int, seed: int
-) -> list[Kill]:
-    """Kills and resumes a run until it is done; checks all that must hold."""
+) -> int:
+    """Kills and resumes a run until it is done; checks all that must hold.  Gives the number of
+    kills that hit."""
     recipe = tmp_path / "recipe.toml"
     settings = {"num_steps": num_steps, "checkpoint_every": 2, "workers": NUM_WORKERS}
     recipe.write_text(dump_toml(tiny_recipe(model, **settings)))
-    began = time.monotonic()
     with Driver(tmp_path / "whole", recipe) as driver:
-        driver.lines.readline()
-        start_s = time.monotonic() - began
         driver.finish()
+    start_s, step_s = driver.start_s, driver.mean_line_s
     whole = remember(tmp_path / "whole")
     assert list(whole.weights) == list(range(1, num_steps + 1))
     assert len(set(whole.weights.values())) == num_steps, "some step changed nothing"
 
-    run, kills = tmp_path / "killed", list[Kill]()
-    for aim in random_aims(random.Random(seed), num_kills, start_s):
+    run, num_hit = tmp_path / "killed", 0
+    source = random.Random(seed)
+    for i in range(num_kills):
+        aim = random_aim(source, i, start_s=start_s, step_s=step_s)
         with Driver(run, recipe) as driver:
-            num_lines = driver.kill(aim)
+            hit = driver.kill(aim)
+        start_s = min(start_s, driver.start_s)
         linger_s = wait_until_none_is_left(before)
-        if num_lines is None:
+        if not hit:
             break
-        kills.append(Kill(aim=aim, num_lines=num_lines, found=state_of(run)))
+        num_hit += 1
         print(
-            f"kill {len(kills):2d}: {aim.delay_s:.2f} s after line {aim.num_lines}, found "
-            f"{kills[-1].found}; the last process ended {linger_s:.2f} s later"
+            f"kill {num_hit:2d}: {aim.delay_s:.2f} s after line {aim.num_lines}, found "
+            f"{state_of(run)}; the last process ended {linger_s:.2f} s later"
         )
     with Driver(run, recipe) as driver:
         driver.finish()
@@ -199,19 +207,34 @@ def crash_again_and_again(
     drawn = [task for tasks in killed.draws.values() for task in tasks]
     assert len(drawn) == len(set(drawn))
     print(
-        f"{len(kills)} of {num_kills} kills hit, {kinds.count('resumed')} resumes; {num_steps} "
+        f"{num_hit} of {num_kills} kills hit, {kinds.count('resumed')} resumes; {num_steps} "
         f"steps, {len(drawn)} tasks each once, {len(killed.rollouts)} rollouts; final weights "
         f"{str(killed.weights[num_steps])[:16]} = uninterrupted"
     )
-    return kills
+    return num_hit
+
+
+def test_workers_die_with_their_driver_amid_their_work(
+    tmp_path: Path, tiny_model: Path, adopted: set[int]
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    # A step of half a minute: 4096 completions of up to 24 tokens.
+    long = tiny_recipe(tiny_model, tasks_per_step=64, samples_per_task=64, workers=NUM_WORKERS)
+    recipe.write_text(dump_toml(long))
+    with Driver(tmp_path / "run", recipe) as driver:
+        assert driver.kill(Aim(num_lines=1, delay_s=1.0))
+    assert wait_until_none_is_left(adopted) < 3.0
+    assert state_of(tmp_path / "run") == "step 1: drawn, not sampled"
 
 
 def test_three_kills_lose_nothing(tmp_path: Path, tiny_model: Path, adopted: set[int]) -> None:
-    kills = crash_again_and_again(tmp_path, tiny_model, adopted, num_steps=6, num_kills=3, seed=0)
-    assert len(kills) >= 2, "the run was done before it was killed"
+    num_hit = crash_again_and_again(tmp_path, tiny_model, adopted, num_steps=6, num_kills=3, seed=0)
+    assert num_hit >= 2, "the run was done before it was killed"
 
 
 @pytest.mark.slow
 def test_twenty_kills_lose_nothing(tmp_path: Path, tiny_model: Path, adopted: set[int]) -> None:
-    kills = crash_again_and_again(tmp_path, tiny_model, adopted, num_steps=50, num_kills=20, seed=1)
-    assert len(kills) == 20, "the run was done before it was killed as often as it should be"
+    num_hit = crash_again_and_again(
+        tmp_path, tiny_model, adopted, num_steps=50, num_kills=20, seed=1
+    )
+    assert num_hit == 20, "the run was done before it was killed as often as it should be"

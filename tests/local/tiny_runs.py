@@ -17,13 +17,6 @@ from proofloop.store import Phase, RunStore
 from proofloop.store.reader import DATABASE_NAME
 from proofloop.train.loop_sync import Report, StepReport
 
-METRICS = {
-    *("reward_mean", "passed_share", "entropy_mean", "completion_tokens_mean", "truncated_share"),
-    *("groups_all_pass_share", "groups_all_fail_share", "num_unscored", "num_groups_trained"),
-    *("logprob_gap_max", "logprob_gap_mean", "loss", "grad_norm", "learning_rate", "clip_share"),
-    *("sample_s", "verify_s", "train_s", "step_s", "rollouts_per_s", "sampled_tokens_per_s"),
-    *("trained_tokens_per_s", "verdicts_per_s"),
-}
 TINY: dict[str, dict[str, Any]] = {
     # Random weights solve nothing; the placebo's coin gives their groups variance, and gradients.
     "reward": {"control": "random"},

@@ -42,9 +42,7 @@ def test_no_generated_task_is_drawn_twice(num_tasks: int, seed: int) -> None:
     seen: list[tuple[Stratum, int]] = []
     for step in range(1, 4):
         again = draw_tasks(current, ENVIRONMENT, num_tasks=num_tasks, seed=seed, step=step)
-        drawn, current = draw_tasks(
-            current, ENVIRONMENT, num_tasks=num_tasks, seed=seed, step=step
-        )
+        drawn, current = draw_tasks(current, ENVIRONMENT, num_tasks=num_tasks, seed=seed, step=step)
         assert again == (drawn, current)
         seen += [(d.stratum, d.index) for d in drawn]
     assert len(seen) == len(set(seen)) == 3 * num_tasks
@@ -70,9 +68,7 @@ class FiniteEnvironment:
 
 def test_a_finite_stratum_is_passed_through_in_a_new_order_each_time() -> None:
     environment = FiniteEnvironment()
-    drawn, after = draw_tasks(
-        initial_state(environment), environment, num_tasks=15, seed=0, step=1
-    )
+    drawn, after = draw_tasks(initial_state(environment), environment, num_tasks=15, seed=0, step=1)
     rounds = [[d.index for d in drawn[i : i + 5]] for i in (0, 5, 10)]
     assert all(sorted(r) == [0, 1, 2, 3, 4] for r in rounds)
     assert len({tuple(r) for r in rounds}) > 1

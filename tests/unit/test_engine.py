@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -63,8 +64,7 @@ def test_a_completion_does_not_depend_on_its_neighbours(engine: LocalEngine) -> 
     for request, completions in zip(batch, together, strict=True):
         (alone,) = engine.generate([request])
         single = [
-            engine.generate([Request(context=request.context, seeds=(s,), sampling=request.sampling)])
-            for s in request.seeds
+            engine.generate([msgspec.structs.replace(request, seeds=(s,))]) for s in request.seeds
         ]
         for mine, apart, only in zip(completions, alone, single, strict=True):
             assert mine.tokens == apart.tokens == only[0][0].tokens

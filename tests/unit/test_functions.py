@@ -60,14 +60,15 @@ def test_an_id_finds_its_problem_and_a_changed_one_is_refused() -> None:
 @pytest.mark.parametrize("family", list(Kind))
 def test_splits_share_no_behaviour(family: Kind) -> None:
     seen = {
-        split: {behaviour(draw_chain(Random(f"{split}{i}"), family, 2, split), family)
-                for i in range(60)}
+        split: {
+            behaviour(draw_chain(Random(f"{split}{i}"), family, 2, split), family)
+            for i in range(60)
+        }
         for split in Split
     }
     for split, behaviours in seen.items():
         assert all(split_of(b) is split for b in behaviours)
     assert not seen[Split.TRAIN] & seen[Split.HELDOUT]
-    assert not seen[Split.PRETRAIN] & seen[Split.HELDOUT]
 
 
 @pytest.mark.parametrize("family", list(Kind))
@@ -103,7 +104,7 @@ def test_nested_and_stepwise_texts_are_the_same_program() -> None:
     compared = 0
     for i in range(300):
         family = list(Kind)[i % 3]
-        chain = draw_chain(Random(i), family, 1 + i % 3, Split.PRETRAIN)
+        chain = draw_chain(Random(i), family, 1 + i % 3, None)
         nested = chain.nested()
         if nested is None:
             continue
@@ -134,7 +135,7 @@ def test_the_corpus_has_right_wrong_and_lookup_authors() -> None:
 
 
 def test_a_spoiled_program_is_another_text() -> None:
-    chain = draw_chain(Random(1), Kind.INT, 2, Split.PRETRAIN)
+    chain = draw_chain(Random(1), Kind.INT, 2, None)
     assert all(spoiled(Random(i), chain).body() != chain.body() for i in range(20))
 
 

@@ -31,7 +31,6 @@ def write(path: Path, *rows: dict[str, Any] | str) -> Path:
 def test_a_row_becomes_a_problem(name: str, tmp_path: Path) -> None:
     env = HumanEvalEnvironment(write(tmp_path / name, ROW))
     assert env.strata(Split.HELDOUT) == (STRATUM,) == env.strata(Split.TRAIN)
-    assert env.strata(Split.PRETRAIN) == ()
     assert env.num_tasks(Split.HELDOUT, STRATUM) == 1
     problem = env.problem(Split.HELDOUT, STRATUM, 0)
     assert problem.task.id.startswith("HumanEval/0@")

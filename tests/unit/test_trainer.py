@@ -135,9 +135,7 @@ def test_the_stop_token_has_a_gradient(model: Decoder) -> None:
     assert stop_logprob() > before
 
 
-def test_gradient_is_that_of_finite_differences(
-    model: Decoder, groups: list[list[Sample]]
-) -> None:
+def test_gradient_is_that_of_finite_differences(model: Decoder, groups: list[list[Sample]]) -> None:
     """CISPO's gradient is that of sum(weight · A · log p) with the weight held fixed."""
     flat = flatten(model)
     bundles = bundled(groups[:2])

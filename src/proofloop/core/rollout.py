@@ -52,9 +52,7 @@ class Group(Record):
 
     @property
     def scored(self) -> tuple[tuple[Rollout, Scored], ...]:
-        return tuple(
-            (a.rollout, a.verdict) for a in self.attempts if isinstance(a.verdict, Scored)
-        )
+        return tuple((a.rollout, a.verdict) for a in self.attempts if isinstance(a.verdict, Scored))
 
     @property
     def num_unscored(self) -> int:

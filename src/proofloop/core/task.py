@@ -16,7 +16,6 @@ TaskId = NewType("TaskId", str)
 class Split(StrEnum):
     """Which tasks: splits are disjoint by what the programs do, not only by their text."""
 
-    PRETRAIN = "pretrain"
     TRAIN = "train"
     HELDOUT = "heldout"
 

@@ -70,7 +70,7 @@ class HumanEvalEnvironment:
             raise DataError(path, None, "holds no rows")
 
     def strata(self, split: Split) -> tuple[Stratum, ...]:
-        return () if split is Split.PRETRAIN else (STRATUM,)
+        return (STRATUM,)
 
     def num_tasks(self, split: Split, stratum: Stratum) -> int | None:
         return len(self._rows) if stratum in self.strata(split) else 0

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -36,6 +37,7 @@ ReplyT = TypeVar("ReplyT")
 def _interrupts_held() -> Generator[None]:
     """A process started here begins with SIGINT blocked, and unblocks it once it ignores it:
     Ctrl-C reaches the whole process group and would end a worker that is still importing."""
+    resource_tracker.ensure_running()  # its start, which is part of the first one's, would unblock
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

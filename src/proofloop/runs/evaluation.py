@@ -38,20 +38,15 @@ def run_evaluation(
     assignments = heldout_assignments(
         environment, settings.final_num_tasks, settings.final_num_samples, step=0
     )
-    with (
-        open_run(_of_no_steps(recipe), out, resume=resume) as store,
-        WorkerCrew(
-            recipe, model_path, weights, num_workers=num_workers(recipe.train.workers)
-        ) as crew,
-    ):
+    workers = num_workers(recipe.train.workers)
+    with open_run(_of_no_steps(recipe), out, resume=resume) as store:
         if store.rollouts_recorded(Phase.EVAL, 0):
             return
-        for report in attempt_all(crew, store, assignments):
-            on_progress(report)
+        with WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew:
+            for report in attempt_all(crew, store, assignments):
+                on_progress(report)
 
 
 def _of_no_steps(recipe: Recipe) -> Recipe:
     """As it is recorded: an evaluation is a run that plans no steps."""
-    return msgspec.structs.replace(
-        recipe, train=msgspec.structs.replace(recipe.train, num_steps=0)
-    )
+    return msgspec.structs.replace(recipe, train=msgspec.structs.replace(recipe.train, num_steps=0))

@@ -48,7 +48,14 @@ class PretrainRecipe(Record):
     """Everything that `proofloop pretrain` needs to know."""
 
     network: NetworkConfig = NetworkConfig()
+    opening: CorpusMix = CorpusMix(
+        stepwise=0.8, stepwise_wrong=0.02, lambdas=0.2, lambdas_wrong=0.1, lookup=0.0
+    )
+    """The corpus at first: what programs are is learned faster from right ones."""
+    opening_share: float = 0.7
+    """Share of the steps on the opening corpus."""
     corpus: CorpusMix = CorpusMix()
+    """The corpus after that; its habits are the base model's."""
     training: PretrainConfig = PretrainConfig()
 
 
@@ -81,8 +88,11 @@ def build_tokenizer(
     return ChatTokenizer.load(directory)
 
 
-def draw_document(mix: CorpusMix, tokenizer: ChatTokenizer, rng: Random) -> Document:
-    text = draw_text(rng, mix)
+def draw_document(
+    recipe: PretrainRecipe, tokenizer: ChatTokenizer, rng: Random, done: float
+) -> Document:
+    """One document for the moment when a share `done` of all steps is done."""
+    text = draw_text(rng, recipe.opening if done < recipe.opening_share else recipe.corpus)
     context = tokenizer.text((Message(role="user", content=text.prompt),))
     return document(tokenizer, context, text.answer)
 
@@ -131,7 +141,7 @@ def _rank(
         )
     model = build_network(recipe.network, recipe.training.seed)
     tokenizer = ChatTokenizer.load(out)
-    draw = partial(draw_document, recipe.corpus, tokenizer)
+    draw = partial(draw_document, recipe, tokenizer)
     state = out / "training.pt"
     for progress in pretrain(model, recipe.training, draw, rank, state_path=state):
         if on_progress is not None:

@@ -7,9 +7,11 @@ pipe.  It never writes to the run: what it made goes back to the driver.
 import hashlib
 import os
 import signal
+import threading
 import time
 import traceback
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -185,8 +187,18 @@ def _adopt_gradient(model: Decoder, flat: Tensor) -> None:
         p.grad = piece.view_as(p)
 
 
+def _die_with_driver() -> None:
+    """At once, amid whatever is being computed: nobody is left to hand it to, and the resumed run
+    wants the cores.  The sandbox's processes watch this one in the same way."""
+    driver = parent_process()
+    assert driver is not None, "a worker is started by a driver"
+    driver.join()
+    os._exit(1)
+
+
 def serve(setup: WorkerSetup, orders: Connection) -> None:
-    """A worker's life: obeys until the pipe closes, which it does when the driver dies."""
+    """A worker's life: obeys until the pipe closes, or its driver dies."""
+    threading.Thread(target=_die_with_driver, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ["OMP_NUM_THREADS"] = "1"

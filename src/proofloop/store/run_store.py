@@ -64,7 +64,9 @@ class RunStore(RunReader):
         """Start a run in `directory`, which is made where missing and may hold other files.
 
         `prepare` writes what a run must never lack, before the database makes it a run: a process
-        killed in between leaves no run, and the next `create` starts anew.  Raises RunError where it already holds a run or cannot be written.
+        killed in between leaves no run, and the next `create` starts anew.
+
+        Raises RunError where it already holds a run or cannot be written.
         """
         try:
             directory.mkdir(parents=True, exist_ok=True)

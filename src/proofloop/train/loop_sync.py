@@ -8,6 +8,7 @@ anything is trained on.  A resumed run trains on the recorded rollouts and sampl
 missing, so on one machine, with one number of workers, it reaches the same weights bit for bit.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -331,6 +332,8 @@ def step_metrics(
     num_rollouts = sum(len(g.group.attempts) for g in attempted.groups)
     num_groups = len(attempted.groups)
     stats, step_s = learned.stats, time.perf_counter() - began
+    # A step that learned from the record sampled nothing now: no rates, as there are no seconds.
+    sampled_in_s = math.nan if math.isnan(attempted.sample_s) else step_s
     per_token = max(1, stats.num_tokens)
     return {
         "reward_mean": _mean([v.reward for _, v in scored]),
@@ -352,10 +355,10 @@ def step_metrics(
         "verify_s": attempted.verify_s,
         "train_s": learned.train_s,
         "step_s": step_s,
-        "rollouts_per_s": num_rollouts / step_s,
-        "sampled_tokens_per_s": num_tokens / step_s,
+        "rollouts_per_s": num_rollouts / sampled_in_s,
+        "sampled_tokens_per_s": num_tokens / sampled_in_s,
         "trained_tokens_per_s": stats.num_tokens / max(learned.train_s, 1e-9),
-        "verdicts_per_s": num_rollouts / step_s,
+        "verdicts_per_s": num_rollouts / sampled_in_s,
     }
 
 

@@ -1,4 +1,4 @@
-"""Pre-training on generated documents: next-token loss on the answers, data parallel on CPU.
+"""Pre-training on generated documents: next-token loss, data parallel on CPU.
 
 Every rank is one process of one thread with its own documents; gradients are summed, divided by
 the global number of answer tokens, and every rank takes the same optimiser step.  Document i of
@@ -27,16 +27,19 @@ from proofloop.train.muon import Muon
 class PretrainConfig(Record):
     """How long and how; the corpus and the network have their own settings."""
 
-    num_steps: int = 3_000
+    num_steps: int = 4_200
     documents_per_step: int = 96
     learning_rate: float = 2e-3
-    warmup_share: float = 0.03
+    warmup_share: float = 0.02
     decay_share: float = 0.4
     """Share of the steps, at the end, over which the rate falls linearly to zero."""
     weight_decay: float = 0.01
     grad_clip: float = 1.0
     muon: bool = True
     """Matrices of the layers by Muon (orthogonalised momentum, Jordan et al. 2024)."""
+    prompt_weight: float = 0.5
+    """Weight of a prompt's token in the loss, an answer's being 1: shown results can be foretold
+    from the examples before them, and learning to do so is most of learning to program here."""
     seed: int = 0
     checkpoint_every: int = 200
 
@@ -95,7 +98,7 @@ def document(tokenizer: ChatTokenizer, context: str, answer: str) -> Document:
 
 
 def micro_batches(
-    draw: Callable[[Random], Document], config: PretrainConfig, rank: Rank, start: int
+    draw: Callable[[Random, float], Document], config: PretrainConfig, rank: Rank, start: int
 ) -> Iterator[list[list[Document]]]:
     """For each step from `start`: this rank's documents, cut into batches of like length.
 
@@ -107,7 +110,8 @@ def micro_batches(
     pairs_per_step = max(1, round(config.documents_per_step / rank.count / (2 * size)))
     for block in range(start // window, -(-config.num_steps // window)):
         rng = Random(f"pretrain {config.seed} {rank.index}/{rank.count} {block}")
-        documents = [draw(rng) for _ in range(2 * size * pairs_per_step * window)]
+        done = block * window / config.num_steps
+        documents = [draw(rng, done) for _ in range(2 * size * pairs_per_step * window)]
         documents.sort(key=lambda d: len(d.tokens))
         batches = [documents[i : i + size] for i in range(0, len(documents), size)]
         pairs = [[batches[i], batches[-1 - i]] for i in range(len(batches) // 2)]
@@ -118,30 +122,49 @@ def micro_batches(
                 yield [batch for pair in chosen for batch in pair]
 
 
-def summed_loss(model: Decoder, documents: list[Document]) -> tuple[Tensor, int]:
-    """Sum of the answers' negative log-likelihood, nats, and the number of answer tokens."""
+class Loss(NamedTuple):
+    """Sums over a batch, nats."""
+
+    weighted: Tensor
+    """Over all tokens; what is descended."""
+    answers: float
+    """Over the answers' tokens, unweighted."""
+    num_answer_tokens: int
+
+
+def summed_loss(model: Decoder, documents: list[Document], prompt_weight: float) -> Loss:
     length = max(len(d.tokens) for d in documents)
     tokens_BT = torch.zeros(len(documents), length, dtype=torch.long)
-    trained_BT = torch.zeros(len(documents), length, dtype=torch.bool)
+    weights_BT = torch.zeros(len(documents), length)
     for i, d in enumerate(documents):
         tokens_BT[i, : len(d.tokens)] = torch.tensor(d.tokens)
-        trained_BT[i, d.answer_start : len(d.tokens)] = True
+        weights_BT[i, : len(d.tokens)] = 1.0
+        weights_BT[i, : d.answer_start] = prompt_weight
+    answers_BT = weights_BT == 1.0
     lengths_B = torch.tensor([len(d.tokens) for d in documents])
     hidden_BTC, _ = model.encode_context(tokens_BT[:, :-1], lengths_B)
-    logits = model.logits(hidden_BTC[trained_BT[:, 1:]])
-    targets = tokens_BT[trained_BT]
-    return F.cross_entropy(logits, targets, reduction="sum"), targets.numel()
+    real_BT = weights_BT[:, 1:] > 0
+    losses_N = F.cross_entropy(
+        model.logits(hidden_BTC[real_BT]), tokens_BT[:, 1:][real_BT], reduction="none"
+    )
+    answers_N = answers_BT[:, 1:][real_BT]
+    return Loss(
+        weighted=(losses_N * weights_BT[:, 1:][real_BT]).sum(),
+        answers=float(losses_N.detach()[answers_N].sum()),
+        num_answer_tokens=int(answers_N.sum()),
+    )
 
 
 def pretrain(
     model: Decoder,
     config: PretrainConfig,
-    draw: Callable[[Random], Document],
+    draw: Callable[[Random, float], Document],
     rank: Rank,
     *,
     state_path: Path,
 ) -> Iterator[Progress]:
-    """Trains in place; with several ranks, torch.distributed must be initialised.
+    """Trains in place on documents that `draw` makes of a random source and the share of the steps
+    that are done; with several ranks, torch.distributed must be initialised.
 
     Resumes from `state_path` where it exists, and rank 0 writes it every `checkpoint_every` steps.
     """
@@ -153,9 +176,9 @@ def pretrain(
         began = time.perf_counter()
         totals = torch.zeros(3)
         for documents in next(batches):
-            loss, num_tokens = summed_loss(model, documents)
-            loss.backward()
-            totals += torch.tensor([float(loss.detach()), num_tokens, len(documents)])
+            loss = summed_loss(model, documents, config.prompt_weight)
+            loss.weighted.backward()
+            totals += torch.tensor([loss.answers, loss.num_answer_tokens, len(documents)])
         flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None] + [totals])
         if rank.count > 1:
             dist.all_reduce(flat)

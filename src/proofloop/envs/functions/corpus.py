@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from random import Random
 
 from proofloop.core.record import Record
-from proofloop.core.task import Split
 from proofloop.envs.functions.environment import (
     Exercise,
     draw_exercises,
@@ -46,11 +45,12 @@ class Text:
 
 
 def draw_text(rng: Random, mix: CorpusMix) -> Text:
-    """One document over behaviours of the pre-training split."""
+    """One document.  Like the web, the corpus knows no split: it holds programs of every behaviour,
+    though none of the tasks, whose examples are drawn anew."""
     family = rng.choice(list(Kind))
     complexity = rng.choices(range(1, len(mix.complexity) + 1), mix.complexity)[0]
     horizon = rng.choices(range(1, len(mix.horizon) + 1), mix.horizon)[0]
-    exercises = draw_exercises(rng, Split.PRETRAIN, family, complexity, horizon)
+    exercises = draw_exercises(rng, None, family, complexity, horizon)
     (author,) = rng.choices((_stepwise, _lambda, _lookup), (mix.stepwise, mix.lambdas, mix.lookup))
     answer = "".join(author(rng, exercise, mix) for exercise in exercises)
     return Text(prompt=prompt_text(exercises), answer=answer)

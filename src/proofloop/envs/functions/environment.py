@@ -48,7 +48,7 @@ class Exercise:
 
 
 def draw_exercises(
-    rng: Random, split: Split, family: Kind, complexity: int, horizon: int
+    rng: Random, split: Split | None, family: Kind, complexity: int, horizon: int
 ) -> tuple[Exercise, ...]:
     """`horizon` exercises with pairwise different behaviours."""
     exercises: list[Exercise] = []

@@ -98,15 +98,13 @@ def behaviour(chain: Chain, family: Kind) -> int:
 
 
 def split_of(behaviour_: int) -> Split:
-    """70% of all behaviours are for pre-training, 20% for RL, 10% are held out."""
-    bucket = behaviour_ % 100
-    if bucket < 10:
-        return Split.HELDOUT
-    return Split.TRAIN if bucket < 30 else Split.PRETRAIN
+    """A fifth of all behaviours are held out from reinforcement."""
+    return Split.HELDOUT if behaviour_ % 5 == 0 else Split.TRAIN
 
 
-def draw_chain(rng: Random, family: Kind, complexity: int, split: Split) -> Chain:
-    """A program of exactly `complexity` operations whose behaviour belongs to `split`.
+def draw_chain(rng: Random, family: Kind, complexity: int, split: Split | None) -> Chain:
+    """A program of exactly `complexity` operations whose behaviour belongs to `split` (None: to
+    either).
 
     Rejected: too few distinct results, constant or identity, results too large to show, and
     programs in which some operation changes nothing (their true complexity is lower).
@@ -119,7 +117,9 @@ def draw_chain(rng: Random, family: Kind, complexity: int, split: Split) -> Chai
             kind = operations[-1].target
         chain = Chain(operations=tuple(operations))
         results = tuple(chain(value) for value in probes(family))
-        if split_of(fingerprint(results)) is split and not _degenerate(chain, family, results):
+        if split is not None and split_of(fingerprint(results)) is not split:
+            continue
+        if not _degenerate(chain, family, results):
             return chain
 
 

@@ -1,0 +1,183 @@
+"""The step through Proofloop's own sampler, trainer and optimiser, over worker processes.
+
+What `runs.worker` and `runs.crew` do, less the environment and the verifier: each worker has one
+thread, sees the weights through shared memory and leaves its gradient in a shared vector.
+"""
+
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+import torch.multiprocessing as mp
+from step_job import MATRIX_SIZE, Job, StepTime, reward
+from torch import Tensor
+
+from proofloop.core.completion import Completion, Request, SamplingParams
+from proofloop.engine.local import LocalEngine
+from proofloop.engine.models.checkpoint import load_model, read_config
+from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.weights import adopt, flatten
+from proofloop.runs.recipe import TrainConfig
+from proofloop.train.advantages import group_advantages
+from proofloop.train.samples import Bundle, Sample, bundles_of, shares
+from proofloop.train.trainer import GradientStats, Optimiser, OptimiserConfig, accumulate
+
+RECIPE = TrainConfig()
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    requests: list[Request]
+
+
+@dataclass(frozen=True)
+class _Gradient:
+    bundles: list[Bundle]
+    denominator: int
+
+
+@dataclass(frozen=True)
+class _Matrices:
+    """Large float32 products, for the machine's rate."""
+
+    repeats: int
+
+
+_Order = _Sampling | _Gradient | _Matrices
+
+
+def _serve(
+    model_path: Path, stop_ids: tuple[int, ...], weights: Tensor, gradient: Tensor, pipe: Connection
+) -> None:
+    torch.set_num_threads(1)
+    model = Decoder(read_config(model_path))
+    adopt(model, weights)
+    parameters = list(model.parameters())
+    for p, piece in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
+        p.grad = piece.view_as(p)
+    engine = LocalEngine(model, weights, stop_ids)
+    square = torch.ones(MATRIX_SIZE, MATRIX_SIZE)
+    product = torch.empty_like(square)
+    while True:
+        try:
+            order: _Order = pipe.recv()
+        except EOFError:
+            return
+        match order:
+            case _Sampling(requests):
+                pipe.send(engine.generate(requests))
+            case _Gradient(bundles, denominator):
+                gradient.zero_()
+                stats = accumulate(
+                    model,
+                    bundles,
+                    loss=RECIPE.loss,
+                    denominator=denominator,
+                    temperature=1.0,
+                    max_positions=RECIPE.micro_batch_tokens,
+                )
+                pipe.send(stats)
+            case _Matrices(repeats):
+                began = time.perf_counter()
+                for _ in range(repeats):
+                    torch.mm(square, square, out=product)
+                pipe.send(2 * MATRIX_SIZE**3 * repeats / (time.perf_counter() - began))
+
+
+class Ours:
+    """`stop_ids` empty: every completion runs to its full length."""
+
+    def __init__(
+        self, job: Job, model_path: Path, *, workers: int, stop_ids: tuple[int, ...] = ()
+    ) -> None:
+        self._job = job
+        self._round = 0
+        weights = flatten(load_model(model_path)).share_memory_()
+        self._gradients = [torch.zeros_like(weights).share_memory_() for _ in range(workers)]
+        config = OptimiserConfig(
+            learning_rate=job.learning_rate, warmup_steps=0, weight_decay=0.0, grad_clip=1.0
+        )
+        self._optimiser = Optimiser(weights, config)
+        context = mp.get_context("spawn")
+        self._pipes: list[Connection] = []
+        for gradient in self._gradients:
+            mine, theirs = context.Pipe()
+            arguments = (model_path, stop_ids, weights, gradient, theirs)
+            context.Process(target=_serve, args=arguments, daemon=True).start()
+            theirs.close()
+            self._pipes.append(mine)
+
+    def step(self) -> StepTime:
+        began = time.perf_counter()
+        requests, groups = self._sample()
+        sampled = time.perf_counter()
+        samples = self._samples(requests, groups)
+        bundles = [bundle for group in samples for bundle in bundles_of(group)]
+        num_tokens = sum(s.num_trained_tokens for group in samples for s in group)
+        dealt = shares(bundles, len(self._pipes))
+        replies = self._all([_Gradient(part, num_tokens) for part in dealt])
+        total = self._gradients[0].clone()
+        for gradient in self._gradients[1:]:
+            total += gradient
+        self._optimiser.update(total)
+        ended = time.perf_counter()
+        stats = sum(replies, GradientStats())
+        assert stats.num_tokens == num_tokens
+        assert stats.gap_max < 1e-3, f"trainer and sampler differ by {stats.gap_max} nats"
+        return StepTime(
+            seconds=ended - began,
+            sample_s=sampled - began,
+            train_s=ended - sampled,
+            sampled_tokens=sum(len(c.tokens) for group in groups for c in group),
+            trained_tokens=num_tokens,
+        )
+
+    def flops_per_s(self, repeats: int) -> float:
+        """All workers' matrix rates at once, added up."""
+        return sum(self._all([_Matrices(repeats)] * len(self._pipes)))
+
+    def close(self) -> None:
+        for pipe in self._pipes:
+            pipe.close()
+
+    def _sample(self) -> tuple[list[Request], list[list[Completion]]]:
+        job, n = self._job, len(self._pipes)
+        self._round += 1
+        sampling = SamplingParams(max_tokens=job.completion_tokens)
+        first_seed = self._round * 1_000_000
+        requests = [
+            Request(
+                context=tuple(prompt.tokens),
+                seeds=tuple(first_seed + 1000 * i + s for s in range(job.samples_per_prompt)),
+                sampling=sampling,
+            )
+            for i, prompt in enumerate(job.prompts)
+        ]
+        parts = self._all([_Sampling(requests[i::n]) for i in range(n)])
+        return requests, [parts[i % n][i // n] for i in range(len(requests))]
+
+    def _samples(
+        self, requests: list[Request], groups: list[list[Completion]]
+    ) -> list[list[Sample]]:
+        rewards_GS = torch.tensor([[reward(c.tokens) for c in g] for g in groups]).double().numpy()
+        advantages = [group_advantages(rewards_S) for rewards_S in rewards_GS]
+        return [
+            [
+                Sample(
+                    context=request.context,
+                    tokens=c.tokens,
+                    trained=(True,) * len(c.tokens),
+                    sampler_logprobs=c.logprobs,
+                    advantages=(float(advantage),) * len(c.tokens),
+                )
+                for c, advantage in zip(group, advantages_S, strict=True)
+            ]
+            for request, group, advantages_S in zip(requests, groups, advantages, strict=True)
+        ]
+
+    def _all(self, orders: list[_Order]) -> list:
+        for pipe, order in zip(self._pipes, orders, strict=True):
+            pipe.send(order)
+        return [pipe.recv() for pipe in self._pipes]
