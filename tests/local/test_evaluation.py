@@ -10,7 +10,7 @@ from proofloop.engine.models.weights import flatten, sha256
 from proofloop.measure.summary import summarise
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.store import Phase, RunStore
-from proofloop.train.loop_sync import EvalReport
+from proofloop.train.evaluation import EvalReport
 
 
 @pytest.fixture(scope="module")

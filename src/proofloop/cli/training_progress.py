@@ -3,7 +3,8 @@
 from typing import assert_never
 
 from proofloop.cli.progress import Progress
-from proofloop.train.loop_sync import EvalReport, Report, StepReport
+from proofloop.train.evaluation import EvalReport
+from proofloop.train.loop_sync import Report, StepReport
 
 
 class TrainingProgress(Progress):

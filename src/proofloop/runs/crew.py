@@ -26,7 +26,7 @@ from proofloop.runs.worker import (
     WorkerSetup,
     serve,
 )
-from proofloop.train.loop_sync import Assignment, Attempted
+from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle, shares
 from proofloop.train.trainer import GradientStats
 
@@ -46,7 +46,7 @@ def _interrupts_held() -> Generator[None]:
 
 
 class WorkerCrew:
-    """Worker processes over one shared vector of weights (`train.loop_sync.Crew`)."""
+    """Worker processes over one shared vector of weights (`train.crew.Crew`)."""
 
     def __init__(
         self, recipe: Recipe, model_path: Path, weights: Tensor, *, num_workers: int

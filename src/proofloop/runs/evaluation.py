@@ -19,7 +19,7 @@ from proofloop.runs.recipe import Recipe
 from proofloop.runs.training import open_run
 from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase
-from proofloop.train.loop_sync import EvalReport, attempt_all, heldout_assignments
+from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
 
 
 def run_evaluation(

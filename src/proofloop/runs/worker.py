@@ -32,7 +32,7 @@ from proofloop.runs.environments import build_environment
 from proofloop.runs.recipe import Control, Recipe
 from proofloop.store import Phase, RecordedGroup
 from proofloop.store.rows import rollout_id
-from proofloop.train.loop_sync import Assignment, Attempted
+from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle
 from proofloop.train.trainer import GradientStats, accumulate
 from proofloop.verify import build_verifier

@@ -8,23 +8,19 @@ anything is trained on.  A resumed run trains on the recorded rollouts and sampl
 missing, so on one machine, with one number of workers, it reaches the same weights bit for bit.
 """
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-import torch
-from torch import Tensor
 
 from proofloop.core import codec
-from proofloop.core.completion import PolicyVersion, StopReason
+from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import TrainingHalted
 from proofloop.core.record import Record
-from proofloop.core.task import Environment, Split, Stratum
-from proofloop.store import Draw, Phase, RecordedGroup, RunStore, checkpoints
+from proofloop.core.task import Environment, Split
+from proofloop.store import Draw, Phase, RunStore, checkpoints
 from proofloop.train.advantages import Credits, credit
+from proofloop.train.crew import Assignment, Attempted, Crew
 from proofloop.train.curriculum import (
     CurriculumState,
     DrawnTask,
@@ -32,7 +28,9 @@ from proofloop.train.curriculum import (
     initial_state,
     observe,
 )
-from proofloop.train.samples import Bundle, bundles_of, sample_of
+from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
+from proofloop.train.metrics import Learned, step_metrics
+from proofloop.train.samples import bundles_of, sample_of
 from proofloop.train.trainer import GradientStats, Optimiser
 
 
@@ -60,39 +58,6 @@ class LoopState(Record):
     curriculum: CurriculumState
 
 
-class Assignment(Record):
-    """A task to attempt, by its place, and how often."""
-
-    phase: Phase
-    step: int
-    slot: int
-    split: Split
-    stratum: Stratum
-    index: int
-    num_samples: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempted:
-    """Groups in the order of their assignments, and the seconds that the slowest worker spent."""
-
-    groups: tuple[RecordedGroup, ...]
-    sample_s: float
-    verify_s: float
-
-
-class Crew(Protocol):
-    """The workers: they sample and judge, and they compute gradients."""
-
-    def attempt(self, assignments: Sequence[Assignment]) -> Attempted: ...
-
-    def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]: ...
-
-    def publish(self, step: int) -> list[PolicyVersion]:
-        """Tells every engine which step its weights are of; returns the versions they report."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What a run is made of, built by `runs.training`."""
@@ -113,17 +78,6 @@ class StepReport:
     step: int
     num_steps: int
     metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvalReport:
-    """Held-out tasks attempted so far at this step."""
-
-    step: int
-    num_tasks_done: int
-    num_tasks: int
-    passed_share: float
-    num_attempts: int
 
 
 Report = StepReport | EvalReport
@@ -147,7 +101,7 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
         credits = credit([g.group for g in attempted.groups])
         learned = learn(parts, credits)
         version = publish(parts, step)
-        metrics = step_metrics(parts, attempted, credits, learned, began)
+        metrics = step_metrics(attempted, credits, learned, began)
         parts.store.record_step(
             step, metrics=metrics, weights_sha256=version.sha256, wall_s=metrics["step_s"]
         )
@@ -186,16 +140,6 @@ def sample_and_judge(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> A
     )
     parts.store.record_rollouts(Phase.TRAIN, step, attempted.groups)
     return attempted
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Learned:
-    """What the optimiser did in one step."""
-
-    stats: GradientStats
-    grad_norm: float
-    learning_rate: float
-    train_s: float
 
 
 def learn(parts: Parts, credits: Credits) -> Learned:
@@ -276,91 +220,3 @@ def evaluate(parts: Parts, step: int) -> Iterator[EvalReport]:
     num_samples = config.final_num_samples if whole else config.eval_num_samples
     assignments = heldout_assignments(parts.environment, num_tasks, num_samples, step=step)
     yield from attempt_all(parts.crew, parts.store, assignments)
-
-
-def attempt_all(crew: Crew, store: RunStore, assignments: list[Assignment]) -> Iterator[EvalReport]:
-    """An evaluation in portions, so that it can be watched and stopped; recorded when whole."""
-    groups: list[RecordedGroup] = []
-    size = max(1, 8192 // assignments[0].num_samples)
-    for start in range(0, len(assignments), size):
-        groups += crew.attempt(assignments[start : start + size]).groups
-        if len(groups) == len(assignments):  # before the yield: a run may be stopped there
-            store.record_rollouts(Phase.EVAL, assignments[0].step, groups)
-        passed = [v.passed for g in groups for _, v in g.group.scored]
-        yield EvalReport(
-            step=assignments[0].step,
-            num_tasks_done=len(groups),
-            num_tasks=len(assignments),
-            passed_share=_mean(passed),
-            num_attempts=len(passed),
-        )
-
-
-def heldout_assignments(
-    environment: Environment, num_tasks: int, num_samples: int, *, step: int
-) -> list[Assignment]:
-    """The first tasks of every held-out stratum in turn; fewer where the strata run out."""
-    strata = environment.strata(Split.HELDOUT)
-    sizes = [environment.num_tasks(Split.HELDOUT, s) for s in strata]
-    places = [
-        (stratum, i)
-        for i in range(num_tasks)
-        for stratum, size in zip(strata, sizes, strict=True)
-        if size is None or i < size
-    ]
-    return [
-        Assignment(
-            phase=Phase.EVAL,
-            step=step,
-            slot=slot,
-            split=Split.HELDOUT,
-            stratum=stratum,
-            index=index,
-            num_samples=num_samples,
-        )
-        for slot, (stratum, index) in enumerate(places[:num_tasks])
-    ]
-
-
-def step_metrics(
-    parts: Parts, attempted: Attempted, credits: Credits, learned: Learned, began: float
-) -> dict[str, float]:
-    """Every number that the step leaves; `docs/reference/store.md` says what each is."""
-    scored = [pair for g in attempted.groups for pair in g.group.scored]
-    completions = [t.completion for r, _ in scored for t in r.turns]
-    num_tokens = sum(len(c.tokens) for c in completions)
-    num_rollouts = sum(len(g.group.attempts) for g in attempted.groups)
-    num_groups = len(attempted.groups)
-    stats, step_s = learned.stats, time.perf_counter() - began
-    # A step that learned from the record sampled nothing now: no rates, as there are no seconds.
-    sampled_in_s = math.nan if math.isnan(attempted.sample_s) else step_s
-    per_token = max(1, stats.num_tokens)
-    return {
-        "reward_mean": _mean([v.reward for _, v in scored]),
-        "passed_share": _mean([v.passed for _, v in scored]),
-        "entropy_mean": sum(sum(c.entropies) for c in completions) / max(1, num_tokens),
-        "completion_tokens_mean": num_tokens / max(1, len(completions)),
-        "truncated_share": _mean([c.stop_reason is StopReason.LENGTH for c in completions]),
-        "groups_all_pass_share": credits.num_all_equal_high / num_groups,
-        "groups_all_fail_share": credits.num_all_equal_low / num_groups,
-        "num_unscored": float(num_rollouts - len(scored)),
-        "num_groups_trained": float(len(credits.groups)),
-        "logprob_gap_max": stats.gap_max,
-        "logprob_gap_mean": stats.gap_sum / per_token,
-        "loss": stats.loss / per_token,
-        "grad_norm": learned.grad_norm,
-        "learning_rate": learned.learning_rate,
-        "clip_share": stats.num_clipped / per_token,
-        "sample_s": attempted.sample_s,
-        "verify_s": attempted.verify_s,
-        "train_s": learned.train_s,
-        "step_s": step_s,
-        "rollouts_per_s": num_rollouts / sampled_in_s,
-        "sampled_tokens_per_s": num_tokens / sampled_in_s,
-        "trained_tokens_per_s": stats.num_tokens / max(learned.train_s, 1e-9),
-        "verdicts_per_s": num_rollouts / sampled_in_s,
-    }
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(torch.tensor(values, dtype=torch.float64).mean()) if values else float("nan")

@@ -1,0 +1,47 @@
+"""What the loops ask of workers: attempts, gradients, and which weights they have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from proofloop.core.completion import PolicyVersion
+from proofloop.core.record import Record
+from proofloop.core.task import Split, Stratum
+from proofloop.store import Phase, RecordedGroup
+from proofloop.train.samples import Bundle
+from proofloop.train.trainer import GradientStats
+
+
+class Assignment(Record):
+    """A task to attempt, by its place, and how often."""
+
+    phase: Phase
+    step: int
+    slot: int
+    split: Split
+    stratum: Stratum
+    index: int
+    num_samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempted:
+    """Groups in the order of their assignments, and the seconds that the slowest worker spent."""
+
+    groups: tuple[RecordedGroup, ...]
+    sample_s: float
+    verify_s: float
+
+
+class Crew(Protocol):
+    """The workers: they sample and judge, and they compute gradients."""
+
+    def attempt(self, assignments: Sequence[Assignment]) -> Attempted: ...
+
+    def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]: ...
+
+    def publish(self, step: int) -> list[PolicyVersion]:
+        """Tells every engine which step its weights are of; returns the versions they report."""
+        ...

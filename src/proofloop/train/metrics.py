@@ -1,0 +1,68 @@
+"""Every number that a training step leaves; `docs/reference/store.md` says what each is."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from proofloop.core.completion import StopReason
+from proofloop.train.advantages import Credits
+from proofloop.train.crew import Attempted
+from proofloop.train.trainer import GradientStats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What the optimiser did in one step."""
+
+    stats: GradientStats
+    grad_norm: float
+    learning_rate: float
+    train_s: float
+
+
+def step_metrics(
+    attempted: Attempted, credits: Credits, learned: Learned, began: float
+) -> dict[str, float]:
+    """The step began at `began` (time.perf_counter) and ends now."""
+    scored = [pair for g in attempted.groups for pair in g.group.scored]
+    completions = [t.completion for r, _ in scored for t in r.turns]
+    num_tokens = sum(len(c.tokens) for c in completions)
+    num_rollouts = sum(len(g.group.attempts) for g in attempted.groups)
+    num_groups = len(attempted.groups)
+    stats, step_s = learned.stats, time.perf_counter() - began
+    # A step that learned from the record sampled nothing now: no rates, as there are no seconds.
+    sampled_in_s = math.nan if math.isnan(attempted.sample_s) else step_s
+    per_token = max(1, stats.num_tokens)
+    return {
+        "reward_mean": mean([v.reward for _, v in scored]),
+        "passed_share": mean([v.passed for _, v in scored]),
+        "entropy_mean": sum(sum(c.entropies) for c in completions) / max(1, num_tokens),
+        "completion_tokens_mean": num_tokens / max(1, len(completions)),
+        "truncated_share": mean([c.stop_reason is StopReason.LENGTH for c in completions]),
+        "groups_all_pass_share": credits.num_all_equal_high / num_groups,
+        "groups_all_fail_share": credits.num_all_equal_low / num_groups,
+        "num_unscored": float(num_rollouts - len(scored)),
+        "num_groups_trained": float(len(credits.groups)),
+        "logprob_gap_max": stats.gap_max,
+        "logprob_gap_mean": stats.gap_sum / per_token,
+        "loss": stats.loss / per_token,
+        "grad_norm": learned.grad_norm,
+        "learning_rate": learned.learning_rate,
+        "clip_share": stats.num_clipped / per_token,
+        "sample_s": attempted.sample_s,
+        "verify_s": attempted.verify_s,
+        "train_s": learned.train_s,
+        "step_s": step_s,
+        "rollouts_per_s": num_rollouts / sampled_in_s,
+        "sampled_tokens_per_s": num_tokens / sampled_in_s,
+        "trained_tokens_per_s": stats.num_tokens / max(learned.train_s, 1e-9),
+        "verdicts_per_s": num_rollouts / sampled_in_s,
+    }
+
+
+def mean(values: Sequence[float]) -> float:
+    """NaN where there is nothing to average."""
+    return float(np.mean(values)) if values else math.nan
