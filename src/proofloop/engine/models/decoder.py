@@ -103,13 +103,13 @@ class Attention(nn.Module):
         heads = F.linear(x, weight, bias).unflatten(-1, (-1, self.config.head_dim))
         heads = heads.transpose(-2, -3)  # (…, H + 2K, T, D)
         H, K = self.config.num_attention_heads, self.config.num_key_value_heads
+        # `split`, not slices: its gradient is one copy, a slice's is zeros of the whole and a sum.
+        turning, values = heads.split((H + K, K), dim=-3)
         if self.config.qk_norm:
-            q, k = self.q_norm(heads[..., :H, :, :]), self.k_norm(heads[..., H : H + K, :, :])
-            turned = _rotate(torch.cat((q, k), dim=-3), cos, sin)
-        else:
-            turned = _rotate(heads[..., : H + K, :, :], cos, sin)
-        own = KeyValue(turned[..., H:, :, :], heads[..., H + K :, :, :])
-        return turned[..., :H, :, :], own
+            q, k = turning.split((H, K), dim=-3)
+            turning = torch.cat((self.q_norm(q), self.k_norm(k)), dim=-3)
+        q, k = _rotate(turning, cos, sin).split((H, K), dim=-3)
+        return q, KeyValue(k, values)
 
     def over_context(self, x_GPC: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, KeyValue]:
         """Causal attention within contexts; right padding needs no mask under causality."""
@@ -145,8 +145,9 @@ class Attention(nn.Module):
         P, L = over_context.shape[-1], over_own.shape[-1]
         over_own = over_own.transpose(1, 2).reshape(G, H, S * T, L)
         weights = torch.cat((over_context, over_own), dim=-1).softmax(dim=-1)
-        y_GHND = weights[..., :P] @ values_GHPD
-        own_weights = weights[..., P:].reshape(G, H, S, T, L).transpose(1, 2)
+        context_weights, own_weights = weights.split((P, L), dim=-1)
+        y_GHND = context_weights @ values_GHPD
+        own_weights = own_weights.reshape(G, H, S, T, L).transpose(1, 2)
         y = y_GHND.reshape(G, H, S, T, D).transpose(1, 2) + own_weights @ own_values
         return self.o_proj(y.transpose(-2, -3).flatten(-2))
 
