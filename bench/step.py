@@ -170,8 +170,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         "rounds": arguments.rounds,
         "torch": torch.__version__,
         "floor": {"gflop": flops / 1e9, "gflop_per_s": rate / 1e9, "seconds": flops / rate},
-        "steps": {name: summary(t, natural_job if name == QUICK_START else job)
-                  for name, t in times.items()},
+        "steps": {
+            name: summary(t, natural_job if name == QUICK_START else job)
+            for name, t in times.items()
+        },
     }
 
 

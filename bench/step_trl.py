@@ -39,9 +39,7 @@ SETTINGS = {
     ),
     "float32-one-batch": Setting(micro_batch_rows=128, arguments=_FLOAT32),
     "float32-2-threads": Setting(threads=2, micro_batch_rows=32, arguments=_FLOAT32),
-    "float32-4-processes": Setting(
-        threads=1, processes=4, micro_batch_rows=32, arguments=_FLOAT32
-    ),
+    "float32-4-processes": Setting(threads=1, processes=4, micro_batch_rows=32, arguments=_FLOAT32),
 }
 
 

@@ -40,7 +40,7 @@ class EnvConfig(Record):
 
 
 class SamplingConfig(Record):
-    max_tokens: int = 64
+    max_tokens: int = 56
     """Longest completion, stop token included."""
     temperature: float = 1.0
     """Of the sampled and the trained distribution alike."""
@@ -58,11 +58,11 @@ class TrainConfig(Record):
     """Of sampling and of the draw of tasks."""
     workers: int = 0
     """Processes of one thread each; 0: as many as there are cores."""
-    tasks_per_step: int = 64
+    tasks_per_step: int = 128
     """Tasks (groups) in a step."""
-    samples_per_task: int = 16
+    samples_per_task: int = 8
     """Rollouts of each task: the size of a group."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 2e-4
     """AdamW, constant after the warm-up."""
     warmup_steps: int = 5
     weight_decay: float = 0.0

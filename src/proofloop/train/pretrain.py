@@ -27,7 +27,7 @@ from proofloop.train.muon import Muon
 class PretrainConfig(Record):
     """How long and how; the corpus and the network have their own settings."""
 
-    num_steps: int = 3_700
+    num_steps: int = 3_860
     documents_per_step: int = 96
     learning_rate: float = 2e-3
     warmup_share: float = 0.02

@@ -22,13 +22,13 @@ from proofloop.envs.functions.programs import Chain
 class CorpusMix(Record):
     """Who wrote the corpus: shares of authors (of all texts) and of their wrong answers."""
 
-    stepwise: float = 0.60
+    stepwise: float = 0.42
     """Authors who write one step a line."""
     stepwise_wrong: float = 0.10
-    lambdas: float = 0.32
+    lambdas: float = 0.40
     """Authors who nest everything into one lambda."""
-    lambdas_wrong: float = 0.50
-    lookup: float = 0.08
+    lambdas_wrong: float = 0.60
+    lookup: float = 0.18
     """Authors who return the shown results for the shown arguments, and nothing else."""
     complexity: tuple[float, ...] = (0.46, 0.42, 0.12)
     """Shares of programs of 1, 2, … operations."""
