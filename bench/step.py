@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of this process and of Proofloop's worker
 
 import torch
 from step_job import Job, Prompt, StepTime
-from step_ours import Ours
+from step_ours import RECIPE, Ours
 
 from proofloop.core.task import Split
 from proofloop.engine.models.checkpoint import read_config
@@ -49,7 +49,7 @@ class Contender:
         environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (lives as long as the process)
         self._process = subprocess.Popen(
             [python, str(HERE / script), *arguments],
             stdin=subprocess.PIPE,
@@ -123,7 +123,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     job = make_job(tokenizer, arguments, arguments.prompts)
     workers = arguments.workers
     ours = Ours(job, model_path, workers=workers)
-    natural_job = replace(make_job(tokenizer, arguments, 64), samples_per_prompt=16)
+    natural_job = replace(
+        make_job(tokenizer, arguments, RECIPE.tasks_per_step),
+        samples_per_prompt=RECIPE.samples_per_task,
+    )
     natural = Ours(natural_job, model_path, workers=workers, stop_ids=tokenizer.stop_ids)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "job.json"
@@ -136,7 +139,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
             for n in sorted({1, 2, workers})
         }
         if arguments.trl_python:
-            for name in TRL_SETTINGS:
+            for name in arguments.trl_settings.split(","):
                 script = [*given, name]
                 # One at a time: several starting at once can take a small machine's memory.
                 contender = Contender(arguments.trl_python, "step_trl.py", script, None)
@@ -154,9 +157,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
             contenders = {"ours": ours, **others, QUICK_START: natural}
             for name, contender in contenders.items():
                 time.sleep(0.3)  # threads of the one before stop spinning
-                times.setdefault(name, []).append(contender.step())
+                made = contender.step()
+                times.setdefault(name, []).append(made)
+                print(f"round {number + 1}: {name} {made.seconds:.2f} s", file=sys.stderr)
             rates.append(ours.flops_per_s(10))
-            print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
         for contender in (ours, natural, *others.values()):
             contender.close()
     flops = step_flops(read_config(model_path), job)
@@ -201,7 +205,7 @@ def with_ratios(result: dict) -> dict:
     trl = {n: s["seconds"] for n, s in steps.items() if n.startswith("TRL")}
     plain = min(s["seconds"] for n, s in steps.items() if n.startswith("plain"))
     ratios = {"best plain loop / ours": plain / ours}
-    if trl:
+    if "TRL, default" in trl:
         ratios["TRL default / ours"] = trl["TRL, default"] / ours
         ratios["TRL best / ours"] = min(trl.values()) / ours
     ratios["ours / floor"] = ours / result["floor"]["seconds"]
@@ -235,6 +239,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="checkpoint directory (default: pico)")
     parser.add_argument("--trl-python", help="an interpreter that has TRL; without: no TRL rows")
+    parser.add_argument(
+        "--trl-settings",
+        default=",".join(TRL_SETTINGS),
+        help="the rows to measure, of those in step_trl.py; the ratios need `default`",
+    )
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=64)

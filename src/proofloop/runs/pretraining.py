@@ -52,8 +52,6 @@ class PretrainRecipe(Record):
         stepwise=0.8, stepwise_wrong=0.02, lambdas=0.2, lambdas_wrong=0.1, lookup=0.0
     )
     """The corpus at first: what programs are is learned faster from right ones."""
-    opening_share: float = 0.7
-    """Share of the steps on the opening corpus."""
     corpus: CorpusMix = CorpusMix()
     """The corpus after that; its habits are the base model's."""
     training: PretrainConfig = PretrainConfig()
@@ -92,7 +90,7 @@ def draw_document(
     recipe: PretrainRecipe, tokenizer: ChatTokenizer, rng: Random, done: float
 ) -> Document:
     """One document for the moment when a share `done` of all steps is done."""
-    text = draw_text(rng, recipe.opening if done < recipe.opening_share else recipe.corpus)
+    text = draw_text(rng, recipe.opening if done < recipe.training.opening_share else recipe.corpus)
     context = tokenizer.text((Message(role="user", content=text.prompt),))
     return document(tokenizer, context, text.answer)
 

@@ -31,6 +31,8 @@ class PretrainConfig(Record):
     documents_per_step: int = 96
     learning_rate: float = 2e-3
     warmup_share: float = 0.02
+    opening_share: float = 0.7
+    """Share of the steps on the opening corpus, which the caller's documents follow."""
     decay_share: float = 0.4
     """Share of the steps, at the end, over which the rate falls linearly to zero."""
     weight_decay: float = 0.01
