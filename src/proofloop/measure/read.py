@@ -39,7 +39,8 @@ def read_report_data(store: RunReader) -> ReportData:
         control=str(config.get("reward", {}).get("control", "none")),
         num_steps_planned=planned,
         num_steps_done=store.last_step() or 0,
-        metrics={name: _series(store.metrics(name)) for name in store.metric_names()},
+        metrics={name: _series(store.metrics(name)) for name in store.metric_names()}
+        | {"pass_share_heldout": _heldout(store, evaluations)},
         base=_outcomes(store, 0) if 0 in evaluations else None,
         trained=_outcomes(store, final) if final else None,
         causes=_causes(train_rows),
@@ -81,6 +82,27 @@ def _series(values: Iterable[tuple[int, float]]) -> Series:
     """A step where there was nothing to measure has no point."""
     known = [(step, value) for step, value in values if math.isfinite(value)]
     return Series(steps=tuple(s for s, _ in known), values=tuple(v for _, v in known))
+
+
+def _heldout(store: RunReader, steps: list[int]) -> Series:
+    """Held-out pass@1 at every evaluation, over the tasks that all of them attempted."""
+    shares = [_pass_shares(store, step) for step in steps]
+    common = set(shares[0]).intersection(*shares[1:]) if shares else set[str]()
+    if not common:
+        return Series(steps=(), values=())
+    means = tuple(sum(share[task] for task in common) / len(common) for share in shares)
+    return Series(steps=tuple(steps), values=means)
+
+
+def _pass_shares(store: RunReader, step: int) -> dict[str, float]:
+    outcomes = _outcomes(store, step)
+    return {
+        task: passed / num
+        for task, passed, num in zip(
+            outcomes.task_ids, outcomes.num_passed, outcomes.num_samples, strict=True
+        )
+        if num
+    }
 
 
 def _outcomes(store: RunReader, step: int) -> Outcomes:
