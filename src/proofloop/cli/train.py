@@ -20,12 +20,18 @@ EXIT_INTERRUPTED = 130
 @click.command()
 @click.argument("recipe", required=False)
 @set_option
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes of one thread each (train.workers); by default as many as there are cores.",
+)
 @path_option("--out", "Directory of the run; by default runs/<recipe>-<time>.")
 @path_option("--resume", "Go on with the run in this directory, by its own recipe.")
 @json_option
 def command(
     recipe: str | None,
     overrides: tuple[str, ...],
+    workers: int | None,
     out: Path | None,
     resume: Path | None,
     as_json: bool,
@@ -43,6 +49,8 @@ def command(
       proofloop train --set reward.control=random --out runs/placebo
       proofloop train --resume runs/seed1
     """
+    if workers is not None:
+        overrides = (*overrides, f"train.workers={workers}")
     settings, directory = _what(recipe, overrides, out, resume)
     note(f"{'resuming' if resume else 'run'}: {directory}")
 
@@ -80,7 +88,7 @@ def _what(
     if resume is not None:
         if recipe or overrides or out:
             raise click.UsageError(
-                "--resume goes on by the run's own recipe: give no RECIPE, --set or --out with it",
+                "--resume goes on by the run's own recipe: give no RECIPE, --set, --workers or --out with it",
                 click.get_current_context(),
             )
         settings = load_run_config(Recipe, resume)
