@@ -142,6 +142,16 @@ def test_the_store_is_read_as_it_was_recorded(tmp_path: Path):
     assert len({example.task_id for example in data.examples}) == 5
 
 
+def test_the_heldout_line_is_over_the_tasks_that_every_evaluation_attempted(tmp_path: Path):
+    run_dir = record(tmp_path / "run", num_steps=1)
+    with RunStore.open(run_dir) as store:
+        two = [group(Phase.EVAL, 2, slot, ["pass", "pass", "fail", "lost"]) for slot in (0, 1)]
+        store.record_rollouts(Phase.EVAL, 2, two)
+    heldout = read_run(run_dir).metrics["pass_share_heldout"]
+    assert heldout.steps == (0, 1, 2)
+    assert heldout.values == (0.25, 0.5, pytest.approx(2 / 3))
+
+
 def test_an_interrupted_run_has_no_result_but_a_report(tmp_path: Path):
     """The evaluation after step 1 is one on the way, with fewer samples: not the result."""
     run_dir = record(tmp_path / "run", num_steps=1)
