@@ -88,8 +88,8 @@ def _what(
     if resume is not None:
         if recipe or overrides or out:
             raise click.UsageError(
-                "--resume goes on by the run's own recipe: give no RECIPE, --set, --workers or --out "
-                "with it",
+                "--resume goes on by the run's own recipe: "
+                "give no RECIPE, --set, --workers or --out with it",
                 click.get_current_context(),
             )
         settings = load_run_config(Recipe, resume)
