@@ -21,9 +21,10 @@ from proofloop.envs.functions import FunctionsEnvironment
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.models import resolve_model
 from proofloop.train.advantages import credit
-from proofloop.train.config import LossKind
+from proofloop.train.config import LossKind, Schedule
+from proofloop.train.optimiser import Optimiser, OptimiserConfig
 from proofloop.train.samples import bundles_of, sample_of
-from proofloop.train.trainer import Optimiser, OptimiserConfig, accumulate
+from proofloop.train.trainer import accumulate
 from proofloop.verify import build_verifier
 
 NUM_SAMPLES = 8
@@ -117,8 +118,14 @@ def main(checkpoint: Path) -> None:
         max_positions=8192,
     )
     print(stats)
-    settings = OptimiserConfig(learning_rate=3e-4, warmup_steps=0, weight_decay=0.0, grad_clip=1.0)
-    print(f"gradient norm {Optimiser(flat, settings).update(gradient):.4f}")
+    settings = OptimiserConfig(
+        learning_rate=3e-4,
+        schedule=Schedule.CONSTANT,  # one group has no second half to agree with
+        warmup_steps=0,
+        weight_decay=0.0,
+        grad_clip=1.0,
+    )
+    print(Optimiser(flat, settings).update(gradient, torch.zeros_like(gradient)))
 
     print("\n## 11. weights -> PolicyVersion -> engine")
     engine.step = 1

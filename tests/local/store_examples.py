@@ -106,7 +106,8 @@ def record_whole_step(store: RunStore, step: int) -> None:
 def write_until_killed(directory: Path) -> None:
     with RunStore.open(directory) as store:
         print("writing", flush=True)
-        step = (store.last_step() or 0) + 1
+        found = checkpoints.latest(directory / "checkpoints").checkpoint
+        step = found.step + 1 if found else 1
         while True:
             record_whole_step(store, step)
             checkpoints.save(directory / "checkpoints", step, checkpoint_files(step), keep=2)

@@ -46,7 +46,7 @@ def check_whole(reader: RunReader, run: Path, since: int) -> int:
     assert found.problems == ()
     if last > 1:
         assert found.checkpoint is not None
-        assert found.checkpoint.step in (last, last - 1)
+        assert found.checkpoint.step in (last, last - 1), "one step is done again, at most"
         assert checkpoints.load(found.checkpoint) == checkpoint_files(found.checkpoint.step)
     return last
 

@@ -27,6 +27,7 @@ from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import dump_toml
+from proofloop.runs.recipe import TrainConfig
 from proofloop.runs.training import run_training
 from proofloop.store import Phase, RunStore
 from proofloop.store.reader import DATABASE_NAME
@@ -137,7 +138,10 @@ def test_every_step_leaves_its_metrics(finished: Path) -> None:
     assert all(list(by_step) == [1, 2, 3] for by_step in values.values())
     assert all(gap <= 1e-4 for gap in values["logprob_gap_max"].values())
     assert all(norm > 0 for norm in values["grad_norm"].values())
-    assert list(values["learning_rate"].values()) == pytest.approx([6e-5, 1.2e-4, 1.8e-4])
+    assert all(0 <= share <= 1 for share in values["signal_share"].values())
+    train = TrainConfig()
+    first = train.learning_rate / train.warmup_steps
+    assert values["learning_rate"] == pytest.approx({1: first, 2: 2 * first, 3: 3 * first})
 
 
 def test_the_placebo_rewards_by_a_coin_and_tells_the_truth_about_passing(finished: Path) -> None:

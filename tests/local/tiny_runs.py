@@ -23,6 +23,7 @@ TINY: dict[str, dict[str, Any]] = {
     "env": {"families": ["int"], "complexity": [1, 2]},
     "sampling": {"max_tokens": 24},
     "train": {
+        "schedule": "constant",  # so that a coin moves the weights
         "num_steps": 3,
         "workers": 1,
         "tasks_per_step": 5,

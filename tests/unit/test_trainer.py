@@ -1,6 +1,5 @@
 """Gradients: the same for any cut, through the stop token, of the sampled log-probabilities."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +8,17 @@ import torch
 from rollouts import rollout
 
 from proofloop.core.completion import Request, SamplingParams
-from proofloop.core.errors import TrainingHalted
 from proofloop.core.rollout import Turn
 from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.decoder import Decoder
-from proofloop.engine.models.weights import flatten, sha256
+from proofloop.engine.models.weights import flatten
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.train.advantages import Credited
 from proofloop.train.config import LossKind
 from proofloop.train.samples import Bundle, Sample, bundles_of, sample_of, shares
 from proofloop.train.trainer import (
     GradientStats,
-    Optimiser,
-    OptimiserConfig,
     accumulate,
     collate,
     trained_logprobs,
@@ -159,58 +155,3 @@ def test_gradient_is_that_of_finite_differences(model: Decoder, groups: list[lis
     down = objective()
     flat += step * direction
     assert (up - down) / (2 * step) == pytest.approx(float(slope.norm()), rel=0.02)
-
-
-def optimiser(flat: torch.Tensor) -> Optimiser:
-    return Optimiser(
-        flat,
-        OptimiserConfig(learning_rate=1e-2, warmup_steps=3, weight_decay=0.1, grad_clip=1.0),
-    )
-
-
-def test_restored_optimiser_goes_on_bit_for_bit() -> None:
-    torch.manual_seed(0)
-    gradients = torch.randn(6, 50)
-    straight = torch.ones(50)
-    one = optimiser(straight)
-    for g in gradients[:3]:
-        one.update(g)
-    saved = one.state()
-    resumed = torch.zeros(50)
-    two = optimiser(resumed)
-    two.restore(saved)
-    assert torch.equal(straight, resumed)
-    for g in gradients[3:]:
-        one.update(g)
-        two.update(g)
-    assert sha256(straight) == sha256(resumed)
-    assert one.num_updates == two.num_updates == 6
-
-
-def test_a_state_before_any_update_restores() -> None:
-    saved = optimiser(torch.ones(5)).state()
-    weights = torch.zeros(5)
-    two = optimiser(weights)
-    two.restore(saved)
-    two.update(torch.ones(5))
-    straight = torch.ones(5)
-    optimiser(straight).update(torch.ones(5))
-    assert torch.equal(weights, straight)
-
-
-def test_warm_up_and_clipping() -> None:
-    weights = torch.zeros(4)
-    adam = optimiser(weights)
-    rates = []
-    for _ in range(5):
-        rates.append(adam.learning_rate)
-        assert adam.update(torch.full((4,), 50.0)) == pytest.approx(100)
-    assert rates == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2, 1e-2, 1e-2])
-    assert all(a <= b for a, b in pairwise(rates))
-
-
-def test_a_gradient_that_is_not_finite_halts_and_leaves_the_weights() -> None:
-    weights = torch.ones(4)
-    with pytest.raises(TrainingHalted, match="gradient's norm is nan"):
-        optimiser(weights).update(torch.tensor([1.0, float("nan"), 0, 0]))
-    assert torch.equal(weights, torch.ones(4))

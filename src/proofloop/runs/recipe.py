@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from proofloop.core.record import Record
 from proofloop.core.verdict import Tier
-from proofloop.train.config import LossKind
+from proofloop.train.config import LossKind, Schedule
 
 
 class Control(StrEnum):
@@ -63,7 +63,10 @@ class TrainConfig(Record):
     samples_per_task: int = 8
     """Rollouts of each task: the size of a group."""
     learning_rate: float = 2e-4
-    """AdamW, constant after the warm-up."""
+    """AdamW's, at most."""
+    schedule: Schedule = Schedule.SIGNAL
+    """How the rate goes on after the warm-up; `signal` takes it down to the share of the gradient
+    on which a batch's halves agree, so that chance moves nothing."""
     warmup_steps: int = 5
     weight_decay: float = 0.0
     grad_clip: float = 1.0

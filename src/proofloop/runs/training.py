@@ -32,7 +32,7 @@ from proofloop.sandbox import open_sandbox
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
 from proofloop.train.loop_sync import LoopConfig, Parts, Report, load_state, loop_sync
-from proofloop.train.trainer import Optimiser, OptimiserConfig
+from proofloop.train.optimiser import Optimiser, OptimiserConfig
 
 
 def run_training(
@@ -122,6 +122,7 @@ def _loop_config(recipe: Recipe) -> LoopConfig:
 def _optimiser_config(recipe: Recipe) -> OptimiserConfig:
     return OptimiserConfig(
         learning_rate=recipe.train.learning_rate,
+        schedule=recipe.train.schedule,
         warmup_steps=recipe.train.warmup_steps,
         weight_decay=recipe.train.weight_decay,
         grad_clip=recipe.train.grad_clip,

@@ -8,3 +8,11 @@ class LossKind(StrEnum):
 
     CISPO = "cispo"
     CLIP_HIGHER = "clip_higher"
+
+
+class Schedule(StrEnum):
+    """How the learning rate goes on after the warm-up."""
+
+    CONSTANT = "constant"
+    SIGNAL = "signal"
+    """In proportion to the gradient's share of signal (`train.optimiser`)."""

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from proofloop.core import codec
 from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import TrainingHalted
@@ -30,8 +32,9 @@ from proofloop.train.curriculum import (
 )
 from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
 from proofloop.train.metrics import Learned, step_metrics
+from proofloop.train.optimiser import NO_UPDATE, Optimiser
 from proofloop.train.samples import bundles_of, sample_of
-from proofloop.train.trainer import GradientStats, Optimiser
+from proofloop.train.trainer import GradientStats
 
 
 class LoopConfig(Record):
@@ -145,27 +148,29 @@ def sample_and_judge(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> A
 def learn(parts: Parts, credits: Credits) -> Learned:
     """One or more updates from a step's groups; none where no group has variance.
 
+    Each gradient comes in two halves of different tasks, by which the optimiser tells its signal.
+
     Raises TrainingHalted where sampler and trainer disagree about what was sampled.
     """
     began = time.perf_counter()
-    total, norm, rate = GradientStats(), 0.0, parts.optimiser.learning_rate
+    total, update = GradientStats(), NO_UPDATE
     num_updates = min(parts.config.updates_per_step, len(credits.groups))
     for i in range(num_updates):
         samples = [[sample_of(c) for c in g] for g in credits.groups[i::num_updates]]
         num_tokens = sum(s.num_trained_tokens for group in samples for s in group)
-        bundles = [b for group in samples for b in bundles_of(group)]
-        gradient, stats = parts.crew.gradient(bundles, num_tokens)
+        halves: list[Tensor] = []
+        stats = GradientStats()
+        for half in (samples[::2], samples[1::2]):
+            bundles = [b for group in half for b in bundles_of(group)]
+            gradient, half_stats = parts.crew.gradient(bundles, num_tokens)
+            halves.append(gradient)
+            stats += half_stats
         assert stats.num_tokens == num_tokens, "every sampled token trains, once"
         if i == 0:
             check_logprob_gap(stats, parts.config.max_logprob_gap)
-        norm = parts.optimiser.update(gradient)
+        update = parts.optimiser.update(*halves)
         total += stats
-    return Learned(
-        stats=total,
-        grad_norm=norm,
-        learning_rate=rate,
-        train_s=time.perf_counter() - began,
-    )
+    return Learned(stats=total, update=update, train_s=time.perf_counter() - began)
 
 
 def check_logprob_gap(stats: GradientStats, bound: float) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from proofloop.core.completion import StopReason
 from proofloop.train.advantages import Credits
 from proofloop.train.crew import Attempted
+from proofloop.train.optimiser import Update
 from proofloop.train.trainer import GradientStats
 
 
@@ -18,8 +19,8 @@ class Learned:
     """What the optimiser did in one step."""
 
     stats: GradientStats
-    grad_norm: float
-    learning_rate: float
+    update: Update
+    """The last one."""
     train_s: float
 
 
@@ -49,8 +50,9 @@ def step_metrics(
         "logprob_gap_max": stats.gap_max,
         "logprob_gap_mean": stats.gap_sum / per_token,
         "loss": stats.loss / per_token,
-        "grad_norm": learned.grad_norm,
-        "learning_rate": learned.learning_rate,
+        "grad_norm": learned.update.grad_norm,
+        "signal_share": learned.update.signal_share,
+        "learning_rate": learned.update.learning_rate,
         "clip_share": stats.num_clipped / per_token,
         "sample_s": attempted.sample_s,
         "verify_s": attempted.verify_s,

@@ -1,6 +1,5 @@
-"""Gradients and the optimiser; no other file of training touches either.
+"""The gradient of a share of a batch; every worker runs this file, `train.optimiser` the sum.
 
-`accumulate` runs in every worker, on its share of a batch; `Optimiser` runs once, over the sum.
 One global denominator, the number of trained tokens of the whole batch, makes the gradient the
 same for any cut into micro-batches and any number of workers.
 
@@ -11,12 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from proofloop.core.errors import TrainingHalted
-from proofloop.core.record import Record
 from proofloop.engine.models.decoder import Decoder
 from proofloop.train.config import LossKind
 from proofloop.train.losses import LOSSES
@@ -124,78 +119,3 @@ def accumulate(
             gap_max=float(gaps_N.max()),
         )
     return stats
-
-
-class OptimiserConfig(Record):
-    """AdamW with a linear warm-up; the recipe's section `train` says what each means."""
-
-    learning_rate: float
-    warmup_steps: int
-    weight_decay: float
-    grad_clip: float
-
-
-class Optimiser:
-    """AdamW over the flat vector of weights, which workers see through shared memory."""
-
-    def __init__(self, flat: Tensor, config: OptimiserConfig) -> None:
-        self._config = config
-        self._weights = torch.nn.Parameter(flat, requires_grad=False)
-        self._adam = torch.optim.AdamW(
-            [self._weights],
-            lr=config.learning_rate,
-            betas=(0.9, 0.95),
-            weight_decay=config.weight_decay,
-        )
-        self.num_updates = 0
-
-    @property
-    def learning_rate(self) -> float:
-        """Of the next update."""
-        warmup = max(1, self._config.warmup_steps)
-        return self._config.learning_rate * min(1.0, (self.num_updates + 1) / warmup)
-
-    def update(self, gradient: Tensor) -> float:
-        """One update with the summed gradient; returns its norm before clipping.
-
-        Raises TrainingHalted, weights untouched, where the gradient is not finite.
-        """
-        norm = float(gradient.norm())
-        if not torch.isfinite(torch.tensor(norm)):
-            raise TrainingHalted(
-                f"update {self.num_updates + 1}: the gradient's norm is {norm}; the weights were "
-                "left as they were. Lower train.learning_rate or look at the step with "
-                "`proofloop peek`"
-            )
-        self._weights.grad = gradient * min(1.0, self._config.grad_clip / max(norm, 1e-12))
-        for group in self._adam.param_groups:
-            group["lr"] = self.learning_rate
-        self._adam.step()
-        self._weights.grad = None
-        self.num_updates += 1
-        return norm
-
-    def state(self) -> bytes:
-        """Weights and moments, bit for bit (safetensors)."""
-        moments = self._adam.state.get(self._weights)
-        zeros = torch.zeros_like(self._weights)
-        return save_tensors(
-            {
-                "weights": self._weights.detach().clone(),
-                "exp_avg": moments["exp_avg"] if moments else zeros,
-                "exp_avg_sq": moments["exp_avg_sq"] if moments else zeros.clone(),
-                "num_updates": torch.tensor(self.num_updates),
-            }
-        )
-
-    def restore(self, state: bytes) -> None:
-        """Takes up `state()`; the shared vector is written in place."""
-        tensors = load_tensors(state)
-        self._weights.data.copy_(tensors["weights"])
-        self.num_updates = int(tensors["num_updates"])
-        if self.num_updates:
-            self._adam.state[self._weights] = {
-                "step": torch.tensor(float(self.num_updates)),
-                "exp_avg": tensors["exp_avg"],
-                "exp_avg_sq": tensors["exp_avg_sq"],
-            }

@@ -1,0 +1,104 @@
+"""The optimiser: rates, clipping, bit-exact restoring, and steps no longer than the signal."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from proofloop.core.errors import TrainingHalted
+from proofloop.engine.models.weights import sha256
+from proofloop.train.config import Schedule
+from proofloop.train.optimiser import Optimiser, OptimiserConfig, SignalShare
+
+
+def optimiser(flat: Tensor, schedule: Schedule = Schedule.CONSTANT) -> Optimiser:
+    config = OptimiserConfig(
+        learning_rate=1e-2, schedule=schedule, warmup_steps=3, weight_decay=0.1, grad_clip=1.0
+    )
+    return Optimiser(flat, config)
+
+
+@pytest.mark.parametrize("schedule", Schedule)
+def test_restored_optimiser_goes_on_bit_for_bit(schedule: Schedule) -> None:
+    torch.manual_seed(0)
+    batches = (torch.randn(6, 2, 50) + 0.3).unbind()
+    straight = torch.ones(50)
+    one = optimiser(straight, schedule)
+    for half, other in batches[:3]:
+        one.update(half, other)
+    saved = one.state()
+    resumed = torch.zeros(50)
+    two = optimiser(resumed, schedule)
+    two.restore(saved)
+    assert torch.equal(straight, resumed)
+    for half, other in batches[3:]:
+        assert one.update(half, other) == two.update(half, other)
+    assert sha256(straight) == sha256(resumed)
+    assert one.num_updates == two.num_updates == 6
+
+
+def test_a_state_before_any_update_restores() -> None:
+    saved = optimiser(torch.ones(5)).state()
+    weights = torch.zeros(5)
+    two = optimiser(weights)
+    two.restore(saved)
+    two.update(torch.ones(5), torch.ones(5))
+    straight = torch.ones(5)
+    optimiser(straight).update(torch.ones(5), torch.ones(5))
+    assert torch.equal(weights, straight)
+
+
+def test_warm_up_and_clipping() -> None:
+    adam = optimiser(torch.zeros(4))
+    updates = [adam.update(torch.full((4,), 30.0), torch.full((4,), 20.0)) for _ in range(5)]
+    assert [u.grad_norm for u in updates] == pytest.approx([100] * 5)
+    rates = [u.learning_rate for u in updates]
+    assert rates == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2, 1e-2, 1e-2])
+    assert all(a <= b for a, b in pairwise(rates))
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_gradient_that_is_not_finite_halts_and_leaves_the_weights(broken: int) -> None:
+    weights = torch.ones(4)
+    halves = [torch.ones(4), torch.ones(4)]
+    halves[broken][1] = float("nan")
+    with pytest.raises(TrainingHalted, match="gradient's norm is nan"):
+        optimiser(weights).update(*halves)
+    assert torch.equal(weights, torch.ones(4))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5, 1.0, 3.0])
+def test_the_signal_share_is_that_of_the_world_it_is_drawn_from(noise: float) -> None:
+    """Halves of mean g / 2 and noise of n / √2 each: the share is |g|² / (|g|² + |n|²)."""
+    torch.manual_seed(1)
+    g = torch.randn(4000)
+    signal = SignalShare()
+    for _ in range(60):
+        half, other = (g / 2 + noise * torch.randn(4000) / 2**0.5 for _ in range(2))
+        signal.observe(half, other)
+    assert signal.value == pytest.approx(1 / (1 + noise**2), abs=0.02)
+
+
+def test_pure_noise_moves_almost_nothing() -> None:
+    torch.manual_seed(2)
+    moved: dict[Schedule, float] = {}
+    for schedule in Schedule:
+        weights = torch.zeros(1000)
+        adam = optimiser(weights, schedule)
+        for _ in range(100):
+            adam.update(*torch.randn(2, 1000))
+        moved[schedule] = float(weights.norm())
+    assert moved[Schedule.SIGNAL] < 0.1 * moved[Schedule.CONSTANT]
+
+
+def test_one_group_after_another_still_trains() -> None:
+    """A batch without a second half says nothing of noise, and is not taken for noise."""
+    weights = torch.zeros(4)
+    adam = optimiser(weights, Schedule.SIGNAL)
+    for _ in range(3):
+        update = adam.update(torch.ones(4), torch.zeros(4))
+    assert update.signal_share == 1.0
+    assert float(weights.max()) < -0.01
+    adam.update(torch.ones(4), -0.5 * torch.ones(4))
+    assert adam.update(torch.ones(4), torch.zeros(4)).signal_share == 0.0
