@@ -18,8 +18,8 @@ report: $(VENV)/.installed
 	$(BIN)/proofloop report "$$(ls -td runs/*/ | head -n 1)"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n $(JOBS) -m "not slow"

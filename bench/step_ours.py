@@ -21,8 +21,9 @@ from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import adopt, flatten
 from proofloop.runs.recipe import TrainConfig
 from proofloop.train.advantages import group_advantages
+from proofloop.train.optimiser import Optimiser, OptimiserConfig
 from proofloop.train.samples import Bundle, Sample, bundles_of, shares
-from proofloop.train.trainer import GradientStats, Optimiser, OptimiserConfig, accumulate
+from proofloop.train.trainer import GradientStats, accumulate
 
 RECIPE = TrainConfig()
 
@@ -97,7 +98,11 @@ class Ours:
         weights = flatten(load_model(model_path)).share_memory_()
         self._gradients = [torch.zeros_like(weights).share_memory_() for _ in range(workers)]
         config = OptimiserConfig(
-            learning_rate=job.learning_rate, warmup_steps=0, weight_decay=0.0, grad_clip=1.0
+            learning_rate=job.learning_rate,
+            schedule=RECIPE.schedule,
+            warmup_steps=0,
+            weight_decay=0.0,
+            grad_clip=1.0,
         )
         self._optimiser = Optimiser(weights, config)
         context = mp.get_context("spawn")
@@ -114,16 +119,15 @@ class Ours:
         requests, groups = self._sample()
         sampled = time.perf_counter()
         samples = self._samples(requests, groups)
-        bundles = [bundle for group in samples for bundle in bundles_of(group)]
         num_tokens = sum(s.num_trained_tokens for group in samples for s in group)
-        dealt = shares(bundles, len(self._pipes))
-        replies = self._all([_Gradient(part, num_tokens) for part in dealt])
-        total = self._gradients[0].clone()
-        for gradient in self._gradients[1:]:
-            total += gradient
-        self._optimiser.update(total)
+        halves, stats = [], GradientStats()
+        for half in (samples[::2], samples[1::2]):
+            bundles = [bundle for group in half for bundle in bundles_of(group)]
+            gradient, replies = self._gradient(bundles, num_tokens)
+            halves.append(gradient)
+            stats = sum(replies, stats)
+        self._optimiser.update(*halves)
         ended = time.perf_counter()
-        stats = sum(replies, GradientStats())
         assert stats.num_tokens == num_tokens
         assert stats.gap_max < 1e-3, f"trainer and sampler differ by {stats.gap_max} nats"
         return StepTime(
@@ -176,6 +180,13 @@ class Ours:
             ]
             for request, group, advantages_S in zip(requests, groups, advantages, strict=True)
         ]
+
+    def _gradient(
+        self, bundles: list[Bundle], num_tokens: int
+    ) -> tuple[Tensor, list[GradientStats]]:
+        dealt = shares(bundles, len(self._pipes))
+        replies = self._all([_Gradient(part, num_tokens) for part in dealt])
+        return torch.stack(self._gradients).sum(0), replies
 
     def _all(self, orders: list[_Order]) -> list:
         for pipe, order in zip(self._pipes, orders, strict=True):

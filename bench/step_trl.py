@@ -27,7 +27,6 @@ class Setting:
     """Per process; the default of `per_device_train_batch_size`."""
     arguments: dict[str, Any] = field(default_factory=dict)
     """Of GRPOConfig."""
-    generation: dict[str, Any] = field(default_factory=dict)
 
 
 _FLOAT32 = {"bf16": False, "gradient_checkpointing": False}
@@ -114,7 +113,7 @@ def _train(job_path: Path, model_dir: str, setting: Setting) -> None:
         num_generations=job.samples_per_prompt,
         max_completion_length=job.completion_tokens,
         # Every completion runs to its full length, for every contender.
-        generation_kwargs={"min_new_tokens": job.completion_tokens, **setting.generation},
+        generation_kwargs={"min_new_tokens": job.completion_tokens},
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
