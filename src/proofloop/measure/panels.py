@@ -32,6 +32,7 @@ def panels(data: ReportData) -> Iterator[Panel]:
         _lengths,
         _entropy,
         _no_variance,
+        _signal,
         _logprob_gap,
         _causes,
         _phases,
@@ -157,6 +158,16 @@ def _no_variance(data: ReportData) -> Panel | None:
         "Groups whose attempts all pass or all fail teach nothing and are dropped: all pass says "
         "the tasks are too easy by now, all fail that they are too hard.",
         y_label="share of a step's groups",
+    )
+
+
+def _signal(data: ReportData) -> Panel | None:
+    return _panel(
+        _lines(data, {"signal_share": ""}),
+        "Signal in the gradient",
+        "What the halves of a step's batch agree on, of the gradient's squared length: near zero, "
+        "nothing is left to learn from batches of this size, or the reward is chance.",
+        y_label="share that is signal",
     )
 
 
