@@ -18,7 +18,16 @@ import time
 from proofloop.core import value
 from proofloop.core.errors import IsolationError
 from proofloop.core.sandbox import Limits
-from proofloop.core.task import AnswerKey, CallTests, Split, Stratum, Task, TaskId, TestCall
+from proofloop.core.task import (
+    AnswerKey,
+    CallTests,
+    Returns,
+    Split,
+    Stratum,
+    Task,
+    TaskId,
+    TestCall,
+)
 from proofloop.core.verdict import ScoredCause, Tier
 from proofloop.verify import build_verifier
 
@@ -38,7 +47,7 @@ KEY = AnswerKey(
             TestCall(
                 function="f",
                 args=value.encode((list(range(n + 3)),)),
-                expected=value.encode([y * 2 + 1 for y in range(n + 3) if y % 3]),
+                wanted=Returns(value=value.encode([y * 2 + 1 for y in range(n + 3) if y % 3])),
             )
             for n in range(NUM_CALLS)
         )

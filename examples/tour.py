@@ -12,7 +12,7 @@ import torch
 
 from proofloop.core.completion import Request, SamplingParams
 from proofloop.core.rollout import Group, Judged, Rollout, RolloutId, Turn
-from proofloop.core.task import CallTests, Split
+from proofloop.core.task import CallTests, Returns, Split
 from proofloop.core.value import decode
 from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.checkpoint import load_model
@@ -42,9 +42,10 @@ def main(checkpoint: Path) -> None:
     print(task.messages[0].content)
     assert isinstance(key.tests, CallTests)
     hidden = key.tests.calls[0]
+    assert isinstance(hidden.wanted, Returns)
     print(
         f"key: {len(key.tests.calls)} hidden calls; the first: {hidden.function}"
-        f"{decode(hidden.args)!r} must give {decode(hidden.expected)!r}"
+        f"{decode(hidden.args)!r} must give {decode(hidden.wanted.value)!r}"
     )
     print(f"oracle:\n{problem.oracle}")
 

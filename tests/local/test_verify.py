@@ -17,6 +17,7 @@ from proofloop.core.task import (
     AnswerKey,
     CallTests,
     CheckProgram,
+    Returns,
     Split,
     Stratum,
     Task,
@@ -89,8 +90,8 @@ def test_call_tests_that_plan_nothing_or_do_not_decode_are_unscored(
     verifier: ProgramVerifier,
 ) -> None:
     good = card_tests().calls[0]
-    broken = TestCall(function="f", args=good.args, expected=b"l\xff\xff\xff\xff")
-    bare = TestCall(function="f", args=value.encode([0]), expected=good.expected)
+    broken = TestCall(function="f", args=good.args, wanted=Returns(value=b"l\xff\xff\xff\xff"))
+    bare = TestCall(function="f", args=value.encode([0]), wanted=good.wanted)
     for calls in ((), (good, broken), (good, bare)):
         verdict = _verify(verifier, CallTests(calls=calls), "def f(x): return [x, x * x]")
         assert isinstance(verdict, Unscored)
@@ -213,7 +214,13 @@ def test_expected_values_are_in_no_process_of_the_sandbox(verifier: ProgramVerif
     """Read the memory of the fork-server and of a running candidate, from outside."""
     given, hidden = os.urandom(24), os.urandom(24)
     tests = CallTests(
-        calls=(TestCall(function="f", args=value.encode((given,)), expected=value.encode(hidden)),)
+        calls=(
+            TestCall(
+                function="f",
+                args=value.encode((given,)),
+                wanted=Returns(value=value.encode(hidden)),
+            ),
+        )
     )
     answer = "import time\ndef f(x):\n    time.sleep(1)\n    return x\n"
     _verify(verifier, card_tests(), HONEST[0].answer)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rollouts import verdict
 
 from proofloop.core.rollout import RolloutId
-from proofloop.core.task import AnswerKey, CallTests, CheckProgram, TaskId, TestCall
+from proofloop.core.task import AnswerKey, CallTests, CheckProgram, Returns, TaskId, TestCall
 from proofloop.core.verdict import Scored, Verdict
 from proofloop.runs.controls import controlled
 from proofloop.runs.recipe import Control
@@ -19,7 +19,9 @@ RIGHT, WRONG = "def f(x):\n    return x + 1\n", "def g(x):\n    return 0\n"
 
 
 def key(*functions: str) -> AnswerKey:
-    calls = tuple(TestCall(function=name, args=b"", expected=b"") for name in functions)
+    calls = tuple(
+        TestCall(function=name, args=b"", wanted=Returns(value=b"")) for name in functions
+    )
     return AnswerKey(task_id=TaskId("task"), tests=CallTests(calls=calls))
 
 

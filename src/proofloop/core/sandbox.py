@@ -32,7 +32,10 @@ class Call(Record):
     """One call: a function of the candidate's program and its arguments as `core.value` bytes."""
 
     function: str
+    """Or `name.method` of something that an earlier call kept."""
     args: bytes
+    keep_as: str = ""
+    """A name under which what is returned stays in the process, instead of being claimed."""
 
 
 class Program(Record):

@@ -53,21 +53,67 @@ class Task(Record):
     """Program text that an answer may continue (completion-style data sets such as HumanEval)."""
 
 
+class Returns(Record, tag="returns"):
+    """The call must return this value (`core.value` bytes), as the tests' comparison has it."""
+
+    value: bytes
+
+
+class Raises(Record, tag="raises"):
+    """The call must raise an exception of exactly this type, by its own name."""
+
+    exception: str
+
+
+class Keeps(Record, tag="keeps"):
+    """The call must return; what it returned stays in the candidate's process, where later calls
+    reach its methods as `name.method`.  Nothing of it is seen or compared."""
+
+    name: str
+
+
 class TestCall(Record):
-    """One hidden test: the call, and the result it must give.  Values as `core.value` bytes."""
+    """One hidden test: a call, and what it must do."""
 
     __test__ = False  # not a test class, whatever pytest thinks of the name
 
     function: str
+    """A function or class of the program, or `name.method` of something that was kept."""
     args: bytes
-    """A tuple of positional arguments."""
-    expected: bytes
+    """A tuple of positional arguments (`core.value` bytes)."""
+    wanted: Returns | Raises | Keeps
+
+
+class Exact(Record, tag="exact"):
+    """The same value: type, order, float bits."""
+
+
+class Close(Record, tag="close"):
+    """The same value, but for floats anywhere in it: a float or an int within
+    max(abs_tol, rel_tol * |wanted|) will do."""
+
+    rel_tol: float = 1e-9
+    abs_tol: float = 0.0
+
+
+class AnyOrder(Record, tag="any_order"):
+    """A list or tuple of the same items, each as often, in any order."""
+
+
+class SameItems(Record, tag="same_items"):
+    """A list, tuple, set or frozenset of the same items, in any order and number."""
+
+
+Comparison = Exact | Close | AnyOrder | SameItems
 
 
 class CallTests(Record, tag="call_tests"):
-    """Passes when every call returns exactly the expected value (type, order, float bits)."""
+    """Passes when every call does what is wanted of it."""
 
     calls: tuple[TestCall, ...]
+    comparison: Comparison = Exact()
+    process_per_call: bool = False
+    """Strict mode: a new process for every call, so that nothing passes from one to the next."""
 
 
 class CheckProgram(Record, tag="check_program"):

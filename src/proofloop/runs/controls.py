@@ -5,7 +5,6 @@ tests gave it, so that a report of a placebo run still shows what really happene
 """
 
 import hashlib
-import re
 from typing import assert_never
 
 import msgspec
@@ -14,6 +13,8 @@ from proofloop.core.rollout import RolloutId
 from proofloop.core.task import AnswerKey, CallTests
 from proofloop.core.verdict import Scored, Verdict
 from proofloop.runs.recipe import Control
+from proofloop.verify.extract import defines
+from proofloop.verify.functions import defined_names
 
 
 def controlled(
@@ -33,7 +34,7 @@ def controlled(
             coin = hashlib.blake2b(f"{seed} {rollout_id}".encode(), digest_size=1).digest()[0] & 1
             reward = float(coin)
         case Control.FORMAT:
-            reward = float(all(_defines(answer, name) for name in _asked(key)))
+            reward = float(all(defines(answer, name) for name in _asked(key)))
         case _:
             assert_never(control)
     return msgspec.structs.replace(verdict, reward=reward)
@@ -42,9 +43,5 @@ def controlled(
 def _asked(key: AnswerKey) -> set[str]:
     tests = key.tests
     if isinstance(tests, CallTests):
-        return {call.function for call in tests.calls}
+        return defined_names(tests)
     return {tests.entry_point}
-
-
-def _defines(answer: str, name: str) -> bool:
-    return re.search(rf"^(def {name}\(|{name} *=)", answer, re.MULTILINE) is not None

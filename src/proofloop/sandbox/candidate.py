@@ -16,6 +16,7 @@ from proofloop.core import value
 from proofloop.sandbox import wire
 
 CHANNEL = 3
+_ABSENT: Any = object()
 
 
 class _Channel:
@@ -64,13 +65,14 @@ def _serve(channel: _Channel, result_bytes: int) -> None:
     program = ModuleType("solution")
     sys.modules["solution"] = program
     namespace = program.__dict__
+    kept: dict[str, Any] = {}
     kind = -1
     while kind:
         kind, index, payload = channel.receive()
         if kind == wire.SOURCE:
             _load(channel, namespace, payload)
         elif kind == wire.CALL:
-            _call(channel, namespace, index, payload, result_bytes)
+            _call(channel, namespace, kept, index, payload, result_bytes)
         elif kind == wire.CHECK:
             _check(channel, namespace, payload.decode())
 
@@ -105,16 +107,30 @@ def _load(channel: _Channel, namespace: dict[str, Any], source: bytes) -> None:
         channel.send(wire.LOADED, 0)
 
 
+def _resolve(namespace: dict[str, Any], kept: dict[str, Any], name: str) -> Any:
+    base, _, method = name.partition(".")
+    if not method:
+        return namespace.get(name, _ABSENT)
+    return getattr(kept[base], method, _ABSENT) if base in kept else _ABSENT
+
+
 def _call(
-    channel: _Channel, namespace: dict[str, Any], index: int, payload: bytes, result_bytes: int
+    channel: _Channel,
+    namespace: dict[str, Any],
+    kept: dict[str, Any],
+    index: int,
+    payload: bytes,
+    result_bytes: int,
 ) -> None:
-    name, encoded = wire.split_call(payload)
-    if name not in namespace:
-        channel.send(wire.UNDEFINED, index)
-        return
+    name, keep_as, encoded = wire.split_call(payload)
     try:
-        args = value.decode(encoded)
-        result = namespace[name](*args)
+        function = _resolve(namespace, kept, name)
+        if function is _ABSENT:
+            channel.send(wire.UNDEFINED, index)
+            return
+        result = function(*value.decode(encoded))
+        if keep_as:
+            kept[keep_as], result = result, None
         try:
             answer = value.encode(result, max_bytes=result_bytes)
         except value.EncodeError:

@@ -77,7 +77,7 @@ class Session:
         self._unsent += wire.frame(wire.SOURCE, 0, source.encode("utf-8", "surrogatepass"))
 
     def queue_call(self, index: int, call: Call) -> None:
-        payload = wire.call_payload(call.function, call.args)
+        payload = wire.call_payload(call.function, call.args, call.keep_as)
         self._unsent += wire.frame(wire.CALL, index, payload)
 
     def queue(self, kind: int, payload: bytes) -> None:

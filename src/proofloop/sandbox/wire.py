@@ -38,11 +38,18 @@ def frame(kind: int, index: int, payload: bytes = b"") -> bytes:
     return HEADER.pack(len(payload), kind, index) + payload
 
 
-def call_payload(function: str, args: bytes) -> bytes:
-    name = function.encode("utf-8", "surrogatepass")
-    return struct.pack("<H", len(name)) + name + args
+def call_payload(function: str, args: bytes, keep_as: str = "") -> bytes:
+    names = [name.encode("utf-8", "surrogatepass") for name in (function, keep_as)]
+    return struct.pack("<HH", *map(len, names)) + b"".join(names) + args
 
 
-def split_call(payload: bytes) -> tuple[str, bytes]:
-    (size,) = struct.unpack_from("<H", payload)
-    return payload[2 : 2 + size].decode("utf-8", "surrogatepass"), payload[2 + size :]
+def split_call(payload: bytes) -> tuple[str, str, bytes]:
+    """Function, name to keep the result under (empty: claim it), arguments."""
+    function_size, keep_size = struct.unpack_from("<HH", payload)
+    keep_at = 4 + function_size
+    function, keep_as = payload[4:keep_at], payload[keep_at : keep_at + keep_size]
+    return (
+        function.decode("utf-8", "surrogatepass"),
+        keep_as.decode("utf-8", "surrogatepass"),
+        payload[keep_at + keep_size :],
+    )

@@ -7,7 +7,7 @@ The task of the call-style card: `f(x)` returns `[x, x * x]`, for hidden x.
 from dataclasses import dataclass
 
 from proofloop.core import value
-from proofloop.core.task import CallTests, CheckProgram, TestCall
+from proofloop.core.task import CallTests, CheckProgram, Returns, TestCall
 from proofloop.core.verdict import ScoredCause as C
 
 INPUTS = (0, 1, 7, -3, 250)
@@ -26,7 +26,11 @@ class Case:
 def card_tests() -> CallTests:
     return CallTests(
         calls=tuple(
-            TestCall(function="f", args=value.encode((x,)), expected=value.encode([x, x * x]))
+            TestCall(
+                function="f",
+                args=value.encode((x,)),
+                wanted=Returns(value=value.encode([x, x * x])),
+            )
             for x in INPUTS
         )
     )

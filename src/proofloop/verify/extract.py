@@ -33,7 +33,8 @@ def program_text(answer: str) -> str:
 def defines(text: str, name: str) -> bool:
     """Whether some line of `text`, at the left margin, reads as a definition of `name`."""
     pattern = (
-        rf"^(?:(?:async\s+)?def\s+{re.escape(name)}\b|{re.escape(name)}\s*(?::[^=\n]*)?=(?!=))"
+        rf"^(?:(?:(?:async\s+)?def|class)\s+{re.escape(name)}\b"
+        rf"|{re.escape(name)}\s*(?::[^=\n]*)?=(?!=))"
     )
     return re.search(pattern, text, re.MULTILINE) is not None
 

@@ -16,6 +16,7 @@ from proofloop.core.task import (
     CallTests,
     Message,
     Problem,
+    Returns,
     Split,
     Stratum,
     Task,
@@ -137,7 +138,9 @@ class FunctionsEnvironment:
         )
         messages = (Message(role="user", content=prompt_text(exercises)),)
         calls = tuple(
-            TestCall(function=e.name, args=encode((argument,)), expected=encode(result))
+            TestCall(
+                function=e.name, args=encode((argument,)), wanted=Returns(value=encode(result))
+            )
             for e in exercises
             for argument, result in e.hidden
         )
