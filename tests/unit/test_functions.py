@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from proofloop.core.errors import ConfigError, UserError
-from proofloop.core.task import CallTests, Split, Stratum
-from proofloop.core.value import decode
+from proofloop.core.task import CallTests, Returns, Split, Stratum
+from proofloop.core.value import decode, encode
 from proofloop.envs.functions import FunctionsEnvironment
 from proofloop.envs.functions.corpus import CorpusMix, draw_text, spoiled
 from proofloop.envs.functions.environment import NUM_HIDDEN, NUM_SHOWN, draw_exercises
@@ -33,7 +33,7 @@ def test_the_oracle_answers_what_is_shown_and_what_is_hidden(stratum: Stratum) -
         assert isinstance(problem.key.tests, CallTests)
         for call in problem.key.tests.calls:
             result = program[call.function](*decode(call.args))
-            assert result == decode(call.expected)
+            assert call.wanted == Returns(value=encode(result))
         assert len(problem.key.tests.calls) == NUM_HIDDEN * stratum.horizon
         assert problem.oracle.count("def ") == stratum.horizon
 

@@ -9,7 +9,7 @@ import pytest
 
 from proofloop.core.errors import DataError, UserError
 from proofloop.core.task import CheckProgram, Split
-from proofloop.envs.humaneval import STRATUM, HumanEvalEnvironment
+from proofloop.envs.humaneval import HumanEvalEnvironment
 
 ROW: dict[str, Any] = {
     "task_id": "HumanEval/0",
@@ -30,9 +30,10 @@ def write(path: Path, *rows: dict[str, Any] | str) -> Path:
 @pytest.mark.parametrize("name", ["data.jsonl", "data.jsonl.gz"])
 def test_a_row_becomes_a_problem(name: str, tmp_path: Path) -> None:
     env = HumanEvalEnvironment(write(tmp_path / name, ROW))
-    assert env.strata(Split.HELDOUT) == (STRATUM,) == env.strata(Split.TRAIN)
-    assert env.num_tasks(Split.HELDOUT, STRATUM) == 1
-    problem = env.problem(Split.HELDOUT, STRATUM, 0)
+    (stratum,) = env.strata(Split.HELDOUT)
+    assert env.strata(Split.TRAIN) == (stratum,)
+    assert env.num_tasks(Split.HELDOUT, stratum) == 1
+    problem = env.problem(Split.HELDOUT, stratum, 0)
     assert problem.task.id.startswith("HumanEval/0@")
     assert problem.task.answer_prefix == ROW["prompt"]
     assert ROW["prompt"] in problem.task.messages[0].content
@@ -75,7 +76,7 @@ def test_the_id_changes_with_the_tests(tmp_path: Path) -> None:
         ("{", "not valid JSON"),
         ("", "an empty line"),
         ("[]", "Expected object, got array"),
-        ({k: v for k, v in ROW.items() if k != "test"}, "missing required field test"),
+        ({k: v for k, v in ROW.items() if k != "test"}, "neither test nor base_input"),
         (ROW | {"prompt": 3}, "Expected str, got int, at prompt"),
         (ROW | {"task_id": "HumanEval/1", "entry_point": "thrice"}, "does not define"),
         (ROW | {"task_id": "HumanEval/1", "test": "assert True"}, "does not define check"),
@@ -104,3 +105,23 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(DataError, match="damaged gzip"):
             HumanEvalEnvironment(path)
+
+
+PLUS: dict[str, Any] = {
+    "task_id": "HumanEval/7",
+    "prompt": "def half(x):\n",
+    "entry_point": "half",
+    "canonical_solution": "    return x / 2\n",
+    "base_input": [[1], [3]],
+    "plus_input": [[0.1]],
+    "atol": 0,
+}
+
+
+def test_rows_of_the_other_edition_hold_a_reference_and_inputs(tmp_path: Path) -> None:
+    problem = HumanEvalEnvironment(write(tmp_path / "d.jsonl", PLUS)).find("HumanEval/7")
+    assert isinstance(problem.key.tests, CheckProgram)
+    assert "[[1], [3], [0.1]]" in problem.key.tests.check
+    assert "x / 2" not in problem.task.messages[0].content
+    with pytest.raises(DataError, match="base_input holds no inputs"):
+        HumanEvalEnvironment(write(tmp_path / "e.jsonl", PLUS | {"base_input": []}))

@@ -126,11 +126,14 @@ class CheckProgram(Record, tag="check_program"):
     entry_point: str
 
 
+Tests = CallTests | CheckProgram
+
+
 class AnswerKey(Record):
     """What only the verifier may see."""
 
     task_id: TaskId
-    tests: CallTests | CheckProgram
+    tests: Tests
 
 
 class Problem(Record):

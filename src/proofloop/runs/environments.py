@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from proofloop.core.errors import ConfigError
 from proofloop.core.task import Environment, Problem, Split
 from proofloop.runs.config import suggestion
 from proofloop.runs.recipe import EnvConfig
 
-ENVIRONMENTS = ("functions", "humaneval")
+if TYPE_CHECKING:
+    from proofloop.envs.data_file import DataFileEnvironment
+
+ENVIRONMENTS = ("functions", "humaneval", "mbpp")
 
 
 def build_environment(env: EnvConfig) -> Environment:
@@ -29,16 +33,24 @@ def build_environment(env: EnvConfig) -> Environment:
         case "humaneval":
             from proofloop.envs.humaneval import HumanEvalEnvironment
 
-            if env.data is None:
-                raise ConfigError(
-                    "env.data: humaneval needs its data file: give --data HumanEval.jsonl.gz "
-                    "(or env.data in the recipe)"
-                )
-            return HumanEvalEnvironment(Path(env.data))
+            return _from_file(HumanEvalEnvironment, env)
+        case "mbpp":
+            from proofloop.envs.mbpp import MbppEnvironment
+
+            return _from_file(MbppEnvironment, env)
         case unknown:
             raise ConfigError(
                 f"env.name: no environment {unknown!r}{suggestion(unknown, ENVIRONMENTS)}"
             )
+
+
+def _from_file(kind: "type[DataFileEnvironment[Any]]", env: EnvConfig) -> Environment:
+    if env.data is None:
+        raise ConfigError(
+            f"env.data: {kind.name} needs its data file: give --data {kind.example} "
+            "(or env.data in the recipe)"
+        )
+    return kind(Path(env.data))
 
 
 def iter_problems(environment: Environment, split: Split, num_tasks: int) -> Iterator[Problem]:

@@ -28,9 +28,9 @@ class ModelConfig(Record):
 
 class EnvConfig(Record):
     name: str = "functions"
-    """`functions` or `humaneval`."""
+    """`functions`, `humaneval` or `mbpp`."""
     data: str | None = None
-    """The data file of an environment that reads one (`humaneval`)."""
+    """The data file of an environment that reads one (all but `functions`)."""
     families: tuple[str, ...] = ("int", "list", "string")
     """Type families of `functions`."""
     complexity: tuple[int, ...] | int = (1, 2, 3)

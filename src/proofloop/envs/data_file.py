@@ -1,0 +1,128 @@
+"""Environments over the rows of a data file that the user has (`--data`); no rows ship.
+
+One stratum: such data have no dials.  Nothing in them is for training by nature; the same rows
+serve both splits, and whoever trains on them must not report them as held out.
+"""
+
+from pathlib import Path
+from typing import ClassVar, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from proofloop.core.codec import content_hash
+from proofloop.core.errors import DataError, UserError
+from proofloop.core.task import (
+    AnswerKey,
+    Message,
+    Problem,
+    Split,
+    Stratum,
+    Task,
+    TaskId,
+    Tests,
+)
+from proofloop.envs.rows import read_rows
+
+
+class Content(NamedTuple):
+    """What a row asks, in our terms."""
+
+    prompt: str
+    tests: Tests
+    oracle: str
+    answer_prefix: str = ""
+
+
+class DataRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a data file; columns that other editions add are let pass."""
+
+    def address(self, line: int) -> str:
+        """The task's, unique in its file: the data's own id, or the line (from 1)."""
+        raise NotImplementedError
+
+    def fault(self) -> str | None:
+        """What makes the row unusable, if anything."""
+        raise NotImplementedError
+
+    def content(self) -> Content:
+        """Of a row without fault."""
+        raise NotImplementedError
+
+
+RowT = TypeVar("RowT", bound=DataRow)
+
+
+class DataFileEnvironment(Generic[RowT]):
+    """Problems of one data file; see the module's docstring.  Data sets are subclasses."""
+
+    name: str
+    row_type: type[RowT]
+    example: ClassVar[str]
+    """A usual name of its file."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises DataError for a file or a row that cannot be used."""
+        self._rows: list[RowT] = read_rows(path, self.row_type)
+        self._places: dict[str, int] = {}
+        for place, row in enumerate(self._rows):
+            line = place + 1
+            if what := row.fault():
+                raise DataError(path, line, what)
+            address = row.address(line)
+            if not address or "@" in address:
+                raise DataError(path, line, f"task_id {address!r} must be non-empty, without '@'")
+            if address in self._places:
+                earlier = self._places[address] + 1
+                raise DataError(path, line, f"task_id {address!r} is already on line {earlier}")
+            self._places[address] = place
+        if not self._rows:
+            raise DataError(path, None, "holds no rows")
+
+    @property
+    def stratum(self) -> Stratum:
+        return Stratum(family=self.name, complexity=0, horizon=1)
+
+    def strata(self, split: Split) -> tuple[Stratum, ...]:
+        return (self.stratum,)
+
+    def num_tasks(self, split: Split, stratum: Stratum) -> int | None:
+        return len(self._rows) if stratum in self.strata(split) else 0
+
+    def problem(self, split: Split, stratum: Stratum, index: int) -> Problem:
+        """Raises IndexError past the last row, as a sequence does."""
+        if stratum not in self.strata(split) or index < 0:
+            raise IndexError(f"no task {index} in {split} {stratum.label}")
+        return self._problem(index, split)
+
+    def find(self, task_id: str) -> Problem:
+        """By the data file's own id or by ours, which adds `@` and a hash of the content."""
+        address = task_id.partition("@")[0]
+        if address not in self._places:
+            first = next(iter(self._places))
+            raise UserError(
+                f"no task {task_id!r} in this {self.name} file of {len(self._rows)} rows; "
+                f"an id looks like {first!r} "
+                f"(list them with `proofloop tasks {self.name} --data …`)"
+            )
+        problem = self._problem(self._places[address], Split.HELDOUT)
+        if task_id not in (address, problem.task.id):
+            raise UserError(
+                f"task {task_id!r} has changed: this file holds {problem.task.id!r}. "
+                "Use the data file that it was drawn from."
+            )
+        return problem
+
+    def _problem(self, place: int, split: Split) -> Problem:
+        row = self._rows[place]
+        content = row.content()
+        task_id = TaskId(f"{row.address(place + 1)}@{content_hash(row)}")
+        task = Task(
+            id=task_id,
+            env=self.name,
+            split=split,
+            stratum=self.stratum,
+            messages=(Message(role="user", content=content.prompt),),
+            answer_prefix=content.answer_prefix,
+        )
+        key = AnswerKey(task_id=task_id, tests=content.tests)
+        return Problem(task=task, key=key, oracle=content.oracle)
