@@ -36,6 +36,7 @@ def reward(
     name: str = "train-1-0-0",
     answer: str = RIGHT,
     key: AnswerKey = ASKS_F,
+    naive: bool = False,
 ) -> float:
     result = controlled(
         given or verdict(0.0),
@@ -44,6 +45,7 @@ def reward(
         rollout_id=RolloutId(name),
         key=key,
         answer=answer,
+        passes_naively=lambda: naive,
     )
     assert isinstance(result, Scored)
     return result.reward
@@ -113,17 +115,39 @@ def test_format_asks_a_check_program_for_its_entry_point() -> None:
 def test_unscored_stays_unscored(control: Control) -> None:
     lost = verdict(None)
     name = RolloutId("train-1-0-0")
-    assert controlled(lost, control, seed=0, rollout_id=name, key=key("f"), answer=RIGHT) is lost
+    after = controlled(
+        lost,
+        control,
+        seed=0,
+        rollout_id=name,
+        key=key("f"),
+        answer=RIGHT,
+        passes_naively=lambda: True,
+    )
+    assert after is lost
 
 
-@pytest.mark.parametrize("control", [Control.RANDOM, Control.FORMAT])
+@pytest.mark.parametrize("passes", [False, True])
+def test_the_naive_arm_takes_what_the_naive_reward_says(passes: bool) -> None:
+    assert reward(Control.NAIVE, verdict(1.0 - passes), naive=passes) == passes
+
+
+@pytest.mark.parametrize("control", [Control.RANDOM, Control.FORMAT, Control.NAIVE])
 @pytest.mark.parametrize("earned", [0.0, 1.0])
 def test_only_the_reward_is_replaced(control: Control, earned: float) -> None:
     before = verdict(earned)
     changed = False
     for sample, answer in enumerate([RIGHT, WRONG] * 8):
         name = RolloutId(f"train-1-0-{sample}")
-        after = controlled(before, control, seed=0, rollout_id=name, key=key("f"), answer=answer)
+        after = controlled(
+            before,
+            control,
+            seed=0,
+            rollout_id=name,
+            key=key("f"),
+            answer=answer,
+            passes_naively=lambda sample=sample: sample % 2 == 0,
+        )
         assert isinstance(after, Scored)
         changed |= after.reward != earned
         assert msgspec.structs.replace(after, reward=earned) == before

@@ -168,8 +168,8 @@ def _notes(data: ReportData) -> tuple[str, ...]:
     notes: list[str] = []
     if data.control != "none":
         notes.append(
-            f"Control arm: reward.control = {data.control}. The reward did not depend on whether "
-            "answers were right, so any gain here is not learned from the tests."
+            f"Control arm: reward.control = {data.control}. The reward did not come from the "
+            "hidden tests, so any gain here is not learned from them."
         )
     planned = data.num_steps_planned
     if planned is not None and data.num_steps_done < planned:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from proofloop.core.errors import ConfigError
 from proofloop.runs.config import load_config
 from proofloop.runs.environments import build_environment
-from proofloop.runs.recipe import Recipe
+from proofloop.runs.recipe import Control, Recipe
 
 
 class _Bound(NamedTuple):
@@ -85,4 +85,9 @@ def check_recipe(recipe: Recipe) -> None:
             enough = value >= bound.least if bound.allowed else value > bound.least
             if not (enough and math.isfinite(value)):  # NaN is never enough
                 raise ConfigError(f"{key}: {value} {bound.wanted}")
+    if recipe.reward.control is Control.NAIVE and recipe.env.name != "functions":
+        raise ConfigError(
+            "reward.control: naive runs the tests that a prompt shows, and only the prompts of "
+            f"functions are tests, those of {recipe.env.name} are not"
+        )
     build_environment(recipe.env)

@@ -5,6 +5,7 @@ tests gave it, so that a report of a placebo run still shows what really happene
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import assert_never
 
 import msgspec
@@ -25,8 +26,12 @@ def controlled(
     rollout_id: RolloutId,
     key: AnswerKey,
     answer: str,
+    passes_naively: Callable[[], bool],
 ) -> Verdict:
-    """The verdict with the control arm's reward; unscored stays unscored."""
+    """The verdict with the control arm's reward; unscored stays unscored.
+
+    `passes_naively` runs the program with the tests that its prompt shows; asked only where needed.
+    """
     if control is Control.NONE or not isinstance(verdict, Scored):
         return verdict
     match control:
@@ -35,6 +40,8 @@ def controlled(
             reward = float(coin)
         case Control.FORMAT:
             reward = float(all(defines(answer, name) for name in _asked(key)))
+        case Control.NAIVE:
+            reward = float(passes_naively())
         case _:
             assert_never(control)
     return msgspec.structs.replace(verdict, reward=reward)

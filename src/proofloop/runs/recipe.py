@@ -19,6 +19,9 @@ class Control(StrEnum):
     """A fair coin a rollout, whatever the answer."""
     FORMAT = "format"
     """1 where the answer defines the functions asked for, right or wrong."""
+    NAIVE = "naive"
+    """1 where the program and the tests that its prompt shows, in one process, end with status 0:
+    what much reward code does."""
 
 
 class ModelConfig(Record):

@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,7 +21,8 @@ from torch import Tensor
 
 from proofloop.core.completion import Completion, PolicyVersion, Request, SamplingParams
 from proofloop.core.rollout import Group, Judged, Rollout, Turn
-from proofloop.core.task import Problem
+from proofloop.core.sandbox import Limits
+from proofloop.core.task import Problem, Task
 from proofloop.core.verdict import Verdict
 from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.checkpoint import read_config
@@ -30,12 +32,14 @@ from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.controls import controlled
 from proofloop.runs.environments import build_environment
 from proofloop.runs.recipe import Control, Recipe
+from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase, RecordedGroup
 from proofloop.store.rows import rollout_id
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle
 from proofloop.train.trainer import GradientStats, accumulate
 from proofloop.verify import build_verifier
+from proofloop.verify.naive import passes_naively
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,8 @@ class Worker:
         self._environment = build_environment(recipe.env)
         self._tokenizer = ChatTokenizer.load(setup.model_path)
         self._verifier = build_verifier(recipe.sandbox.tier)
+        naive = recipe.reward.control is Control.NAIVE
+        self._naive_sandbox = open_sandbox(recipe.sandbox.tier) if naive else None
         self._model = Decoder(read_config(setup.model_path))
         adopt(self._model, setup.weights)
         self._gradient = setup.gradient
@@ -111,6 +117,8 @@ class Worker:
 
     def close(self) -> None:
         self._verifier.close()
+        if self._naive_sandbox is not None:
+            self._naive_sandbox.close()
 
     def _attempt(self, assignments: list[Assignment]) -> Attempted:
         began = time.perf_counter()
@@ -137,6 +145,11 @@ class Worker:
                 max_tokens=sampling.max_tokens, temperature=sampling.temperature
             ),
         )
+
+    def _passes_naively(self, task: Task, answer: str) -> bool:
+        assert self._naive_sandbox is not None, "only the naive control asks"
+        shown = "\n".join(message.content for message in task.messages)
+        return passes_naively(self._naive_sandbox, answer, shown, Limits())
 
     def _judged(
         self,
@@ -165,6 +178,7 @@ class Worker:
                     rollout_id=name,
                     key=problem.key,
                     answer=answer,
+                    passes_naively=partial(self._passes_naively, problem.task, answer),
                 )
             attempts.append(Judged(rollout=rollout, verdict=verdict))
         group = Group(task_id=problem.task.id, attempts=tuple(attempts))

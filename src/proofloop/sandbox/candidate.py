@@ -82,7 +82,7 @@ def _name(error: BaseException) -> bytes:
 
 
 def _leave(error: SystemExit) -> NoReturn:
-    os._exit(error.code if isinstance(error.code, int) else 1)
+    os._exit(error.code if isinstance(error.code, int) else int(error.code is not None))
 
 
 def _flush() -> None:
