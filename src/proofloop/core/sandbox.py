@@ -46,6 +46,14 @@ class Program(Record):
     limits: Limits = Limits()
 
 
+class Script(Record):
+    """A candidate's program to run as a script, under `__main__`, with a standard input."""
+
+    source: str
+    stdin: bytes
+    limits: Limits = Limits()
+
+
 class ClaimKind(StrEnum):
     RETURNED = "returned"
     """`data` holds what the candidate's process says the call returned (undecoded)."""
@@ -87,11 +95,14 @@ class Execution(Record):
     ending: Ending
     claims: tuple[Claim, ...]
     output: bytes
-    """Standard output and error, capped; data, never parsed for status."""
+    """Standard output and error, of a script standard output alone, capped; data, never parsed for
+    status."""
     detail: str
     wall_s: float
     cpu_s: float
     tier: Tier
+    exit_status: int | None = None
+    """Of a process that ended by itself."""
 
 
 class Sandbox(Protocol):
@@ -102,6 +113,11 @@ class Sandbox(Protocol):
 
     def run(self, program: Program) -> Execution:
         """Raises SandboxLost when our side broke; whatever the candidate did is an Execution."""
+        ...
+
+    def run_script(self, script: Script) -> Execution:
+        """As `run`.  A script ends with EXITED where it ended by itself; its one claim, if any, is
+        what it raised."""
         ...
 
     def close(self) -> None: ...

@@ -126,7 +126,22 @@ class CheckProgram(Record, tag="check_program"):
     entry_point: str
 
 
-Tests = CallTests | CheckProgram
+class OutputTest(Record):
+    """One hidden test of a whole program."""
+
+    stdin: bytes
+    stdout: bytes
+
+
+class ProgramTests(Record, tag="program_tests"):
+    """Passes when the program prints what is wanted for every input, line by line."""
+
+    tests: tuple[OutputTest, ...]
+    float_tol: float | None = None
+    """How far a decimal fraction in the output may be off, absolutely or relatively."""
+
+
+Tests = CallTests | CheckProgram | ProgramTests
 
 
 class AnswerKey(Record):

@@ -11,10 +11,10 @@ from typing import assert_never
 import msgspec
 
 from proofloop.core.rollout import RolloutId
-from proofloop.core.task import AnswerKey, CallTests
+from proofloop.core.task import AnswerKey, CallTests, CheckProgram, ProgramTests
 from proofloop.core.verdict import Scored, Verdict
 from proofloop.runs.recipe import Control
-from proofloop.verify.extract import defines
+from proofloop.verify.extract import defines, program_text
 from proofloop.verify.functions import defined_names
 
 
@@ -39,7 +39,7 @@ def controlled(
             coin = hashlib.blake2b(f"{seed} {rollout_id}".encode(), digest_size=1).digest()[0] & 1
             reward = float(coin)
         case Control.FORMAT:
-            reward = float(all(defines(answer, name) for name in _asked(key)))
+            reward = float(_has_the_form(answer, key))
         case Control.NAIVE:
             reward = float(passes_naively())
         case _:
@@ -47,8 +47,14 @@ def controlled(
     return msgspec.structs.replace(verdict, reward=reward)
 
 
-def _asked(key: AnswerKey) -> set[str]:
+def _has_the_form(answer: str, key: AnswerKey) -> bool:
     tests = key.tests
-    if isinstance(tests, CallTests):
-        return defined_names(tests)
-    return {tests.entry_point}
+    match tests:
+        case CallTests():
+            return all(defines(answer, name) for name in defined_names(tests))
+        case CheckProgram():
+            return defines(answer, tests.entry_point)
+        case ProgramTests():
+            return bool(program_text(answer).strip())
+        case _:
+            assert_never(tests)

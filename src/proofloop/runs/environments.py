@@ -12,7 +12,7 @@ from proofloop.runs.recipe import EnvConfig
 if TYPE_CHECKING:
     from proofloop.envs.data_file import DataFileEnvironment
 
-ENVIRONMENTS = ("functions", "humaneval", "mbpp")
+ENVIRONMENTS = ("functions", "humaneval", "mbpp", "stdio")
 
 
 def build_environment(env: EnvConfig) -> Environment:
@@ -38,6 +38,10 @@ def build_environment(env: EnvConfig) -> Environment:
             from proofloop.envs.mbpp import MbppEnvironment
 
             return _from_file(MbppEnvironment, env)
+        case "stdio":
+            from proofloop.envs.stdio import StdioEnvironment
+
+            return _from_file(StdioEnvironment, env)
         case unknown:
             raise ConfigError(
                 f"env.name: no environment {unknown!r}{suggestion(unknown, ENVIRONMENTS)}"

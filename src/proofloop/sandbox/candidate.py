@@ -6,6 +6,8 @@ that this process never holds an expected value, and that nothing of the candida
 `serve` is entered, with every lock already in place.
 """
 
+import atexit
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -75,6 +77,8 @@ def _serve(channel: _Channel, result_bytes: int) -> None:
             _call(channel, namespace, kept, index, payload, result_bytes)
         elif kind == wire.CHECK:
             _check(channel, namespace, payload.decode())
+        elif kind == wire.SCRIPT:
+            _run_script(channel, payload)
 
 
 def _name(error: BaseException) -> bytes:
@@ -105,6 +109,26 @@ def _load(channel: _Channel, namespace: dict[str, Any], source: bytes) -> None:
     else:
         _flush()
         channel.send(wire.LOADED, 0)
+
+
+def _run_script(channel: _Channel, source: bytes) -> NoReturn:
+    """As the interpreter runs a file: under `__main__`, with what is registered to run at exit."""
+    program = ModuleType("__main__")
+    sys.modules["__main__"] = program
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=False)
+    status = 0
+    try:
+        text = source.decode("utf-8", "surrogatepass")
+        exec(compile(text, "main.py", "exec", dont_inherit=True), program.__dict__)
+    except SystemExit as e:
+        status = e.code if isinstance(e.code, int) else int(e.code is not None)
+    except BaseException as e:
+        channel.send(wire.RAISED, 0, _name(e))
+        status = 1
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] (os._exit would not)
+    _flush()
+    os._exit(status)
 
 
 def _resolve(namespace: dict[str, Any], kept: dict[str, Any], name: str) -> Any:

@@ -36,11 +36,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """A forked child, as the client holds it; both descriptors are non-blocking."""
+    """A forked child, as the client holds it; its descriptors are non-blocking."""
 
     number: int
     channel: socket.socket
     output_fd: int
+    stdin_fd: int | None
+    """The end to write to, where it is to run a script."""
 
 
 class ForkServer:
@@ -88,12 +90,14 @@ class ForkServer:
                 f"{report[1:].decode(errors='replace')}; `proofloop doctor` shows what can"
             )
 
-    def spawn(self, limits: Limits) -> Child:
+    def spawn(self, limits: Limits, *, is_script: bool = False) -> Child:
         """Order a child.  Confinement is complete once its READY frame comes."""
         self.num_spawned += 1
         number = self.num_spawned
         ours, theirs = socket.socketpair()
         output_fd, output_end = os.pipe()
+        stdin_end, stdin_fd = os.pipe() if is_script else (None, None)
+        given = [theirs.fileno(), output_end, *([] if stdin_end is None else [stdin_end])]
         order = wire.SPAWN.pack(
             ord("S"),
             number,
@@ -105,17 +109,22 @@ class ForkServer:
             0,
         )
         try:
-            socket.send_fds(self.control, [order], [theirs.fileno(), output_end])
+            socket.send_fds(self.control, [order], given)
         except OSError as e:
             ours.close()
-            os.close(output_fd)
+            for fd in (output_fd, stdin_fd):
+                if fd is not None:
+                    os.close(fd)
             raise self._lost(f"takes no orders: {e}") from None
         finally:
             theirs.close()
-            os.close(output_end)
+            for fd in given[1:]:
+                os.close(fd)
         ours.setblocking(False)
-        os.set_blocking(output_fd, False)
-        return Child(number=number, channel=ours, output_fd=output_fd)
+        for fd in (output_fd, stdin_fd):
+            if fd is not None:
+                os.set_blocking(fd, False)
+        return Child(number=number, channel=ours, output_fd=output_fd, stdin_fd=stdin_fd)
 
     def kill(self, child: Child) -> None:
         self._order("K", child.number)

@@ -6,15 +6,20 @@ fails the run at hand (SandboxLost) and the next run gets a new one.
 
 import os
 from types import TracebackType
+from typing import TypeVar
 
 from proofloop.core.errors import IsolationError
-from proofloop.core.sandbox import Claim, Execution, Limits, Program
+from proofloop.core.sandbox import Claim, Execution, Limits, Program, Script
 from proofloop.core.verdict import Tier
 from proofloop.sandbox.forkserver import ForkServer
+from proofloop.sandbox.script import ScriptSession
 from proofloop.sandbox.session import Session
 
 MAX_FORKS = 20_000
 """Children of one fork-server before it is replaced."""
+
+
+SessionT = TypeVar("SessionT", bound=Session)
 
 
 class ForkServerSandbox:
@@ -58,17 +63,16 @@ class ForkServerSandbox:
                     claims.append(claim)
         return session.execution(tuple(claims))
 
+    def run_script(self, script: Script) -> Execution:
+        """Raises SandboxLost when our side broke."""
+        _check_supported(script.limits)
+        with _ready(ScriptSession(self._current(), script)) as session:
+            return session.run()
+
     def open_session(self, limits: Limits) -> Session:
         """A confined process that waits for its source.  Raises SandboxLost."""
-        if limits.file_bytes:
-            raise IsolationError("this sandbox has no writable files: `file_bytes` must be 0")
-        session = Session(self._current(), limits)
-        try:
-            session.await_ready()
-        except BaseException:
-            session.close()
-            raise
-        return session
+        _check_supported(limits)
+        return _ready(Session(self._current(), limits))
 
     def _current(self) -> ForkServer:
         if self._server is not None and self._owner != os.getpid():
@@ -91,3 +95,18 @@ class ForkServerSandbox:
     def close(self) -> None:
         if self._owner == os.getpid():
             self._drop()
+
+
+def _check_supported(limits: Limits) -> None:
+    if limits.file_bytes:
+        raise IsolationError("this sandbox has no writable files: `file_bytes` must be 0")
+
+
+def _ready(session: SessionT) -> SessionT:
+    """Once its process is confined.  Raises SandboxLost, and then it is closed."""
+    try:
+        session.await_ready()
+    except BaseException:
+        session.close()
+        raise
+    return session

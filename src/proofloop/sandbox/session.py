@@ -9,7 +9,9 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Call, Claim, ClaimKind, Ending, Execution, Limits
@@ -32,7 +34,7 @@ Frame = tuple[int, int, bytes]
 class Session:
     """Owns one child; `close` always ends it.  Use as a context manager."""
 
-    def __init__(self, server: ForkServer, limits: Limits) -> None:
+    def __init__(self, server: ForkServer, limits: Limits, *, is_script: bool = False) -> None:
         """Raises SandboxLost when the child cannot be confined and started."""
         self._server = server
         self._limits = limits
@@ -43,15 +45,20 @@ class Session:
         self._waited_s = 0.0
         self._ending: Ending | None = None
         self._detail = ""
+        self._exit_status: int | None = None
         self._ended: Ended | None = None
-        self._child = server.spawn(limits)
+        self._child = server.spawn(limits, is_script=is_script)
         self._poll = select.poll()
-        self._poll.register(self._child.output_fd, select.POLLIN)
-        self._poll.register(server.control, select.POLLIN)
+        self._handlers: dict[int, Callable[[], None]] = {
+            self._child.output_fd: self._read_output,
+            server.control.fileno(): self._hear_server,
+            self._child.channel.fileno(): self._read_channel,
+        }
+        for fd in self._handlers:
+            self._poll.register(fd, select.POLLIN)
         self._channel_events = select.POLLIN
-        self._poll.register(self._child.channel, self._channel_events)
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -147,6 +154,7 @@ class Session:
             wall_s=self._waited_s,
             cpu_s=self._ended.cpu_s if self._ended else 0.0,
             tier=self._server.tier,
+            exit_status=self._exit_status,
         )
 
     # --- waiting ---
@@ -167,18 +175,15 @@ class Session:
         return None
 
     def _serve_events(self, left_s: float) -> None:
-        channel_fd, output_fd = self._child.channel.fileno(), self._child.output_fd
         for fd, _ in self._poll.poll(left_s * 1000 + 1):
             if self._ending is not None:
                 return
-            if fd == channel_fd:
-                self._read_channel()
-            elif fd == output_fd:
-                self._read_output()
-            else:
-                ended = self._server.ended(self._child, deadline=0.0)
-                if ended is not None:
-                    self._conclude(ended)
+            self._handlers[fd]()
+
+    def _hear_server(self) -> None:
+        ended = self._server.ended(self._child, deadline=0.0)
+        if ended is not None:
+            self._conclude(ended)
 
     def _send(self) -> None:
         if self._unsent:
@@ -270,6 +275,7 @@ class Session:
         code = os.waitstatus_to_exitcode(ended.status)
         if code >= 0:
             self._ending, self._detail = Ending.EXITED, f"exit status {code}"
+            self._exit_status = code
             return
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         self._detail = f"killed by {name}"

@@ -12,7 +12,7 @@ HEADER = struct.Struct("<IBI")
 """Payload bytes, kind, index of the call."""
 
 # client -> candidate
-SOURCE, CALL, CHECK, REPLY = 1, 2, 3, 4
+SOURCE, CALL, CHECK, REPLY, SCRIPT = 1, 2, 3, 4, 5
 # candidate -> client
 READY, ISOLATION_FAILED, LOADED, LOAD_FAILED = 16, 17, 18, 19
 RETURNED, RAISED, UNDEFINED, UNENCODABLE = 20, 21, 22, 23
@@ -20,7 +20,7 @@ ASKED, CHECK_PASSED, CHECK_FAILED = 24, 25, 26
 
 SPAWN = struct.Struct("<BIQIIIII")
 """Order: b'S', child, memory_bytes, cpu_s, num_processes, num_open_files, result_bytes, 0.
-Two descriptors ride along: the data channel and the output pipe."""
+Descriptors ride along: the data channel, the output pipe and, for a script, its standard input."""
 ORDER = struct.Struct("<BI")
 """Order: b'K' (kill child) or b'R' (reap strays), child."""
 ENDED = struct.Struct("<BIidQ")

@@ -140,6 +140,10 @@ def _outermost(paths: list[str]) -> list[str]:
     return kept
 
 
+def _descriptors(packed: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"{len(packed) // 4}i", packed)
+
+
 class _Server:
     """Orders in, reports out, children in between."""
 
@@ -175,17 +179,17 @@ class _Server:
         os._exit(0)
 
     def obey(self) -> None:
-        room = _socket.CMSG_SPACE(8)
+        room = _socket.CMSG_SPACE(12)
         order, ancillary, _, _ = self.control.recvmsg(
             wire.SPAWN.size, room, _socket.MSG_CMSG_CLOEXEC
         )
         if not order:
             self.quit()
         if order[:1] == b"S":
-            channel, output = struct.unpack("ii", ancillary[0][2])
-            self.spawn(order, channel, output)
-            os.close(channel)
-            os.close(output)
+            given = _descriptors(ancillary[0][2])
+            self.spawn(order, given)
+            for fd in given:
+                os.close(fd)
             return
         kind, number = wire.ORDER.unpack(order)
         if kind == ord("K"):
@@ -195,7 +199,7 @@ class _Server:
         else:
             self.reap_strays()
 
-    def spawn(self, order: bytes, channel: int, output: int) -> None:
+    def spawn(self, order: bytes, given: tuple[int, ...]) -> None:
         number = wire.SPAWN.unpack(order)[1]
         try:
             if self.pid_namespace is None:
@@ -209,7 +213,7 @@ class _Server:
             self.control.send(wire.REFUSED.pack(ord("X"), number) + str(e).encode())
             return
         if pid == 0:
-            self.become_candidate(order, channel, output)
+            self.become_candidate(order, *given)
         pidfd = os.pidfd_open(pid)
         self.children[pidfd] = (number, pid)
         self.poll.register(pidfd, select.POLLIN)
@@ -234,7 +238,9 @@ class _Server:
                 return
             os.waitpid(found.si_pid, 0)
 
-    def become_candidate(self, order: bytes, channel: int, output: int) -> NoReturn:
+    def become_candidate(
+        self, order: bytes, channel: int, output: int, stdin: int | None = None
+    ) -> NoReturn:
         """In the child: complete the confinement, then serve; or say what failed, and die."""
         try:
             _, _, memory, cpu_s, processes, files, result_bytes, _ = wire.SPAWN.unpack(order)
@@ -243,7 +249,11 @@ class _Server:
             if self.pid_namespace is None and os.getppid() != self.pid:
                 os._exit(_IMPOSSIBLE_STATUS)
             os.dup2(output, 1)
-            os.dup2(output, 2)
+            if stdin is None:
+                os.dup2(output, 2)
+            else:  # a script's errors are not its output, and go where the server's input is
+                os.dup2(0, 2)
+                os.dup2(stdin, 0)
             channel = os.dup2(channel, candidate.CHANNEL)
             kernel.close_from(candidate.CHANNEL + 1)
             for kind, most in (

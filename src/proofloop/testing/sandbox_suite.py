@@ -9,7 +9,16 @@ Each check raises AssertionError with what was seen.
 from collections.abc import Callable
 
 from proofloop.core import value
-from proofloop.core.sandbox import Call, ClaimKind, Ending, Execution, Limits, Program, Sandbox
+from proofloop.core.sandbox import (
+    Call,
+    ClaimKind,
+    Ending,
+    Execution,
+    Limits,
+    Program,
+    Sandbox,
+    Script,
+)
 
 Check = Callable[[Sandbox], None]
 _TIGHT = Limits(wall_s=1.0, cpu_s=1)
@@ -32,6 +41,8 @@ def sandbox_suite() -> tuple[Check, ...]:
         keeps_nothing_between_programs,
         gives_each_program_the_same_randomness,
         names_its_tier,
+        runs_a_script_on_its_input,
+        says_how_a_script_ended,
     )
 
 
@@ -128,3 +139,24 @@ def gives_each_program_the_same_randomness(sandbox: Sandbox) -> None:
 
 def names_its_tier(sandbox: Sandbox) -> None:
     assert _run(sandbox, "").tier is sandbox.tier
+
+
+def runs_a_script_on_its_input(sandbox: Sandbox) -> None:
+    stdin = b"x" * 300_000 + b"\nend"
+    source = "import sys\nfor line in sys.stdin: print(len(line), file=sys.stdout)\n1 / len(line)"
+    execution = sandbox.run_script(Script(source=source, stdin=stdin, limits=_TIGHT))
+    assert (execution.ending, execution.exit_status) == (Ending.EXITED, 0), execution
+    assert execution.output == b"300001\n3\n", execution
+
+
+def says_how_a_script_ended(sandbox: Sandbox) -> None:
+    for source, ending, status, num_claims in (
+        ("print(1)", Ending.EXITED, 0, 0),
+        ("raise SystemExit(3)", Ending.EXITED, 3, 0),
+        ("print(1)\n{}[0]", Ending.EXITED, 1, 1),
+        ("while True: pass", Ending.TIME_LIMIT, None, 0),
+        ("while True: print(1)", Ending.OUTPUT_LIMIT, None, 0),
+    ):
+        execution = sandbox.run_script(Script(source=source, stdin=b"", limits=_TIGHT))
+        assert (execution.ending, execution.exit_status) == (ending, status), execution
+        assert len(execution.claims) == num_claims, execution

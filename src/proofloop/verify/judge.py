@@ -6,12 +6,13 @@ from typing import assert_never
 
 from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Limits
-from proofloop.core.task import AnswerKey, CallTests, CheckProgram, Task
+from proofloop.core.task import AnswerKey, CallTests, CheckProgram, ProgramTests, Task
 from proofloop.core.verdict import UnscoredCause, Verdict
 from proofloop.sandbox import ForkServerSandbox
 from proofloop.verify.check_program import verify_check
 from proofloop.verify.functions import verify_calls
 from proofloop.verify.outcome import unscored
+from proofloop.verify.programs import verify_program
 
 NUM_TRIES = 2
 """Of one answer, when the sandbox is lost."""
@@ -59,6 +60,8 @@ class ProgramVerifier:
                 return verify_calls(self._sandbox, tests, answer, task.answer_prefix, self._limits)
             case CheckProgram():
                 return verify_check(self._sandbox, tests, answer, task.answer_prefix, self._limits)
+            case ProgramTests():
+                return verify_program(self._sandbox, tests, answer, self._limits)
             case _:
                 assert_never(tests)
 

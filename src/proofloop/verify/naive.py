@@ -15,5 +15,4 @@ def passes_naively(sandbox: Sandbox, answer: str, shown_tests: str, limits: Limi
     """
     source = f"{program_text(answer)}\n{shown_tests}"
     execution = sandbox.run(Program(source=source, calls=(), limits=limits))
-    left = execution.ending is Ending.EXITED and execution.detail == "exit status 0"
-    return left or execution.ending is Ending.COMPLETED
+    return execution.ending is Ending.COMPLETED or execution.exit_status == 0
