@@ -69,7 +69,7 @@ class TrainConfig(Record):
     """AdamW's, at most."""
     schedule: Schedule = Schedule.SIGNAL
     """How the rate goes on after the warm-up; `signal` takes it down to the share of the gradient
-    on which a batch's halves agree, so that chance moves nothing."""
+    on which a batch's halves surely agree, so that chance moves nothing."""
     warmup_steps: int = 5
     weight_decay: float = 0.0
     grad_clip: float = 1.0

@@ -19,7 +19,7 @@ from proofloop.train.config import Schedule
 
 BETAS = (0.9, 0.95)
 SIGNAL_MEMORY = 0.9
-"""Weight of the past in the running means of `SignalShare`: about ten updates count."""
+"""What the past counts for in `SignalShare`, an update back: about ten updates count."""
 
 
 class OptimiserConfig(Record):
@@ -46,30 +46,38 @@ NO_UPDATE = Update(grad_norm=0.0, learning_rate=0.0, signal_share=0.0)
 
 
 class SignalShare:
-    """The share of a batch gradient's squared length that is signal: |E g|² / E|g|², in [0, 1].
+    """The share of a batch gradient's squared length that is signal, |E g|² / E|g|², as far as it
+    is sure: the lower end of an interval, in [0, 1].
 
-    Over halves g = a + b of independent tasks, E[4 a·b] = |E g|². Both parts are running means over
-    about ten updates. The share is 1 / (1 + B_noise / B) of McCandlish et al. 2018 ("An empirical
-    model of large-batch training"), by which, in their eq. 2.7, the best step is shorter than
-    without noise.
+    Over halves g = a + b of independent tasks, E[4 a·b] = |E g|²; the share 4 a·b / |g|² of single
+    updates is averaged over about the last ten, and two standard errors are taken off, so that a
+    reward of pure chance moves nothing.  It is 1 / (1 + B_noise / B) of McCandlish et al. 2018 ("An
+    empirical model of large-batch training"), by which, in their eq. 2.7, the best step is shorter
+    than without noise.
     """
 
     def __init__(self) -> None:
-        self.means = torch.zeros(2, dtype=torch.float64)
-        """Of 4 a·b and |g|²; both short by the same factor at the start."""
+        self.sums = torch.zeros(4, dtype=torch.float64)
+        """Of weights, squared weights, weighted shares and weighted squared shares."""
 
     def observe(self, half: Tensor, other: Tensor) -> None:
         """Leaves a batch out that has no two halves with a gradient: it cannot tell."""
         if not half.any() or not other.any():
             return
-        now = (4 * half.dot(other), (half + other).square().sum())
-        self.means.lerp_(torch.tensor(now, dtype=torch.float64), 1 - SIGNAL_MEMORY)
+        share = 4 * float(half.dot(other)) / float((half + other).square().sum())
+        now = torch.tensor([1.0, 1.0, share, share**2], dtype=torch.float64)
+        memory = torch.tensor([1, SIGNAL_MEMORY, 1, 1], dtype=torch.float64) * SIGNAL_MEMORY
+        self.sums = memory * self.sums + now
 
     @property
     def value(self) -> float:
         """1 before anything was seen: rare successes, a group a step, must be able to start."""
-        agreed, squared = self.means.tolist()
-        return max(0.0, agreed) / squared if squared else 1.0
+        weight, squared_weight, total, squared_total = self.sums.tolist()
+        if not weight:
+            return 1.0
+        mean = total / weight
+        variance = max(0.0, squared_total / weight - mean**2)
+        return max(0.0, mean - 2 * math.sqrt(variance * squared_weight) / weight)
 
 
 class Optimiser:
@@ -129,7 +137,7 @@ class Optimiser:
                 "exp_avg": moments["exp_avg"] if moments else zeros,
                 "exp_avg_sq": moments["exp_avg_sq"] if moments else zeros.clone(),
                 "num_updates": torch.tensor(self.num_updates),
-                "signal_means": self._signal.means,
+                "signal_sums": self._signal.sums,
             }
         )
 
@@ -137,7 +145,7 @@ class Optimiser:
         """Takes up `state()`; the shared vector is written in place."""
         tensors = load_tensors(state)
         self._weights.data.copy_(tensors["weights"])
-        self._signal.means = tensors["signal_means"]
+        self._signal.sums = tensors["signal_sums"]
         self.num_updates = int(tensors["num_updates"])
         if self.num_updates:
             self._adam.state[self._weights] = {
