@@ -11,9 +11,10 @@ from typing import assert_never
 import msgspec
 
 from proofloop.core.rollout import RolloutId
-from proofloop.core.task import AnswerKey, CallTests
+from proofloop.core.task import AnswerKey, CallTests, CheckProgram, MathAnswer
 from proofloop.core.verdict import Scored, Verdict
 from proofloop.runs.recipe import Control
+from proofloop.verify.math.extract import NoFinalAnswer, final_answer
 
 
 def controlled(
@@ -33,17 +34,27 @@ def controlled(
             coin = hashlib.blake2b(f"{seed} {rollout_id}".encode(), digest_size=1).digest()[0] & 1
             reward = float(coin)
         case Control.FORMAT:
-            reward = float(all(_defines(answer, name) for name in _asked(key)))
+            reward = float(_has_form(answer, key))
         case _:
             assert_never(control)
     return msgspec.structs.replace(verdict, reward=reward)
 
 
-def _asked(key: AnswerKey) -> set[str]:
+def _has_form(answer: str, key: AnswerKey) -> bool:
+    """Whether the answer looks like one, right or wrong."""
     tests = key.tests
-    if isinstance(tests, CallTests):
-        return {call.function for call in tests.calls}
-    return {tests.entry_point}
+    match tests:
+        case CallTests():
+            return all(_defines(answer, name) for name in {call.function for call in tests.calls})
+        case CheckProgram():
+            return _defines(answer, tests.entry_point)
+        case MathAnswer():
+            try:
+                return bool(final_answer(answer))
+            except NoFinalAnswer:
+                return False
+        case _:
+            assert_never(tests)
 
 
 def _defines(answer: str, name: str) -> bool:

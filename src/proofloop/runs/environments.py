@@ -8,7 +8,7 @@ from proofloop.core.task import Environment, Problem, Split
 from proofloop.runs.config import suggestion
 from proofloop.runs.recipe import EnvConfig
 
-ENVIRONMENTS = ("functions", "humaneval")
+ENVIRONMENTS = ("functions", "gsm8k", "humaneval", "math")
 
 
 def build_environment(env: EnvConfig) -> Environment:
@@ -29,12 +29,15 @@ def build_environment(env: EnvConfig) -> Environment:
         case "humaneval":
             from proofloop.envs.humaneval import HumanEvalEnvironment
 
-            if env.data is None:
-                raise ConfigError(
-                    "env.data: humaneval needs its data file: give --data HumanEval.jsonl.gz "
-                    "(or env.data in the recipe)"
-                )
-            return HumanEvalEnvironment(Path(env.data))
+            return HumanEvalEnvironment(_data_file(env, "HumanEval.jsonl.gz"))
+        case "gsm8k":
+            from proofloop.envs.gsm8k import gsm8k
+
+            return gsm8k(_data_file(env, "gsm8k_test.jsonl.gz"))
+        case "math":
+            from proofloop.envs.math import math
+
+            return math(_data_file(env, "math_test.jsonl.gz"))
         case unknown:
             raise ConfigError(
                 f"env.name: no environment {unknown!r}{suggestion(unknown, ENVIRONMENTS)}"
@@ -60,6 +63,15 @@ def size_of(environment: Environment, split: Split) -> int | None:
     """How many problems a split holds; None where they are generated without end."""
     sizes = [environment.num_tasks(split, s) for s in environment.strata(split)]
     return None if None in sizes else sum(size or 0 for size in sizes)
+
+
+def _data_file(env: EnvConfig, example: str) -> Path:
+    if env.data is None:
+        raise ConfigError(
+            f"env.data: {env.name} needs its data file: give --data {example} "
+            "(or env.data in the recipe)"
+        )
+    return Path(env.data)
 
 
 def _values(setting: tuple[int, ...] | int) -> tuple[int, ...]:

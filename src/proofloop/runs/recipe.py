@@ -28,9 +28,9 @@ class ModelConfig(Record):
 
 class EnvConfig(Record):
     name: str = "functions"
-    """`functions` or `humaneval`."""
+    """`functions`, `gsm8k`, `humaneval` or `math`."""
     data: str | None = None
-    """The data file of an environment that reads one (`humaneval`)."""
+    """The data file of an environment that reads one (`gsm8k`, `humaneval`, `math`)."""
     families: tuple[str, ...] = ("int", "list", "string")
     """Type families of `functions`."""
     complexity: tuple[int, ...] | int = (1, 2, 3)
