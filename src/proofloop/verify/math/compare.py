@@ -13,9 +13,10 @@ lacks (`forms`).
 from collections.abc import Callable
 from fractions import Fraction
 
+from proofloop.verify.math.build import in_radians
 from proofloop.verify.math.forms import admissible
-from proofloop.verify.math.parser import in_radians
-from proofloop.verify.math.ring import QUICK, Caps, OverLimit, Ratio, Ring, Undefined
+from proofloop.verify.math.poly import UNITY, Ratio, Undefined
+from proofloop.verify.math.ring import QUICK, Caps, OverLimit, Ring
 from proofloop.verify.math.tree import (
     Answer,
     BaseNumeral,
@@ -159,8 +160,8 @@ def _factor(ring: Ring, wanted: Ratio, claimed: Ratio) -> Fraction | None:
     that hold always, or never, have no such c: `0 = 0` is not `y = y`."""
     if not any(term for part in wanted for term in part) or not wanted.top:
         return None
-    left = ring.product(claimed, Ratio(wanted.bottom, {(): Fraction(1)}))
-    right = ring.product(wanted, Ratio(claimed.bottom, {(): Fraction(1)}))
+    left = ring.product(claimed, Ratio(wanted.bottom, UNITY))
+    right = ring.product(wanted, Ratio(claimed.bottom, UNITY))
     if left.top.keys() != right.top.keys():
         return None
     factors = {left.top[term] / right.top[term] for term in right.top}

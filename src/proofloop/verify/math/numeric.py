@@ -113,17 +113,11 @@ def _function(context: Any, name: str) -> Callable[..., Any]:
         case "ln":
             return context.log
         case "log":
-            return lambda x, base=10: context.log(x) / context.log(context.mpf(base))
+            return _logarithm(context)
         case "sin" | "cos":
             return getattr(context, name)
-        case "tan":
-            return lambda x: context.sin(x) / context.cos(x)
-        case "cot":
-            return lambda x: context.cos(x) / context.sin(x)
-        case "sec":
-            return lambda x: 1 / context.cos(x)
-        case "csc":
-            return lambda x: 1 / context.sin(x)
+        case "tan" | "cot" | "sec" | "csc":
+            return _quotient(context, name)
         case "abs":
             return abs
         case _ if context is mpmath.mp:
@@ -131,6 +125,24 @@ def _function(context: Any, name: str) -> Callable[..., Any]:
             return getattr(mpmath.mp, known.get(name, name))
         case _:
             raise NotImplementedError
+
+
+def _logarithm(context: Any) -> Callable[..., Any]:
+    def log(x: Any, base: Any = 10) -> Any:
+        return context.log(x) / context.log(context.mpf(base))
+
+    return log
+
+
+def _quotient(context: Any, name: str) -> Callable[..., Any]:
+    """Of sine and cosine, the only ones that intervals have."""
+
+    def quotient(x: Any) -> Any:
+        top = {"tan": context.sin, "cot": context.cos}.get(name)
+        bottom = context.sin if name in ("cot", "csc") else context.cos
+        return (context.mpf(1) if top is None else top(x)) / bottom(x)
+
+    return quotient
 
 
 def _names(expr: Expr) -> set[str]:

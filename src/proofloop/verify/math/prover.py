@@ -89,7 +89,8 @@ class Prover:
 def _started() -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        environment = {"PYTHONPATH": os.pathsep.join(sys.path), "LC_ALL": "C.UTF-8"}
+        path = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)
+        environment = {"PYTHONPATH": path, "LC_ALL": "C.UTF-8"}
         if "LD_LIBRARY_PATH" in os.environ:  # some interpreters need it to find libpython
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         process = subprocess.Popen(

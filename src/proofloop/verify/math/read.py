@@ -135,7 +135,7 @@ def _is_of(gold: Answer, kind: AnswerKind) -> bool:
         case AnswerKind.EQUATION:
             return isinstance(gold, Relation)
         case AnswerKind.SET:
-            return isinstance(gold, SetOf | Listing) or isinstance(gold, Expr)
+            return isinstance(gold, SetOf | Listing | Expr)
         case AnswerKind.INTERVAL:
             return isinstance(gold, Interval | Union | Tuple)
         case AnswerKind.TUPLE:

@@ -5,8 +5,8 @@ such generators are linearly independent over the rationals (Besicovitch 1940, "
 independence of fractional powers of integers"); pi is transcendental.  So two forms without opaque
 parts are equal as numbers or functions if and only if their cross products agree term by term, and
 no symbolic step is needed.  (Whether e and pi are independent is not known; that they are is
-assumed.)  A function's value is an opaque generator: equal forms are then still equal, but unequal
-ones say nothing.
+assumed, and the same of logarithms of primes: a wrong assumption would reject, never accept.)  A
+function's value is an opaque generator: equal forms are then still equal, unequal ones say nothing.
 
 Everything is counted and capped before it is computed.  Under `QUICK` the work is small enough for
 the trusted process; what is over it goes to the worker, which computes under `FULL`.
@@ -16,8 +16,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb, factorial
-from typing import NamedTuple
 
+from proofloop.verify.math.poly import (
+    UNITY,
+    Monomial,
+    Poly,
+    Ratio,
+    Undefined,
+    add_to,
+    constant,
+    generator,
+    inverse,
+    normal,
+)
 from proofloop.verify.math.tree import (
     Add,
     Call,
@@ -32,19 +43,11 @@ from proofloop.verify.math.tree import (
     Sym,
 )
 
-Monomial = tuple[tuple[str, Fraction], ...]
-Poly = dict[Monomial, Fraction]
-_ONE: Monomial = ()
-_UNITY = {_ONE: Fraction(1)}
 MAX_ROOT_DEGREE = 64
 
 
 class OverLimit(ValueError):
     """Over a size cap; nothing was computed."""
-
-
-class Undefined(ValueError):
-    """A division by zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,32 +70,6 @@ FULL = Caps(
 )  # fmt: skip
 
 
-class Ratio(NamedTuple):
-    """A quotient of polynomials, not reduced."""
-
-    top: Poly
-    bottom: Poly
-
-    @property
-    def is_opaque(self) -> bool:
-        return any(g.startswith("?") for part in self for term in part for g, _ in term)
-
-    @property
-    def rational(self) -> Fraction | None:
-        """Its value where both parts are constant."""
-        if self.top.keys() <= _UNITY.keys() and self.bottom.keys() == _UNITY.keys():
-            return self.top.get(_ONE, Fraction(0)) / self.bottom[_ONE]
-        return None
-
-
-def constant(value: Fraction | int) -> Ratio:
-    return Ratio({_ONE: Fraction(value)} if value else {}, _UNITY)
-
-
-def _generator(name: str) -> Ratio:
-    return Ratio({((name, Fraction(1)),): Fraction(1)}, _UNITY)
-
-
 class Ring:
     """One comparison's arithmetic: holds its caps and the work done so far.
 
@@ -113,9 +90,9 @@ class Ring:
             case Num(value):
                 return constant(value)
             case Const(name):
-                return _generator("i" if name == "i" else f"c {name}")
+                return generator("i" if name == "i" else f"c {name}")
             case Sym(name):
-                return _generator(f"x {name}")
+                return generator(f"x {name}")
             case Add(terms):
                 return self._sum(self.ratio(term) for term in terms)
             case Neg(body):
@@ -126,7 +103,7 @@ class Ring:
                     result = self.product(result, self.ratio(factor))
                 return result
             case Div(numerator, denominator):
-                return self.product(self.ratio(numerator), _inverse(self.ratio(denominator)))
+                return self.product(self.ratio(numerator), inverse(self.ratio(denominator)))
             case Pow(base, exponent):
                 return self._power(self.ratio(base), self.ratio(exponent))
             case Root(body, degree):
@@ -160,20 +137,20 @@ class Ring:
         self._count(len(a) + len(b))
         total = dict(a)
         for term, coefficient in b.items():
-            _add_to(total, term, coefficient)
+            add_to(total, term, coefficient)
         return self._capped(total)
 
     def _times(self, a: Poly, b: Poly) -> Poly:
-        if a is _UNITY:
+        if a is UNITY:
             return b
-        if b is _UNITY:
+        if b is UNITY:
             return a
         self._count(len(a) * len(b))
         total: Poly = {}
         for term_a, x in a.items():
             for term_b, y in b.items():
                 scale, term = self._joined(term_a, term_b)
-                _add_to(total, term, x * y * scale)
+                add_to(total, term, x * y * scale)
         return self._capped(total)
 
     def _capped(self, poly: Poly) -> Poly:
@@ -190,7 +167,7 @@ class Ring:
         for name, power in b:
             powers[name] = powers.get(name, Fraction(0)) + power
         self._count(len(powers))
-        return _normal(powers)
+        return normal(powers)
 
     def _power(self, base: Ratio, exponent: Ratio) -> Ratio:
         power = exponent.rational
@@ -205,7 +182,7 @@ class Ring:
 
     def _whole_power(self, base: Ratio, n: int) -> Ratio:
         if n < 0:
-            base, n = _inverse(base), -n
+            base, n = inverse(base), -n
         if n == 0 and not base.top:
             raise Undefined("zero to the power of zero")
         for poly in base:
@@ -230,7 +207,7 @@ class Ring:
         if len(base.top) == 1 and len(base.bottom) == 1:
             top, bottom = self._term_root(base.top, degree), self._term_root(base.bottom, degree)
             if top is not None and bottom is not None:
-                return self.product(top, _inverse(bottom))
+                return self.product(top, inverse(bottom))
         return self._opaque(f"root {degree}", (base,))
 
     def _term_root(self, poly: Poly, degree: int) -> Ratio | None:
@@ -247,15 +224,15 @@ class Ring:
         if coefficient < 0:
             if (degree > 2 and not degree % 2) or any(n.startswith("x ") for n in powers):
                 return None
-            sign = _generator("i") if degree == 2 else constant(-1)
+            sign = generator("i") if degree == 2 else constant(-1)
         if max(abs(coefficient.numerator), coefficient.denominator) > self._caps.max_radicand:
             return None
         for number, side in ((abs(coefficient.numerator), 1), (coefficient.denominator, -1)):
             for prime, count in self._factors(number):
                 name = f"p {prime}"
                 powers[name] = powers.get(name, Fraction(0)) + Fraction(side * count, degree)
-        scale, monomial = _normal(powers)
-        return self.product(sign, Ratio({monomial: scale}, _UNITY))
+        scale, monomial = normal(powers)
+        return self.product(sign, Ratio({monomial: scale}, UNITY))
 
     def _factors(self, n: int) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
@@ -288,44 +265,26 @@ class Ring:
                 return constant(first.numerator // first.denominator)
             case "ceil":
                 return constant(-(-first.numerator // first.denominator))
+            case "ln" if self._is_factored(first):
+                return self._logarithm(first)
+            case "log" if len(values) == 2 and all(map(self._is_factored, values)):
+                return self.product(self._logarithm(first), inverse(self._logarithm(values[1])))
             case _:
                 return self._opaque(name, args)
+
+    def _is_factored(self, value: Fraction) -> bool:
+        """Whether it is positive and small enough to be."""
+        return value > 0 and max(value.numerator, value.denominator) <= self._caps.max_radicand
+
+    def _logarithm(self, value: Fraction) -> Ratio:
+        """A sum over its primes: a generator each, independent as factorisation is unique."""
+        total: Poly = {}
+        for number, side in ((value.numerator, 1), (value.denominator, -1)):
+            for prime, count in self._factors(number):
+                total[((f"c ln {prime}", Fraction(1)),)] = Fraction(side * count)
+        return Ratio(total, UNITY)
 
     def _opaque(self, name: str, args: Iterable[Ratio]) -> Ratio:
         text = f"?{name} {[sorted(poly.items()) for arg in args for poly in arg]}"
         self._count(len(text) // 20)
-        return _generator(text)
-
-
-def _inverse(a: Ratio) -> Ratio:
-    if not a.top:
-        raise Undefined("a division by zero")
-    return Ratio(a.bottom, a.top)
-
-
-def _add_to(poly: Poly, term: Monomial, coefficient: Fraction) -> None:
-    value = poly.get(term, 0) + coefficient
-    if value:
-        poly[term] = value
-    else:
-        poly.pop(term, None)
-
-
-def _normal(powers: dict[str, Fraction]) -> tuple[Fraction, Monomial]:
-    """Primes keep the fractional part of their exponent, i its parity."""
-    scale = Fraction(1)
-    rest: list[tuple[str, Fraction]] = []
-    for name, power in powers.items():
-        left = power
-        if name == "i" and power.denominator == 1:
-            turns = int(power) % 4
-            scale *= -1 if turns >= 2 else 1
-            left = Fraction(turns % 2)
-        elif name.startswith("p "):
-            whole = power.numerator // power.denominator
-            scale *= Fraction(int(name[2:])) ** whole
-            left = power - whole
-        if left:
-            rest.append((name, left))
-    rest.sort()
-    return scale, tuple(rest)
+        return generator(text)

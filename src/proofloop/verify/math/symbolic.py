@@ -11,13 +11,27 @@ import sympy
 
 from proofloop.verify.math.tree import Add, Call, Const, Div, Expr, Mul, Neg, Num, Pow, Root, Sym
 
+
+def _logarithm(x: Any, base: Any = 10) -> Any:
+    return sympy.log(x) / sympy.log(base)
+
+
+def _expanded(gap: Any) -> Any:
+    return sympy.expand_log(sympy.expand(gap))
+
+
+def _undecided(gap: Any) -> int:
+    """0 where SymPy says that it is zero."""
+    return 0 if gap.equals(0) is True else 1
+
+
 _CONSTANTS: dict[str, Any] = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "arcsin": sympy.asin,
     "arccos": sympy.acos,
     "arctan": sympy.atan,
     "ln": sympy.log,
-    "log": lambda x, base=10: sympy.log(x) / sympy.log(base),
+    "log": _logarithm,
     "abs": sympy.Abs,
     "ceil": sympy.ceiling,
 }
@@ -26,19 +40,16 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 def shown_equal(gold: Expr, answer: Expr) -> bool:
     """Raises whatever SymPy raises; NotImplementedError for what it has no counterpart of."""
     gap = to_sympy(gold) - to_sympy(answer)
-    for step in _STEPS:
-        if step(gap) == 0:
-            return True
-    return False
+    return any(step(gap) == 0 for step in _STEPS)
 
 
 _STEPS: tuple[Callable[[Any], Any], ...] = (
     sympy.expand,
-    lambda gap: sympy.expand_log(sympy.expand(gap)),
+    _expanded,
     sympy.radsimp,
     sympy.sqrtdenest,
     sympy.simplify,
-    lambda gap: 0 if gap.equals(0) is True else 1,
+    _undecided,
 )
 
 

@@ -68,12 +68,19 @@ def _pattern(group: str) -> re.Pattern[str]:
 _OUTSIDE = _pattern(rf",|{_GROUP}")
 _INSIDE = _pattern(_GROUP)
 
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 _LAYOUT = frozenset(
-    "left right big Big bigl bigr Bigl Bigr displaystyle textstyle limits boldsymbol".split()
+    _words("left right big Big bigl bigr Bigl Bigr displaystyle textstyle limits boldsymbol")
 )
 _GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi rho sigma "
-    "tau phi varphi chi psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell".split()
+    _words(
+        "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi rho sigma "
+        "tau phi varphi chi psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell"
+    )
 )
 _SAME_AS = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "cdot": "*", "times": "*", "ast": "*",
@@ -84,8 +91,10 @@ _SAME_AS = {
     "varnothing": "emptyset", "%": "%", "$": "$", "bigcup": "cup", "cup": "cup", "\\": r"\\",
 }  # fmt: skip
 _COMMANDS = frozenset(
-    "frac sqrt binom pi infty pm cup in emptyset langle rangle begin end mathbb lfloor rfloor "
-    "lceil rceil".split()
+    _words(
+        "frac sqrt binom pi infty pm cup in emptyset langle rangle begin end mathbb lfloor rfloor "
+        "lceil rceil"
+    )
 )
 _INVERSES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
 _PLAIN_COMMANDS = {

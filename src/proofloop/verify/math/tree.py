@@ -87,9 +87,9 @@ class Call:
 
 
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp".split()
-    + ["abs", "factorial", "binomial", "floor", "ceil"]
-)
+    ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh",
+     "tanh", "ln", "log", "exp", "abs", "factorial", "binomial", "floor", "ceil")
+)  # fmt: skip
 
 Expr = Num | Const | Sym | Add | Mul | Neg | Div | Pow | Root | Call
 

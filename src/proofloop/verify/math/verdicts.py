@@ -1,7 +1,7 @@
 """From a completion to a verdict on its final answer.
 
 Most answers are settled here, in the trusted process: extraction, parser and exact arithmetic are
-linear or counted, with caps (`bench/math.py` times the worst that fits them).  What they leave
+linear or counted, with caps (`bench/math_answers.py` times the worst).  What they leave
 open goes to the worker.
 """
 

@@ -132,9 +132,9 @@ def _still_runs(pid: int, deadline: float) -> bool:
 def _computed(question: Question) -> Reply:
     """In the child."""
     from proofloop.verify.math import prove
+    from proofloop.verify.math.compare import Wrong
     from proofloop.verify.math.match import matched
     from proofloop.verify.math.tree import Unreadable
-    from proofloop.verify.math.compare import Wrong
 
     resource.setrlimit(resource.RLIMIT_CPU, (question.cpu_s, question.cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_AS, (question.memory_bytes, question.memory_bytes))
