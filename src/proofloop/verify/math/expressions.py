@@ -28,6 +28,7 @@ from proofloop.verify.math.tree import (
     Num,
     Pow,
     Quantity,
+    Unit,
     Unreadable,
 )
 from proofloop.verify.math.units import DEGREE, DOLLAR, read_unit
@@ -40,15 +41,20 @@ class ExpressionParser(AtomParser):
     """Every method takes what it reads, or raises Unreadable."""
 
     def sum(self) -> Answer:
+        """A unit after the last term is the whole sum's."""
         self.deeper()
         first = self.signed()
-        if self.sees("+", "-"):
-            terms = [as_expr(first)]
-            while self.sees("+", "-"):
-                negative = self.take().text == "-"
-                term = as_expr(self.product())
-                terms.append(negated(term) if negative else term)
-            first = Add(tuple(terms))
+        if isinstance(first, Expr) and self.sees("+", "-"):
+            terms = [first]
+            unit: Unit | None = None
+            while unit is None and self.sees("+", "-"):
+                is_negative = self.take().text == "-"
+                term = self.product()
+                if isinstance(term, Quantity):
+                    term, unit = term.amount, term.unit
+                terms.append(negated(as_expr(term)) if is_negative else as_expr(term))
+            total = Add(tuple(terms))
+            first = total if unit is None else Quantity(total, unit)
         self.depth -= 1
         return first
 

@@ -24,7 +24,7 @@ _BOX = re.compile(r"\\(?:boxed|fbox) {0,4}(\{?)")
 _HASHES = re.compile(r"^[ \t]{0,8}####(?!#)(.*)$", re.MULTILINE)
 _A_LINE = re.compile(r"^[ \t]{0,8}(?:\*\*)?A:(.*)$", re.MULTILINE)
 _SENTENCE = re.compile(
-    r"\b(?:the (?:final |correct )?answer is|final answer)(?:\*\*)?:?(.*)$",
+    r"\b(?:the (?:final |correct )?answer is|final answer)(?:\*\*)?:?(?:\*\*)?(.*)$",
     re.MULTILINE | re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(r"\\phantom\{[^{}]*\}")
