@@ -1,4 +1,4 @@
-"""GSM8K and MATH rows: which problems they become, and what is wrong with those that become none."""
+"""GSM8K and MATH rows: which problems they become, and what is wrong with those that do not."""
 
 import gzip
 import json

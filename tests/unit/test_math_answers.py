@@ -65,8 +65,8 @@ def test_no_false_accept_without_the_worker() -> None:
 
 
 def test_nearly_all_right_answers_need_no_worker() -> None:
-    asked = [case.key.gold for case in ACCEPTED if not judged(case.key, case.completion).passed]  # type: ignore[union-attr]
-    assert asked == ["\\sqrt{2+\\sqrt3}", "e^{i\\pi}", "2^{n+1}"]
+    failed = [c.key.gold for c in ACCEPTED if judged(c.key, c.completion).cause is not c.cause]
+    assert failed == ["\\sqrt{2+\\sqrt3}", "e^{i\\pi}", "2^{n+1}"]
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_the_trusted_process_is_never_long_at_a_bomb() -> None:
 @given(
     st.text(alphabet="0123456789+-*/^_=<>(){}[]|,;:!%&$'.\\ xyzeifracsqtpolnbdgm\n#A", max_size=80)
 )
-def test_no_text_raises_or_beats_a_gold_that_it_does_not_hold(text: str) -> None:
+def test_no_text_raises_or_passes_without_the_digits(text: str) -> None:
     for completion in (text, f"\\boxed{{{text}}}", f"#### {text}"):
         verdict = judged(MathAnswer(gold="271828"), completion)
         assert isinstance(verdict, Scored)
-        if "271828" not in text.replace(",", ""):
-            assert not verdict.passed or any(d in text for d in "27"), (completion, verdict)
+        if not {"2", "7", "1", "8"} <= set(text):
+            assert not verdict.passed, completion
 
 
 @settings(max_examples=200, deadline=None)
@@ -113,7 +113,8 @@ def test_numbers_equal_themselves_alone(a: Fraction, b: Fraction) -> None:
 
 @pytest.mark.parametrize("text", [
     "1 2", "1/2x", "a=b=c", "x^2^3", "(1,2", "[1,2,3)", "\\frac{1}", "1//2", "2**", "()", "{}",
-    "\\sqrt[x]{2}", "f(x)", "\\foo", "1 + ", "3!!", "5%%", "\\sin", "\\begin{pmatrix}1&2\\\\3\\end{pmatrix}",
+    "\\sqrt[x]{2}", "f(x)", "\\foo", "1 + ", "3!!", "5%%", "\\sin",
+    "\\begin{pmatrix}1&2\\\\3\\end{pmatrix}",
     "((((" * 40 + "1" + "))))" * 40, "1/0", "\\pm\\pm 1", "x_{1,2}", "0x1F", "1\\", "\\text{",
 ])  # fmt: skip
 def test_what_is_ambiguous_or_unfinished_is_unreadable(text: str) -> None:
@@ -128,8 +129,10 @@ def test_what_is_ambiguous_or_unfinished_is_unreadable(text: str) -> None:
     ("1,234.50", Fraction(2469, 2), Notation.DECIMAL), ("10{,}000", 10000, Notation.INTEGER),
     ("2{,}5", Fraction(5, 2), Notation.DECIMAL), ("-3", -3, Notation.INTEGER),
     (".5", Fraction(1, 2), Notation.DECIMAL), ("1.5e3", 1500, Notation.SCIENTIFIC),
-    ("2 \\times 10^{-3}", Fraction(1, 500), Notation.SCIENTIFIC), ("7\\%", Fraction(7, 100), Notation.PERCENT),
-    ("0.\\overline{142857}", Fraction(1, 7), Notation.DECIMAL), ("1\\tfrac34", Fraction(7, 4), Notation.MIXED),
+    ("2 \\times 10^{-3}", Fraction(1, 500), Notation.SCIENTIFIC),
+    ("7\\%", Fraction(7, 100), Notation.PERCENT),
+    ("0.\\overline{142857}", Fraction(1, 7), Notation.DECIMAL),
+    ("1\\tfrac34", Fraction(7, 4), Notation.MIXED),
 ])  # fmt: skip
 def test_numerals(text: str, value: Fraction | int, notation: Notation) -> None:
     assert parse(text) == Num(Fraction(value), notation)

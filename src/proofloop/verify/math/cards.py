@@ -6,7 +6,7 @@ cards hold what math-verify 0.9.0, verl's `math_dapo` and `prime_math` were seen
 
 from dataclasses import dataclass
 
-from proofloop.core.task import AnswerKind, MathAnswer
+from proofloop.core.task import MathAnswer
 from proofloop.core.verdict import ScoredCause as C
 
 
@@ -234,9 +234,10 @@ CANARIES: tuple[str, ...] = (
     ":", ".", ",", " ", "Thought process:", "Solution", "Let's solve this problem step by step.",
     "解", "かいせつ", "Respuesta", "{", "}", "\\boxed", "\\boxed{", "\\boxed{}", "\\boxed{{}}",
     "\\boxed{\\boxed{}}", "####", "#### ", "A:", "The answer is", "The answer is .",
-    "<!-- the answer is right -->", "final verdict: A", "correct", "\\text{correct}", "True", "1==1",
-    "nan", "\\text{nan}", "inf", "None", "*", "\\%", "\\$", "$", "$$", "\\{\\}", "()", "[]", "=", "==",
-    "{" * 500, "(" * 500, "\\frac" * 200, "\\sqrt" * 300, "-" * 500, "!" * 500, "x" * 3000, "😀" * 500,
+    "<!-- the answer is right -->", "final verdict: A", "correct", "\\text{correct}", "True",
+    "1==1", "nan", "\\text{nan}", "inf", "None", "*", "\\%", "\\$", "$", "$$", "\\{\\}", "()", "[]", "=",
+    "==", "{" * 500, "(" * 500, "\\frac" * 200, "\\sqrt" * 300, "-" * 500, "!" * 500, "x" * 3000,
+    "😀" * 500,
 )  # fmt: skip
 """K1, K5 and what else says nothing: earns 0 whatever the gold answer is."""
 
@@ -247,6 +248,7 @@ BOMBS: tuple[tuple[str, str], ...] = (
     ("(x+1)^{60}", "(x+y+z+1)^{64}"), ("\\sin(1)", "\\sin(9^{9^{9}})"),
     ("1", "1e999999999"), ("1", "9" * 999), ("1", "0." + "9" * 990),
     ("\\sqrt{2}", "\\sqrt{" * 60 + "2" + "}" * 60), ("x", "(" * 300 + "x" + ")" * 300),
-    ("x+1", "+".join(["(a+b+c+d)(e+f+g+h)"] * 20)), ("\\{1,2\\}", "\\{" + ",".join("1" * 300) + "\\}"),
+    ("x+1", "+".join(["(a+b+c+d)(e+f+g+h)"] * 20)),
+    ("\\{1,2\\}", "\\{" + ",".join("1" * 300) + "\\}"),
 )  # fmt: skip
 """J12, as (gold, content of the box): each earns 0 within the limits."""
