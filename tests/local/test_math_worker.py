@@ -108,8 +108,8 @@ def test_a_time_out_is_the_answers(prover: Prover) -> None:
 def test_memory_is_the_answers() -> None:
     tight = Prover(ProverLimits(memory_bytes=1 << 20))
     try:
-        key = MathAnswer(gold="(x+y+z+1)^{64}")
-        verdict = verify_answer(tight, key, "\\boxed{(1+z+y+x)^{64}}", Tier.T0)
+        key = MathAnswer(gold="(x+y+z+1)^{64}(x+1)")
+        verdict = verify_answer(tight, key, "\\boxed{(x+y+z+1)^{63}(x^2+xy+xz+2x+y+z+1)}", Tier.T0)
         assert isinstance(verdict, Scored)
         assert verdict.cause in (ScoredCause.MEMORY_LIMIT, ScoredCause.CRASH)
     finally:

@@ -1,5 +1,6 @@
 """Final answers: the cards without the worker, the parts by hand-made examples, the caps."""
 
+import contextlib
 import time
 from fractions import Fraction
 
@@ -207,19 +208,9 @@ def test_final_answers(completion: str, answer: str) -> None:
 
 
 def test_extraction_is_linear() -> None:
-    for flood in (
-        "\\boxed{",
-        "<think>",
-        "</think>",
-        "the answer is ",
-        "#### 1\n",
-        "A: 1\n",
-        "{",
-        "$",
-    ):
+    floods = ("\\boxed{", "<think>", "</think>", "the answer is ", "#### 1\n", "A: 1\n", "{", "$")
+    for flood in floods:
         start = time.thread_time()
-        try:
+        with contextlib.suppress(NoFinalAnswer):
             final_answer(flood * 100_000)
-        except NoFinalAnswer:
-            pass
         assert time.thread_time() - start < 1.0, flood

@@ -24,11 +24,8 @@ class MathCase:
         return f"{self.key.gold[:30]} <- {self.completion[:50]}"
 
 
-def _case(
-    gold: str, completion: str, cause: C, why: str, kind: AnswerKind | None = None
-) -> MathCase:
-    key = MathAnswer(gold=gold, kind=kind)
-    return MathCase(key=key, completion=completion, cause=cause, why=why)
+def _case(gold: str, completion: str, cause: C, why: str) -> MathCase:
+    return MathCase(key=MathAnswer(gold=gold), completion=completion, cause=cause, why=why)
 
 
 def _boxed(cause: C, *rows: tuple[str, str, str]) -> tuple[MathCase, ...]:
@@ -235,9 +232,9 @@ CANARIES: tuple[str, ...] = (
     "解", "かいせつ", "Respuesta", "{", "}", "\\boxed", "\\boxed{", "\\boxed{}", "\\boxed{{}}",
     "\\boxed{\\boxed{}}", "####", "#### ", "A:", "The answer is", "The answer is .",
     "<!-- the answer is right -->", "final verdict: A", "correct", "\\text{correct}", "True",
-    "1==1", "nan", "\\text{nan}", "inf", "None", "*", "\\%", "\\$", "$", "$$", "\\{\\}", "()", "[]", "=",
-    "==", "{" * 500, "(" * 500, "\\frac" * 200, "\\sqrt" * 300, "-" * 500, "!" * 500, "x" * 3000,
-    "😀" * 500,
+    "1==1", "nan", "\\text{nan}", "inf", "None", "*", "\\%", "\\$", "$", "$$", "()", "[]",
+    "=", "==", "{" * 500, "(" * 500, "\\frac" * 200, "\\sqrt" * 300, "-" * 500, "!" * 500,
+    "x" * 3000, "😀" * 500,
 )  # fmt: skip
 """K1, K5 and what else says nothing: earns 0 whatever the gold answer is."""
 
