@@ -119,7 +119,8 @@ def hostile(num: int) -> list[Row]:
     ]  # fmt: skip
     while len(rows) < num:
         text = draw.choice(parts)
-        while len(text) < 900:
+        length = draw.randrange(200, 900)
+        while len(text) < length:
             text += draw.choice(("+", " \\cdot ", "-", "+", " \\cdot ")) + draw.choice(parts)
         rows.append(Row(gold, f"\\boxed{{{text}}}"))
     return rows

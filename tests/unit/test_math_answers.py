@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofloop.core.task import AnswerKind, MathAnswer
-from proofloop.core.verdict import Scored, Tier, Unscored, UnscoredCause, Verdict
+from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
 from proofloop.verify.math.cards import ACCEPTED, BOMBS, CANARIES, CONTAINERS, FALSE_ACCEPTS
 from proofloop.verify.math.extract import NoFinalAnswer, final_answer
 from proofloop.verify.math.parser import parse
@@ -99,6 +99,19 @@ def test_no_text_raises_or_passes_without_the_digits(text: str) -> None:
         assert isinstance(verdict, Scored)
         if not {"2", "7", "1", "8"} <= set(text):
             assert not verdict.passed, completion
+
+
+PIECES = ["1", "25", "3.5", "x", "y_1", "+", "-", "\\cdot ", "/", "^2", "=", "<", ",", "(", ")", "[", "]",
+          "\\{", "\\}", "\\frac{1}{2}", "\\sqrt{3}", "\\pi", "\\%", "\\$", "\\text{ cm}", "\\sin ", "A",
+          "\\infty", "\\cup ", "!", "^\\circ", "_2", " and ", "\\pm ", ":", "|", "e", "word", "."]  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map("".join))
+def test_every_gold_answer_passes_against_itself(gold: str) -> None:
+    verdict = judged(MathAnswer(gold=gold), f"\\boxed{{{gold}}}")
+    nothing = not gold.strip(" .")
+    assert verdict.cause is (ScoredCause.NO_ANSWER if nothing else ScoredCause.PASSED), verdict
 
 
 @settings(max_examples=200, deadline=None)

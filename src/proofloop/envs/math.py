@@ -48,7 +48,8 @@ def _item(row: Row, path: Path, number: int) -> Item:
         raise DataError(
             path, number, f"answer has {len(gold)} characters, more than {MAX_GOLD_CHARS}"
         )
-    if "\\boxed" in gold or gold.count("{") != gold.count("}"):
+    bare = gold.replace("\\{", "").replace("\\}", "")
+    if "\\boxed" in gold or bare.count("{") != bare.count("}"):
         raise DataError(
             path, number, "answer must be the final answer alone: without \\boxed, braces in pairs"
         )

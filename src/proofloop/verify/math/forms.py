@@ -6,7 +6,20 @@ formula down: numerals, signs, products, quotients, powers of symbols.  Checked 
 computed, so most bombs end here.
 """
 
-from proofloop.verify.math.tree import Add, Call, Const, Div, Expr, Mul, Neg, Num, Pow, Root, Sym
+from proofloop.verify.math.tree import (
+    Add,
+    Call,
+    Const,
+    Div,
+    Expr,
+    Mul,
+    Neg,
+    Num,
+    Pow,
+    Relation,
+    Root,
+    Sym,
+)
 
 
 def operators(expr: Expr) -> frozenset[str]:
@@ -29,6 +42,14 @@ def admissible(answer: Expr, gold: Expr) -> bool:
     if allowed & {"root", "root power"}:
         surplus -= {"root", "root power"}
     return not surplus
+
+
+def admissible_relation(answer: Relation, gold: Relation) -> bool:
+    """The same of both sides together.  Terms may change sides, so sums are no surplus; what is on
+    numerals alone could have been carried out."""
+    allowed = operators(gold.left) | operators(gold.right)
+    surplus = (operators(answer.left) | operators(answer.right)) - allowed
+    return surplus <= {"sum", "product", "quotient", "sign", "power", "root", "root power"}
 
 
 def _collect(expr: Expr, found: set[str]) -> None:

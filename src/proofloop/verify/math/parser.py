@@ -15,6 +15,7 @@ from proofloop.verify.math.expressions import ExpressionParser
 from proofloop.verify.math.tokens import Kind, Token, tokenize
 from proofloop.verify.math.tree import (
     Answer,
+    Const,
     Expr,
     Interval,
     Listing,
@@ -83,7 +84,10 @@ class _Parser(ExpressionParser):
         read as S."""
         first = self.sum()
         if isinstance(first, Sym) and self.accept("in"):
-            return self.item()
+            members = self.item()
+            if isinstance(members, Expr) and not isinstance(members, Const):
+                raise Unreadable("a member of something that is no set")
+            return members
         if self.sees(":"):
             items = [as_expr(first)]
             while self.accept(":"):

@@ -63,7 +63,7 @@ class Caps:
 
 
 QUICK = Caps(
-    max_bits=2048, max_factorial=100, max_sum_power=8, max_radicand=10**6, max_work=3000
+    max_bits=2048, max_factorial=100, max_sum_power=8, max_radicand=10**6, max_work=2000
 )  # fmt: skip
 FULL = Caps(
     max_bits=60_000, max_factorial=3000, max_sum_power=64, max_radicand=10**12, max_work=10**6

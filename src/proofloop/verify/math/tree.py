@@ -149,7 +149,7 @@ class Union:
 
 @dataclass(frozen=True, slots=True)
 class SetOf:
-    """In braces: neither order nor repetition counts."""
+    """In braces; order does not count, repetition is a mistake."""
 
     items: tuple["Answer", ...]
 
