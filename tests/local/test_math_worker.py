@@ -45,7 +45,7 @@ def verifier() -> Iterator[ProgramVerifier]:
 
 @pytest.fixture(scope="module")
 def prover() -> Iterator[Prover]:
-    built = Prover(ProverLimits(cpu_s=1, wall_s=8.0))
+    built = Prover(ProverLimits(cpu_s=1))
     yield built
     built.close()
 
@@ -88,7 +88,7 @@ def test_a_bomb_costs_at_most_its_limit_and_no_neighbour(
     assert verify_answer(prover, HARD, HARD_ANSWER, Tier.T0).cause is ScoredCause.PASSED
     start = time.monotonic()
     verdict = verify_answer(prover, MathAnswer(gold=gold), f"\\boxed{{{text}}}", Tier.T0)
-    assert time.monotonic() - start < 12
+    assert time.monotonic() - start < 25
     assert isinstance(verdict, Scored), verdict
     assert verdict.reward == 0.0
     assert verify_answer(prover, HARD, HARD_ANSWER, Tier.T0).cause is ScoredCause.PASSED
@@ -97,12 +97,15 @@ def test_a_bomb_costs_at_most_its_limit_and_no_neighbour(
 
 def test_a_time_out_is_the_answers(prover: Prover) -> None:
     assert verify_answer(prover, SLOW, SLOW_ANSWER, Tier.T0).cause is ScoredCause.TIME_LIMIT
-    patient = Prover(ProverLimits(cpu_s=60, wall_s=0.5))  # the wall clock alone stops it
+
+
+def test_wall_time_without_processor_time_is_ours() -> None:
+    starved = Prover(ProverLimits(cpu_s=60, wall_s=0.5))
     try:
-        verdict = verify_answer(patient, SLOW, SLOW_ANSWER, Tier.T0)
-        assert verdict.cause is ScoredCause.TIME_LIMIT
+        with pytest.raises(WorkerLost, match="processor time"):
+            verify_answer(starved, SLOW, SLOW_ANSWER, Tier.T0)
     finally:
-        patient.close()
+        starved.close()
 
 
 def test_memory_is_the_answers() -> None:

@@ -101,9 +101,11 @@ def test_no_text_raises_or_passes_without_the_digits(text: str) -> None:
             assert not verdict.passed, completion
 
 
-PIECES = ["1", "25", "3.5", "x", "y_1", "+", "-", "\\cdot ", "/", "^2", "=", "<", ",", "(", ")", "[", "]",
-          "\\{", "\\}", "\\frac{1}{2}", "\\sqrt{3}", "\\pi", "\\%", "\\$", "\\text{ cm}", "\\sin ", "A",
-          "\\infty", "\\cup ", "!", "^\\circ", "_2", " and ", "\\pm ", ":", "|", "e", "word", "."]  # fmt: skip
+PIECES = [
+    "1", "25", "3.5", "x", "y_1", "+", "-", "\\cdot ", "/", "^2", "=", "<", ",", "(", ")", "[", "]",
+    "\\{", "\\}", "\\frac{1}{2}", "\\sqrt{3}", "\\pi", "\\%", "\\$", "\\text{ cm}", "\\sin ",
+    "A", "\\infty", "\\cup ", "!", "^\\circ", "_2", " and ", "\\pm ", ":", "|", "e", "word", ".",
+]  # fmt: skip
 
 
 @settings(max_examples=1500, deadline=None)

@@ -28,8 +28,8 @@ class ProverLimits(Record):
     """What one question may cost."""
 
     cpu_s: int = 2
-    wall_s: float = 6.0
-    """Several times `cpu_s`: a busy machine is no fault of the answer."""
+    wall_s: float = 20.0
+    """Many times `cpu_s`: a busy machine is no fault of the answer."""
     memory_bytes: int = 1 << 30
     """Address space, libraries included."""
 

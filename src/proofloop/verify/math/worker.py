@@ -48,7 +48,8 @@ class Outcome(StrEnum):
     CRASH = "crash"
     """The child died of what it computed: a stack overflow, a fault in a library."""
     LOST = "lost"
-    """Something outside killed the child."""
+    """Something outside killed the child, or starved it: it only computes, so that wall time
+    without processor time is the machine's doing."""
     BUG = "bug"
     """Our own code raised."""
 
@@ -90,13 +91,16 @@ def _answered(question: Question, channel: socket.socket) -> Reply:
         os.close(mine)
         timed_out = _still_runs(pid, start + question.wall_s)
         os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
+        _, status, usage = os.wait4(pid, 0)
     if data:
         try:
             return from_msgpack(data, Reply)
         except msgspec.DecodeError:  # cut short by its end
             pass
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if timed_out and usage.ru_utime + usage.ru_stime < question.cpu_s / 2:
+        problem = f"not half of {question.cpu_s} s of processor time in {question.wall_s} s"
+        return Reply(outcome=Outcome.LOST, detail=f"a child got {problem}")
     if timed_out or number == signal.SIGXCPU:
         return Reply(outcome=Outcome.TIME_LIMIT, detail=f"over {question.cpu_s} s")
     if number in _FROM_OUTSIDE:
