@@ -41,6 +41,8 @@ def available(tier: Tier) -> bool:
         (["peek", "{tmp}"], ["{tmp}", "not a run directory"]),
         (["validate", "functoins"], ["functoins", "did you mean 'functions'"]),
         (["validate", "humaneval"], ["--data"]),
+        (["validate", "gsm8k"], ["--data"]),
+        (["validate", "math"], ["--data"]),
         (["validate", "humaneval", "--data", "{tmp}/none.jsonl"], ["{tmp}/none.jsonl", "no such"]),
         (["tasks", "functions", "--set", "env.complexity=77"], ["env.complexity", "77"]),
         (["verify", "--env", "functions", "--completions", "{tmp}/c"], ["{tmp}/c", "no such file"]),

@@ -179,3 +179,30 @@ def test_humaneval_completions_continue_the_prompt(
     assert main(["verify", "--env", "humaneval", *flags]) == 0
     verdicts = rows_of(capfd.readouterr().out)
     assert [v["passed"] for v in verdicts] == [True, False] * 4
+
+
+@pytest.mark.parametrize(
+    ("env", "row", "right", "wrong"),
+    [
+        ("gsm8k", {"question": "2 * 9?", "answer": "#### 18"}, "A: 18", "17, no, \\boxed{18.5}"),
+        ("math", {"problem": "1 / 2?", "answer": "\\frac12"}, "\\boxed{0.5}", "\\boxed{1/2x}"),
+    ],
+)
+def test_final_answers_are_judged_by_their_data_file(
+    env: str,
+    row: dict[str, str],
+    right: str,
+    wrong: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    data = str(write(tmp_path / "d.jsonl", [row]))
+    answers = [{"task_id": f"{env}/0", "completion": text} for text in (right, wrong, "")]
+    file = str(write(tmp_path / "c.jsonl", answers))
+    assert main(["verify", "--env", env, "--data", data, "--completions", file]) == 0
+    verdicts = rows_of(capfd.readouterr().out)
+    assert [v["reward"] for v in verdicts] == [1.0, 0.0, 0.0]
+    assert verdicts[0]["cause"] == "passed"
+    assert verdicts[2]["cause"] == "no_answer"
+    assert main(["validate", env, "--data", data]) == 0
+    assert capfd.readouterr().out.splitlines()[0] == f"{env}: 1 of 1 oracles earn 1"

@@ -186,7 +186,7 @@ def test_rows_become_problems_that_their_solutions_pass(
     path = tmp_path / "d.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in (ROW, apps)))
     environment = StdioEnvironment(path)
-    for address in ("stdio/1", "stdio/17"):
+    for address in ("stdio/0", "stdio/17"):
         problem = environment.find(address)
         for answer, passes in ((problem.oracle, True), ("print(3)", False)):
             verdict = verifier.verify(problem.task, problem.key, answer)

@@ -27,7 +27,7 @@ def data_option(command: F) -> F:
     return click.option(
         "--data",
         type=click.Path(path_type=str),
-        help="Data file of an environment that reads one (humaneval, mbpp, stdio).",
+        help="Data file of an environment that reads one (all but functions).",
     )(command)
 
 

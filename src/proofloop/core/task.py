@@ -141,7 +141,41 @@ class ProgramTests(Record, tag="program_tests"):
     """How far a decimal fraction in the output may be off, absolutely or relatively."""
 
 
-Tests = CallTests | CheckProgram | ProgramTests
+class AnswerKind(StrEnum):
+    """What a final answer to a mathematical problem is."""
+
+    INTEGER = "integer"
+    RATIONAL = "rational"
+    """One numeral: integer, fraction, mixed number, decimal, percentage."""
+    REAL = "real"
+    EXPRESSION = "expression"
+    EQUATION = "equation"
+    """Or an inequality."""
+    SET = "set"
+    INTERVAL = "interval"
+    """Or a union of intervals."""
+    TUPLE = "tuple"
+    MATRIX = "matrix"
+    CHOICE = "choice"
+    QUANTITY = "quantity"
+    """A number with a unit of measure, or with the base it is written in."""
+    TEXT = "text"
+
+
+class MathAnswer(Record, tag="math_answer"):
+    """Passes when the one final answer equals the gold answer, as values of its type."""
+
+    gold: str
+    """LaTeX or plain text, without a container such as `\\boxed`."""
+    kind: AnswerKind | None = None
+    """As the data set declares it; None: what the form of `gold` says."""
+    tolerance: float | None = None
+    """How far a number may be off; None: not at all."""
+    unknown: str = ""
+    """The letter that the problem asks for: an answer may then say `x = 5` for 5."""
+
+
+Tests = CallTests | CheckProgram | ProgramTests | MathAnswer
 
 
 class AnswerKey(Record):

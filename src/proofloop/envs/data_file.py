@@ -36,8 +36,8 @@ class Content(NamedTuple):
 class DataRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of a data file; columns that other editions add are let pass."""
 
-    def address(self, line: int) -> str:
-        """The task's, unique in its file: the data's own id, or the line (from 1)."""
+    def address(self, index: int) -> str:
+        """The task's, unique in its file: the data's own id, or by the row's number from 0."""
         raise NotImplementedError
 
     def fault(self) -> str | None:
@@ -68,7 +68,7 @@ class DataFileEnvironment(Generic[RowT]):
             line = place + 1
             if what := row.fault():
                 raise DataError(path, line, what)
-            address = row.address(line)
+            address = row.address(place)
             if not address or "@" in address:
                 raise DataError(path, line, f"task_id {address!r} must be non-empty, without '@'")
             if address in self._places:
@@ -115,7 +115,7 @@ class DataFileEnvironment(Generic[RowT]):
     def _problem(self, place: int, split: Split) -> Problem:
         row = self._rows[place]
         content = row.content()
-        task_id = TaskId(f"{row.address(place + 1)}@{content_hash(row)}")
+        task_id = TaskId(f"{row.address(place)}@{content_hash(row)}")
         task = Task(
             id=task_id,
             env=self.name,

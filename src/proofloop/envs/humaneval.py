@@ -28,7 +28,7 @@ class Row(DataRow, frozen=True, kw_only=True):
     plus_input: list[list[Any]] = msgspec.field(default_factory=list[list[Any]])
     atol: float = 0.0
 
-    def address(self, line: int) -> str:
+    def address(self, index: int) -> str:
         return self.task_id
 
     def fault(self) -> str | None:

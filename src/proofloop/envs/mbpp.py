@@ -24,7 +24,7 @@ class Row(DataRow, frozen=True, kw_only=True):
     test_setup_code: str = ""
     test_imports: list[str] = msgspec.field(default_factory=list[str])
 
-    def address(self, line: int) -> str:
+    def address(self, index: int) -> str:
         return f"MBPP/{self.task_id}" if isinstance(self.task_id, int) else self.task_id
 
     def fault(self) -> str | None:

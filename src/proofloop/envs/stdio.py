@@ -37,9 +37,9 @@ class Row(DataRow, frozen=True, kw_only=True):
     float_tol: float | None = None
     """Ours: how far decimal fractions in the output may be off."""
 
-    def address(self, line: int) -> str:
+    def address(self, index: int) -> str:
         given = self.task_id if self.task_id is not None else self.problem_id
-        return f"stdio/{line if given is None else given}"
+        return f"stdio/{index if given is None else given}"
 
     def fault(self) -> str | None:
         try:

@@ -11,11 +11,12 @@ from typing import assert_never
 import msgspec
 
 from proofloop.core.rollout import RolloutId
-from proofloop.core.task import AnswerKey, CallTests, CheckProgram, ProgramTests
+from proofloop.core.task import AnswerKey, CallTests, CheckProgram, MathAnswer, ProgramTests
 from proofloop.core.verdict import Scored, Verdict
 from proofloop.runs.recipe import Control
 from proofloop.verify.extract import defines, program_text
 from proofloop.verify.functions import defined_names
+from proofloop.verify.math.extract import NoFinalAnswer, final_answer
 
 
 def controlled(
@@ -48,6 +49,7 @@ def controlled(
 
 
 def _has_the_form(answer: str, key: AnswerKey) -> bool:
+    """Whether the answer looks like one, right or wrong."""
     tests = key.tests
     match tests:
         case CallTests():
@@ -56,5 +58,10 @@ def _has_the_form(answer: str, key: AnswerKey) -> bool:
             return defines(answer, tests.entry_point)
         case ProgramTests():
             return bool(program_text(answer).strip())
+        case MathAnswer():
+            try:
+                return bool(final_answer(answer))
+            except NoFinalAnswer:
+                return False
         case _:
             assert_never(tests)

@@ -12,7 +12,7 @@ from proofloop.runs.recipe import EnvConfig
 if TYPE_CHECKING:
     from proofloop.envs.data_file import DataFileEnvironment
 
-ENVIRONMENTS = ("functions", "humaneval", "mbpp", "stdio")
+ENVIRONMENTS = ("functions", "gsm8k", "humaneval", "math", "mbpp", "stdio")
 
 
 def build_environment(env: EnvConfig) -> Environment:
@@ -42,6 +42,14 @@ def build_environment(env: EnvConfig) -> Environment:
             from proofloop.envs.stdio import StdioEnvironment
 
             return _from_file(StdioEnvironment, env)
+        case "gsm8k":
+            from proofloop.envs.gsm8k import Gsm8kEnvironment
+
+            return _from_file(Gsm8kEnvironment, env)
+        case "math":
+            from proofloop.envs.math import MathEnvironment
+
+            return _from_file(MathEnvironment, env)
         case unknown:
             raise ConfigError(
                 f"env.name: no environment {unknown!r}{suggestion(unknown, ENVIRONMENTS)}"

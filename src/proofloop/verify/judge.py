@@ -4,26 +4,38 @@ verdicts.  A fault of ours never becomes a score."""
 from types import TracebackType
 from typing import assert_never
 
-from proofloop.core.errors import SandboxLost
+from proofloop.core.errors import SandboxLost, WorkerLost
 from proofloop.core.sandbox import Limits
-from proofloop.core.task import AnswerKey, CallTests, CheckProgram, ProgramTests, Task
+from proofloop.core.task import (
+    AnswerKey,
+    CallTests,
+    CheckProgram,
+    MathAnswer,
+    ProgramTests,
+    Task,
+)
 from proofloop.core.verdict import UnscoredCause, Verdict
 from proofloop.sandbox import ForkServerSandbox
 from proofloop.verify.check_program import verify_check
 from proofloop.verify.functions import verify_calls
+from proofloop.verify.math.prover import Prover
+from proofloop.verify.math.verdicts import verify_answer
 from proofloop.verify.outcome import unscored
 from proofloop.verify.programs import verify_program
 
 NUM_TRIES = 2
-"""Of one answer, when the sandbox is lost."""
+"""Of one answer, when the sandbox or the worker is lost."""
 
 
 class ProgramVerifier:
-    """Judges programs by hidden tests (`core.verifier.Verifier`)."""
+    """Judges programs by hidden tests and final answers by their keys (`core.verifier.Verifier`).
+
+    For one thread; the worker for final answers starts with the first that needs it."""
 
     def __init__(self, sandbox: ForkServerSandbox, limits: Limits) -> None:
         self._sandbox = sandbox
         self._limits = limits
+        self._prover = Prover()
 
     def __enter__(self) -> "ProgramVerifier":
         return self
@@ -38,17 +50,19 @@ class ProgramVerifier:
 
     def verify(self, task: Task, key: AnswerKey, answer: str) -> Verdict:
         """Never raises for anything about the task, the key, the answer or the sandbox."""
-        lost = ""
+        lost, cause = "", UnscoredCause.SANDBOX_LOST
         for _ in range(NUM_TRIES):
             try:
                 return self._judge(task, key, answer)
             except SandboxLost as e:
-                lost = str(e)
+                lost, cause = str(e), UnscoredCause.SANDBOX_LOST
+            except WorkerLost as e:
+                lost, cause = str(e), UnscoredCause.WORKER_LOST
             except Exception as e:  # whatever it is, it is ours and no zero
                 detail = f"task {task.id}: {type(e).__name__}: {e}"
                 return unscored(UnscoredCause.VERIFIER_BUG, detail, self._sandbox.tier)
         detail = f"task {task.id}, tried {NUM_TRIES} times: {lost}"
-        return unscored(UnscoredCause.SANDBOX_LOST, detail, self._sandbox.tier)
+        return unscored(cause, detail, self._sandbox.tier)
 
     def _judge(self, task: Task, key: AnswerKey, answer: str) -> Verdict:
         if key.task_id != task.id:
@@ -62,8 +76,11 @@ class ProgramVerifier:
                 return verify_check(self._sandbox, tests, answer, task.answer_prefix, self._limits)
             case ProgramTests():
                 return verify_program(self._sandbox, tests, answer, self._limits)
+            case MathAnswer():
+                return verify_answer(self._prover, tests, answer, self._sandbox.tier)
             case _:
                 assert_never(tests)
 
     def close(self) -> None:
+        self._prover.close()
         self._sandbox.close()

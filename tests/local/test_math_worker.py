@@ -1,0 +1,216 @@
+"""Final answers for real: the cards with the worker, bombs, lost workers, and real data."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proofloop.core.errors import WorkerLost
+from proofloop.core.task import AnswerKey, MathAnswer, Split, Stratum, Task, TaskId
+from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
+from proofloop.envs.data_file import DataFileEnvironment
+from proofloop.envs.gsm8k import Gsm8kEnvironment
+from proofloop.envs.math import MathEnvironment
+from proofloop.runs.environments import iter_problems
+from proofloop.sandbox.descendants import descendants
+from proofloop.verify import ProgramVerifier, build_verifier
+from proofloop.verify.math.cards import ACCEPTED, BOMBS, FALSE_ACCEPTS, MathCase
+from proofloop.verify.math.prover import Prover, ProverLimits
+from proofloop.verify.math.verdicts import verify_answer
+from proofloop.verify.math.worker import Outcome, Reply
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+HARD = MathAnswer(gold="\\sqrt{2+\\sqrt3}")
+HARD_ANSWER = "\\boxed{\\frac{\\sqrt6+\\sqrt2}{2}}"
+SLOW = MathAnswer(gold="2^{2^{2}}")
+SLOW_ANSWER = "\\boxed{9^{9^{(9^9)}}}"
+TASK = Task(
+    id=TaskId("card@0"),
+    env="cards",
+    split=Split.HELDOUT,
+    stratum=Stratum(family="card", complexity=0, horizon=1),
+    messages=(),
+)
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Iterator[ProgramVerifier]:
+    with build_verifier() as built:
+        yield built
+
+
+@pytest.fixture(scope="module")
+def prover() -> Iterator[Prover]:
+    built = Prover(ProverLimits(cpu_s=1))
+    yield built
+    built.close()
+
+
+def verify(verifier: ProgramVerifier, key: MathAnswer, completion: str) -> Verdict:
+    return verifier.verify(TASK, AnswerKey(task_id=TASK.id, tests=key), completion)
+
+
+def worker_pid(prover: Prover) -> int:
+    assert prover._worker is not None
+    return prover._worker[0].pid
+
+
+@pytest.mark.parametrize("case", ACCEPTED + FALSE_ACCEPTS, ids=lambda case: case.name)
+def test_card(verifier: ProgramVerifier, case: MathCase) -> None:
+    verdict = verify(verifier, case.key, case.completion)
+    assert isinstance(verdict, Scored), verdict
+    assert verdict.cause is case.cause, (case.why, verdict)
+    assert verdict.reward == float(verdict.cause is ScoredCause.PASSED) == float(verdict.passed)
+
+
+def test_the_gold_answer_passes_and_a_blank_or_another_one_fails(
+    verifier: ProgramVerifier,
+) -> None:
+    keys = list(dict.fromkeys(case.key for case in ACCEPTED + FALSE_ACCEPTS))
+    for key in keys:
+        assert verify(verifier, key, f"\\boxed{{{key.gold}}}").cause is ScoredCause.PASSED, key
+        for blank in ("", " ", "\\boxed{}", "\\boxed{ }"):
+            assert verify(verifier, key, blank).cause is ScoredCause.NO_ANSWER
+    for key, other in zip(keys, keys[7:] + keys[:7], strict=True):
+        verdict = verify(verifier, key, f"\\boxed{{{other.gold}}}")
+        assert isinstance(verdict, Scored)
+        assert verdict.reward == 0.0, (key, other)
+
+
+@pytest.mark.parametrize(("gold", "text"), BOMBS, ids=lambda text: text[:20])
+def test_a_bomb_costs_at_most_its_limit_and_no_neighbour(
+    prover: Prover, gold: str, text: str
+) -> None:
+    assert verify_answer(prover, HARD, HARD_ANSWER, Tier.T0).cause is ScoredCause.PASSED
+    start = time.monotonic()
+    verdict = verify_answer(prover, MathAnswer(gold=gold), f"\\boxed{{{text}}}", Tier.T0)
+    assert time.monotonic() - start < 25
+    assert isinstance(verdict, Scored), verdict
+    assert verdict.reward == 0.0
+    assert verify_answer(prover, HARD, HARD_ANSWER, Tier.T0).cause is ScoredCause.PASSED
+    assert descendants(worker_pid(prover)) == []
+
+
+def test_a_time_out_is_the_answers(prover: Prover) -> None:
+    assert verify_answer(prover, SLOW, SLOW_ANSWER, Tier.T0).cause is ScoredCause.TIME_LIMIT
+
+
+def test_wall_time_without_processor_time_is_ours() -> None:
+    starved = Prover(ProverLimits(cpu_s=60, wall_s=0.5))
+    try:
+        with pytest.raises(WorkerLost, match="processor time"):
+            verify_answer(starved, SLOW, SLOW_ANSWER, Tier.T0)
+    finally:
+        starved.close()
+
+
+def test_memory_is_the_answers() -> None:
+    tight = Prover(ProverLimits(memory_bytes=1 << 20))
+    try:
+        key = MathAnswer(gold="(x+y+z+1)^{64}(x+1)")
+        verdict = verify_answer(tight, key, "\\boxed{(x+y+z+1)^{63}(x^2+xy+xz+2x+y+z+1)}", Tier.T0)
+        assert isinstance(verdict, Scored)
+        assert verdict.cause in (ScoredCause.MEMORY_LIMIT, ScoredCause.CRASH)
+    finally:
+        tight.close()
+
+
+def test_a_worker_that_dies_in_between_is_replaced(prover: Prover) -> None:
+    assert verify_answer(prover, HARD, HARD_ANSWER, Tier.T0).cause is ScoredCause.PASSED
+    os.kill(worker_pid(prover), signal.SIGKILL)
+    with pytest.raises(WorkerLost):
+        verify_answer(prover, HARD, HARD_ANSWER, Tier.T0)
+    assert verify_answer(prover, HARD, HARD_ANSWER, Tier.T0).cause is ScoredCause.PASSED
+
+
+@pytest.mark.parametrize("victim", ["worker", "child"])
+def test_one_that_is_killed_in_mid_flight_is_our_loss(victim: str) -> None:
+    prover = Prover(ProverLimits(cpu_s=20, wall_s=30.0))
+    try:
+        assert verify_answer(prover, HARD, HARD_ANSWER, Tier.T0).cause is ScoredCause.PASSED
+        pid = worker_pid(prover)
+
+        def kill() -> None:
+            deadline = time.monotonic() + 20
+            while not (children := descendants(pid)) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            os.kill(children[0] if victim == "child" else pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with pytest.raises(WorkerLost):
+            verify_answer(prover, SLOW, SLOW_ANSWER, Tier.T0)
+        killer.join()
+    finally:
+        prover.close()
+
+
+def test_a_lost_worker_is_tried_again_once_and_then_unscored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for num_losses, cause in ((1, ScoredCause.PASSED), (2, UnscoredCause.WORKER_LOST)):
+        losses = [None] * num_losses
+
+        def ask(self: Prover, key: MathAnswer, text: str, losses: list[None] = losses) -> Reply:
+            if losses:
+                losses.pop()
+                raise WorkerLost("as ordered")
+            return Reply(outcome=Outcome.EQUAL)
+
+        monkeypatch.setattr(Prover, "ask", ask)
+        with build_verifier() as verifier:
+            assert verify(verifier, HARD, HARD_ANSWER).cause is cause
+
+
+def test_a_bug_of_ours_is_no_zero(
+    verifier: ProgramVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*_: object) -> Reply:
+        return Reply(outcome=Outcome.BUG, detail="ours")
+
+    monkeypatch.setattr(Prover, "ask", bug)
+    verdict = verify(verifier, HARD, HARD_ANSWER)
+    assert isinstance(verdict, Unscored)
+    assert verdict.cause is UnscoredCause.VERIFIER_BUG
+
+
+def test_closing_leaves_no_process_and_no_descriptor() -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = open_files()
+    prover = Prover()
+    assert verify_answer(prover, HARD, HARD_ANSWER, Tier.T0).cause is ScoredCause.PASSED
+    pid = worker_pid(prover)
+    prover.close()
+    assert not Path(f"/proc/{pid}").exists()
+    assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    ("build", "file"), [(Gsm8kEnvironment, "gsm8k_test"), (MathEnvironment, "math_model_solutions")]
+)
+def test_oracles_pass_and_those_of_other_problems_fail(
+    build: Callable[[Path], DataFileEnvironment[Any]], file: str, verifier: ProgramVerifier
+) -> None:
+    path = DATA / f"{file}.jsonl.gz"
+    if not path.exists():
+        pytest.skip(f"no ../shared/data/{path.name}")
+    problems = list(iter_problems(build(path), Split.HELDOUT, 2000))
+    for problem, other in zip(problems, problems[1:] + problems[:1], strict=True):
+        assert verifier.verify(problem.task, problem.key, problem.oracle).cause == "passed"
+        assert verifier.verify(problem.task, problem.key, "").cause == "no_answer"
+        if _gold(problem.key) != _gold(other.key):
+            shuffled = verifier.verify(problem.task, problem.key, other.oracle)
+            assert isinstance(shuffled, Scored)
+            assert shuffled.reward == 0.0, (problem.key, other.oracle)
+
+
+def _gold(key: AnswerKey) -> str:
+    assert isinstance(key.tests, MathAnswer)
+    return key.tests.gold.replace(",", "")
