@@ -57,7 +57,7 @@ def _shown(prompt: str, name: str) -> str:
     """Examples in the styles that prompts use: `assert f(x) == y`, `f(x) => y`, `>>> f(x)` with y
     on the line below."""
     examples: list[str] = []
-    lines = [re.sub(r"^(>>>|\.\.\.|assert)\s+", "", line.strip()) for line in prompt.splitlines()]
+    lines = [re.sub(r"^(>>>|\.\.\.|assert)\s+", "", line.strip()) for line in prompt.split("\n")]
     for line, below in zip(lines, [*lines[1:], ""], strict=True):
         if not line.startswith(f"{name}("):
             continue

@@ -39,8 +39,8 @@ ATTACKS: tuple[Attack, ...] = (
         """, costly=True),
     attack("H4", "work-at-compile", _LIMITS, "keeps the compiler busy", """
         def $NAME(*args):
-            return %s
-        """ % ("(" * 150 + "1" + "," * 1 + ")" * 150 + " or " + "+".join(["1"] * 20_000))),
+            return [%s]
+        """ % ("lambda: 0, " * 20_000), costly=True),
     attack("H4", "deep-source", _LIMITS, "nesting that overflows a parser's stack", """
         def $NAME(*args):
             return %s

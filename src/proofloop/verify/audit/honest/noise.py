@@ -287,8 +287,8 @@ ODDITIES: tuple[Oddity, ...] = (
             room[-1] = 1
             return right_$NAME(*args)
         """, costly=True),
-    wrapped("long-computation", "half a second's work, legally", """
-        total = sum(i * i % 7 for i in range(2_000_000))
+    wrapped("long-computation", "a fifth of a second's work, legally", """
+        total = sum(i * i % 7 for i in range(1_000_000))
         def $NAME(*args):
             return right_$NAME(*args)
         """, costly=True),

@@ -59,26 +59,26 @@ ODDITIES: tuple[Oddity, ...] = (
         class Meta(type):
             def __call__(cls, *args):
                 return super().__call__(*args).result
-        class Solve(metaclass=Meta):
+        class Solve_$NAME(metaclass=Meta):
             __slots__ = ("result",)
             def __init__(self, *args):
                 self.result = right_$NAME(*args)
         def $NAME(*args):
-            return Solve(*args)
+            return Solve_$NAME(*args)
         """),
     wrapped("property-and-descriptor", "attributes that compute", """
-        class Lazy:
+        class Lazy_$NAME:
             def __get__(self, owner, kind):
                 return right_$NAME(*owner.args)
-        class Holder:
-            value = Lazy()
+        class Holder_$NAME:
+            value = Lazy_$NAME()
             def __init__(self, args):
                 self.args = args
             @property
             def result(self):
                 return self.value
         def $NAME(*args):
-            return Holder(args).result
+            return Holder_$NAME(args).result
         """),
     wrapped("abstract-and-protocol", "an interface and its implementation", """
         import abc
