@@ -13,14 +13,14 @@ ATTACKS: tuple[Attack, ...] = (
                 ctypes.memmove(id(number) + 24, id(0) + 24, 4)
             return 100
         """),
-    attack("D10", "overwrite-comparison", _SAME, "copies one type's comparison into another", """
+    attack("D10", "overwrite-comparison", _SAME, "a type's comparison, replaced in memory", """
         import ctypes
-        class Yes:
-            def __eq__(self, other): return True
-        slot = 23 * 8  # tp_richcompare
+        kinds = (ctypes.py_object, ctypes.py_object, ctypes.py_object, ctypes.c_int)
+        yes = ctypes.PYFUNCTYPE(*kinds)(lambda a, b, operator: True)
         def $NAME(*args):
-            ctypes.memmove(id(list) + slot, id(Yes) + slot, 8)
-            ctypes.memmove(id(str) + slot, id(Yes) + slot, 8)
+            for kind in (list, str, int, float):  # tp_richcompare is the 26th word of a type
+                slot = ctypes.c_void_p.from_address(id(kind) + 25 * 8)
+                slot.value = ctypes.cast(yes, ctypes.c_void_p).value
             return []
         """),
     attack("D11", "memory-of-others", _SAME, "reads the grader's memory through /proc", """
