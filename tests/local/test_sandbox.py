@@ -326,3 +326,27 @@ def test_two_sessions_live_side_by_side(sandbox: ForkServerSandbox) -> None:
         assert one.call(0, Call(function="f", args=value.encode((1,)))) is None
         assert one.ending is Ending.EXITED
         assert two.call(0, Call(function="f", args=value.encode((0,)))) is not None
+
+
+def test_no_descriptor_of_another_program_can_be_opened(sandbox: ForkServerSandbox) -> None:
+    """Two programs live at once where tests are code; Landlock does not speak of pipes."""
+    source = """
+def f():
+    import os
+    opened = []
+    for pid in range(max(2, os.getpid() - 100), os.getpid() + 20):
+        for fd in range(16) if pid != os.getpid() else ():
+            try:
+                os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK)
+                opened.append([pid, fd])
+            except OSError:
+                continue
+    return opened
+"""
+    call = Call(function="f", args=value.encode(()))
+    with sandbox.open_session(Limits()) as other, sandbox.open_session(Limits()) as program:
+        assert other.start("print('not for others')\n")
+        assert program.start(source)
+        claim = program.call(0, call)
+        assert claim is not None
+        assert value.decode(claim.data) == []

@@ -12,7 +12,11 @@ from proofloop.verify.extract import assemble, defines, program_text
         ("    return 1\n", "    return 1\n"),
         ("Say:\n```python\na\n```\nor\n```\nb\n```\n", "b\n"),
         ("```py\na\n```\n```json\n{}\n```\n", "a\n"),
-        ("  ```Python\n  a\n  ```", "  a\n"),
+        ("  ```Python\n  a\n    b\n```", "a\n  b\n"),
+        ("- so:\n\t```\n\ta\n\t```\n", "a\n"),
+        ("````python\na\n```\nb\n````\n", "a\n```\nb\n"),
+        ("```python\r\na\r\n```\r\n", "a\r\n"),
+        ("\ufeffa\n", "a\n"),
         ("```python\na\n```\n```python\ncut short", "a\n"),
         ("```python\ncut short", "```python\ncut short"),
         ("", ""),
@@ -20,6 +24,26 @@ from proofloop.verify.extract import assemble, defines, program_text
 )
 def test_the_last_complete_python_block_or_else_the_answer(answer: str, program: str) -> None:
     assert program_text(answer) == program
+
+
+@pytest.mark.parametrize(
+    ("answer", "program"),
+    [
+        ("```\ndef f(): 1\n```\nUse:\n```\nf()\n```\n", "def f(): 1\n"),
+        ("```\ndef f(): 1\n```\nNo:\n```\ndef f(): 2\n```\n", "def f(): 2\n"),
+        ("```\nf = 1\n```\nand\n```\ng = 2\n```\n", "g = 2\n"),
+        ('"""\n```\nf()\n```\n"""\ndef f(): 1\n', '"""\n```\nf()\n```\n"""\ndef f(): 1\n'),
+        ("```\n    return 1\n```\n", "    return 1\n"),
+        ("```sh\nf=1\n```\n", "```sh\nf=1\n```\n"),
+    ],
+)
+def test_the_block_that_defines_what_is_asked_for(answer: str, program: str) -> None:
+    assert program_text(answer, ["f"] if "g = 2" not in answer else ["g"]) == program
+
+
+def test_functions_that_stand_in_blocks_of_their_own_are_one_program() -> None:
+    answer = "```\nf = 1\n```\nand\n```\ng = 2\n```\n"
+    assert program_text(answer, ["f", "g"]) == "f = 1\n\ng = 2\n"
 
 
 @pytest.mark.parametrize("text", ["def f(x):", "async def f(x):", "x\nf = g", "f: int = 3", "f=1"])

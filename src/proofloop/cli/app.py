@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "peek": "Show one rollout token by token: text, log-probability, advantage, verdict.",
     "verify": "Judge a file of completions by an environment's hidden tests.",
     "validate": "Check that an environment's own answers pass and empty ones fail.",
+    "audit": "Attack an environment's rewards, and try right answers in odd clothes.",
     "tasks": "Print an environment's tasks as JSON Lines, without their answers.",
     "doctor": "Show what this machine can give: isolation, cores, devices.",
     "pretrain": "Pre-train the embedded base model from nothing.",

@@ -207,10 +207,13 @@ def _proxy(channel: _Channel) -> Callable[..., Any]:
 
 
 def _exception(name: str) -> BaseException:
-    """The built-in exception of that name, or a class of its own where there is none."""
+    """The built-in exception of that name, or a class of its own where there is none.
+
+    Not StopIteration: in tests that `map` or `zip` over calls it would end the loop, and the
+    comparisons not yet made would never be missed.  As in generators (PEP 479), it is an error."""
     import builtins
 
-    kind = getattr(builtins, name, None)
+    kind = RuntimeError if name == "StopIteration" else getattr(builtins, name, None)
     if isinstance(kind, type) and issubclass(kind, Exception):
         try:
             return kind("raised by the candidate")

@@ -25,7 +25,7 @@ _CLOSE_RANGE = 436
 _PIVOT_ROOT = 155 if MACHINE == "x86_64" else 41
 _CAPSET = 126 if MACHINE == "x86_64" else 91
 
-_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 22, 24
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -68,6 +68,12 @@ def become_subreaper() -> None:
 
 def forbid_new_privileges() -> None:
     _prctl("prctl(NO_NEW_PRIVS)", _PR_SET_NO_NEW_PRIVS, 1)
+
+
+def hide_from_peers() -> None:
+    """Other processes of the same user may no longer look into this one or its children through
+    /proc: Landlock leaves the pipes of `/proc/N/fd` open to whoever may trace N."""
+    _prctl("prctl(DUMPABLE)", _PR_SET_DUMPABLE, 0)
 
 
 def close_from(first: int) -> None:

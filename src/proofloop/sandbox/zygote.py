@@ -102,6 +102,7 @@ def _confine(tier: str) -> None:
     kernel.forbid_new_privileges()
     if tier == "T0":
         kernel.become_subreaper()
+        kernel.hide_from_peers()
         if os.geteuid() == 0:
             kernel.drop_bounding_set()
         kernel.drop_capabilities()

@@ -3,31 +3,72 @@ model wrote, and no rule refuses a program for what it says.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 _PYTHON_TAGS = ("", "python", "python3", "py")
+_FENCE = re.compile(r"^([ \t]*)(`{3,})([^`]*)$")
 
 
-def program_text(answer: str) -> str:
-    """The last complete fenced block that is Python by its tag (or has none), else the answer.
+class _Block(NamedTuple):
+    """A complete fenced block, or what lies between two of them (`tag` None)."""
 
-    A fence is a line that begins, after spaces, with three backticks.
+    tag: str | None
+    text: str
+
+
+def program_text(answer: str, names: Iterable[str] = ()) -> str:
+    """The last complete Python block that defines all `names`; where none does, all blocks together
+    if those do, the answer itself if what lies outside of blocks does (a docstring may show a
+    block), else the last block, else the answer.
+
+    A fence is a line that begins, after spaces, with three back-ticks or more; it is closed by one
+    at least as long.  Python by its tag, or without one.  The fence's own indentation is not the
+    block's: a block may stand in a list.
     """
-    block: str | None = None
-    opened: tuple[str, list[str]] | None = None
-    for line in answer.splitlines(keepends=True):
-        mark = line.strip()
-        if mark.startswith("```"):
-            if opened is None:
-                words = mark.strip("`").split()
-                opened = (words[0].lower() if words else "", [])
-            else:
-                if opened[0] in _PYTHON_TAGS:
-                    block = "".join(opened[1])
-                opened = None
-        elif opened is not None:
-            opened[1].append(line)
-    return answer if block is None else block
+    names = tuple(names)
+    answer = answer.removeprefix("\ufeff")
+    parts = tuple(_parts(answer))
+    blocks = [part.text for part in parts if part.tag in _PYTHON_TAGS]
+    if not blocks:
+        return answer
+    together = "\n".join(blocks)
+    for text in (*reversed(blocks), together):
+        if all(defines(text, name) for name in names):
+            return text
+    outside = "".join(part.text for part in parts if part.tag is None)
+    return answer if all(defines(outside, name) for name in names) else blocks[-1]
+
+
+def _parts(answer: str) -> Iterator[_Block]:
+    lines = answer.splitlines(keepends=True)
+    never_closed = len(answer) + 1  # fences of this length or more; so that no text takes long
+    at = 0
+    while at < len(lines):
+        fence = _FENCE.match(lines[at].rstrip())
+        end: int | None = None
+        if fence is not None and len(fence[2]) < never_closed:
+            end = _closing(lines, at, len(fence[2]))
+            if end is None:
+                never_closed = len(fence[2])
+        if fence is None or end is None:
+            yield _Block(None, lines[at])
+            at += 1
+            continue
+        words = fence[3].split()
+        indent = re.compile(rf"^[ \t]{{0,{len(fence[1])}}}")
+        text = "".join(indent.sub("", line) for line in lines[at + 1 : end])
+        yield _Block(words[0].lower() if words else "", text)
+        at = end + 1
+
+
+def _closing(lines: list[str], opened: int, length: int) -> int | None:
+    """The line that closes the fence at line `opened`; None where it is never closed."""
+    for at in range(opened + 1, len(lines)):
+        fence = _FENCE.match(lines[at].rstrip())
+        if fence is not None and len(fence[2]) >= length and not fence[3].strip():
+            return at
+    return None
 
 
 def defines(text: str, name: str) -> bool:
@@ -44,7 +85,8 @@ def assemble(answer: str, prefix: str, names: Iterable[str]) -> str | None:
 
     An answer that defines all `names` stands alone; any other one continues `prefix`.
     """
-    text = program_text(answer)
+    names = tuple(names)
+    text = program_text(answer, names)
     if not text.strip():
         return None
     if prefix and not all(defines(text, name) for name in names):
