@@ -51,9 +51,9 @@ class SignalShare:
 
     Over halves g = a + b of independent tasks, E[4 a·b] = |E g|²; the share 4 a·b / |g|² of single
     updates is averaged over about the last ten, and three standard errors are taken off, so that a
-    reward of pure chance moves nothing.  The share is 1 / (1 + B_noise / B) of McCandlish et al. 2018 ("An
-    empirical model of large-batch training"), by which, in their eq. 2.7, the best step is shorter
-    than without noise.
+    reward of pure chance moves nothing.  The share is 1 / (1 + B_noise / B) of McCandlish et al.
+    2018 ("An empirical model of large-batch training"), by which, in their eq. 2.7, the best step
+    is shorter than without noise.
     """
 
     def __init__(self) -> None:
