@@ -70,14 +70,16 @@ def test_a_gradient_that_is_not_finite_halts_and_leaves_the_weights(broken: int)
 
 @pytest.mark.parametrize("noise", [0.0, 0.5, 1.0, 3.0])
 def test_the_signal_share_is_that_of_the_world_it_is_drawn_from(noise: float) -> None:
-    """Halves of mean g / 2 and noise of n / √2 each: the share is |g|² / (|g|² + |n|²)."""
+    """Halves of mean g / 2 and noise of n / √2 each: the share is |g|² / (|g|² + |n|²), and what
+    is sure of it a little less."""
     torch.manual_seed(1)
     g = torch.randn(4000)
     signal = SignalShare()
     for _ in range(60):
         half, other = (g / 2 + noise * torch.randn(4000) / 2**0.5 for _ in range(2))
         signal.observe(half, other)
-    assert signal.value == pytest.approx(1 / (1 + noise**2), abs=0.02)
+    share = 1 / (1 + noise**2)
+    assert share - 0.05 < signal.value < share + 0.01
 
 
 def test_pure_noise_moves_almost_nothing() -> None:
@@ -89,7 +91,7 @@ def test_pure_noise_moves_almost_nothing() -> None:
         for _ in range(100):
             adam.update(*torch.randn(2, 1000))
         moved[schedule] = float(weights.norm())
-    assert moved[Schedule.SIGNAL] < 0.1 * moved[Schedule.CONSTANT]
+    assert moved[Schedule.SIGNAL] < 0.02 * moved[Schedule.CONSTANT]
 
 
 def test_one_group_after_another_still_trains() -> None:

@@ -50,10 +50,10 @@ class SignalShare:
     is sure: the lower end of an interval, in [0, 1].
 
     Over halves g = a + b of independent tasks, E[4 a·b] = |E g|²; the share 4 a·b / |g|² of single
-    updates is averaged over about the last ten, and two standard errors are taken off, so that a
-    reward of pure chance moves nothing.  It is 1 / (1 + B_noise / B) of McCandlish et al. 2018 ("An
-    empirical model of large-batch training"), by which, in their eq. 2.7, the best step is shorter
-    than without noise.
+    updates is averaged over about the last ten, and three standard errors are taken off, so that a
+    reward of pure chance moves nothing.  The share is 1 / (1 + B_noise / B) of McCandlish et al.
+    2018 ("An empirical model of large-batch training"), by which, in their eq. 2.7, the best step
+    is shorter than without noise.
     """
 
     def __init__(self) -> None:
@@ -71,13 +71,17 @@ class SignalShare:
 
     @property
     def value(self) -> float:
-        """1 before anything was seen: rare successes, a group a step, must be able to start."""
+        """1 before anything was seen: rare successes, a group a step, must be able to start.  0
+        after one update, whose error nobody knows."""
         weight, squared_weight, total, squared_total = self.sums.tolist()
         if not weight:
             return 1.0
+        share_of_one = squared_weight / weight**2  # 1 / (number of updates that count)
+        if share_of_one == 1:
+            return 0.0
         mean = total / weight
-        variance = max(0.0, squared_total / weight - mean**2)
-        return max(0.0, mean - 2 * math.sqrt(variance * squared_weight) / weight)
+        variance = max(0.0, squared_total / weight - mean**2) / (1 - share_of_one)
+        return max(0.0, mean - 3 * math.sqrt(variance * share_of_one))
 
 
 class Optimiser:
