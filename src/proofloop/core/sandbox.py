@@ -14,7 +14,9 @@ from proofloop.core.verdict import Tier
 class Limits(Record):
     """What one candidate program may use; clocks and counters belong to the parent or kernel."""
 
-    wall_s: float = 4.0
+    wall_s: float = 10.0
+    """Several times `cpu_s`: a busy machine is no fault of the answer's, and what spins is stopped
+    by its processor time."""
     cpu_s: int = 2
     memory_bytes: int = 256 * 1024 * 1024
     num_processes: int = 1
