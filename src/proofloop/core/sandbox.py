@@ -5,7 +5,8 @@ its own strict decoder (`core.value`) may or may not accept.  Expected values ha
 """
 
 from enum import StrEnum
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 from proofloop.core.record import Record
 from proofloop.core.verdict import Tier
@@ -105,6 +106,79 @@ class Execution(Record):
     tier: Tier
     exit_status: int | None = None
     """Of a process that ended by itself."""
+    errors: bytes = b""
+    """Standard error of a command, capped."""
+    report: bytes = b""
+    """What a command wrote to its report descriptor, capped."""
+
+
+class Policy(Record):
+    """What the commands of one phase (compile, run, test) may do in a workspace.
+
+    Beside the workspace they see the system's programs and libraries, read-only, and nothing else.
+    """
+
+    limits: Limits = Limits()
+    read: tuple[str, ...] = ()
+    """More files and folders of the host, read-only, at their own paths."""
+    write: tuple[str, ...] = (".",)
+    """Folders of the workspace in which they may change things; none: nowhere."""
+    hidden: tuple[str, ...] = ()
+    """Files and folders of the workspace that they cannot read."""
+    execute: bool = True
+    """Whether files of the workspace may be executed."""
+    network: bool = False
+    env: tuple[tuple[str, str], ...] = ()
+    """Variables beyond PATH, HOME, LANG and TMPDIR; nothing is inherited."""
+
+
+class Command(Record):
+    """A program of the system or the workspace to run, with its whole tree of processes."""
+
+    argv: tuple[str, ...]
+    policy: Policy
+    stdin: bytes = b""
+    folder: str = "."
+    """Where it starts, in the workspace."""
+    with_report: bool = False
+    """Give it a descriptor 3 to write a report of at most `result_bytes` to."""
+
+
+class Entry(Record):
+    """A file, folder or link of a workspace."""
+
+    path: str
+    """From the workspace's root, with `/`."""
+    kind: Literal["file", "folder", "link", "other"]
+    size_bytes: int
+    is_executable: bool
+
+
+class Workspace(Protocol):
+    """A folder that lasts from command to command, a copy-on-write view of a base folder.
+
+    Paths are relative, stay within it, and pass through no link.  What is left of it after `close`,
+    or after the death of our process, is nothing.  All of it may raise SandboxLost.
+    """
+
+    def run(self, command: Command) -> Execution:
+        """One command, to its end: EXITED where it ended by itself."""
+        ...
+
+    def write(self, path: str, data: bytes, *, executable: bool = False) -> None:
+        """Makes the folders above it.  Raises OSError where a link or a folder is in the way or the
+        space is used up."""
+        ...
+
+    def read(self, path: str, *, max_bytes: int) -> bytes | None:
+        """A regular file's content; None where there is none or it is longer."""
+        ...
+
+    def entries(self, *, max_entries: int) -> tuple[Entry, ...] | None:
+        """All that is in it, sorted by path; None where there is more."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Sandbox(Protocol):
@@ -120,6 +194,13 @@ class Sandbox(Protocol):
     def run_script(self, script: Script) -> Execution:
         """As `run`.  A script ends with EXITED where it ended by itself; its one claim, if any, is
         what it raised."""
+        ...
+
+    def open_workspace(
+        self, base: Path | None = None, *, disk_bytes: int = 256 * 1024 * 1024
+    ) -> Workspace:
+        """Raises SandboxLost.  `base` itself is never changed; all that is written together may
+        take up `disk_bytes`."""
         ...
 
     def close(self) -> None: ...
