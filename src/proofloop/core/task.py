@@ -215,7 +215,7 @@ class JsonAnswer(Record, tag="json_answer"):
     wanted: str = ""
     """JSON text; empty: any value that fits the schema."""
     schema: str = ""
-    """JSON Schema as JSON text, of the keywords that `verify.json_schema` knows; empty: none."""
+    """JSON Schema as JSON text, of the keywords that `core.json_schema` knows; empty: none."""
     place: Place = Place.BLOCK
     integral_floats: bool = False
     """1.0 is 1."""

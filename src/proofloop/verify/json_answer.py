@@ -11,11 +11,10 @@ from typing import Any
 
 import msgspec
 
-from proofloop.core import value
+from proofloop.core import json_schema, value
 from proofloop.core.sandbox import Call, ClaimKind, Ending, Limits, Program, Sandbox
 from proofloop.core.task import JsonAnswer
 from proofloop.core.verdict import ScoredCause, UnscoredCause, Verdict
-from proofloop.verify import json_schema
 from proofloop.verify.comparison import agree
 from proofloop.verify.math.extract import NoFinalAnswer
 from proofloop.verify.outcome import cause_of_ending, exception_name, judged, unscored

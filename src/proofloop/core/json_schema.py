@@ -24,7 +24,8 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "array": lambda x: type(x) is list,
     "object": lambda x: type(x) is dict,
 }
-_ANNOTATIONS = ("$schema", "$id", "$comment", "title", "description", "default", "examples",
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_ANNOTATIONS = ("$id", "$comment", "title", "description", "default", "examples",
                 "deprecated", "readOnly", "writeOnly")  # fmt: skip
 _ONE = ("items", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else")
 _SEVERAL = ("prefixItems", "allOf", "anyOf", "oneOf")
@@ -32,8 +33,8 @@ _NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "defin
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
            "minContains", "maxContains")  # fmt: skip
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
-_OTHERS = ("type", "enum", "const", "required", "dependentRequired", "pattern", "uniqueItems",
-           "$ref")  # fmt: skip
+_OTHERS = ("$schema", "$ref", "type", "enum", "const", "pattern", "required", "dependentRequired",
+           "uniqueItems")  # fmt: skip
 _KNOWN = {*_ANNOTATIONS, *_ONE, *_SEVERAL, *_NAMED, *_COUNTS, *_NUMBERS, *_OTHERS}
 
 
@@ -100,8 +101,10 @@ def _check_that_it_ends(schema: Any, root: Any, at: str, above: tuple[int, ...])
 def _is_well_formed(word: str, said: Any, root: Any, place: str) -> bool:
     if word in _ANNOTATIONS or word == "const":
         return True
+    if word == "$schema":
+        return said == _DRAFT
     if word in _COUNTS:
-        return type(said) is int and said >= 0
+        return _TYPES["integer"](said) and said >= 0
     if word in _NUMBERS:
         return type(said) in (int, float) and (word != "multipleOf" or said > 0)
     if word == "type":
