@@ -8,6 +8,7 @@ engine, agent or candidate process is ever handed one.
 from enum import StrEnum
 from typing import Literal, NewType, Protocol
 
+from proofloop.core.language import PYTHON, Language
 from proofloop.core.record import Record
 
 TaskId = NewType("TaskId", str)
@@ -133,12 +134,62 @@ class OutputTest(Record):
     stdout: bytes
 
 
+class Stages(Record):
+    """What the stages that a program reaches are worth.  Weights that add up to 1; all of it for
+    passing unless said otherwise."""
+
+    compiles: float = 0.0
+    runs: float = 0.0
+    """It ends by itself with status 0 on every test, whatever it prints."""
+    passes: float = 1.0
+
+    def __post_init__(self) -> None:
+        weights = (self.compiles, self.runs, self.passes)
+        if min(weights) < 0 or not self.passes > 0 or abs(sum(weights) - 1) > 1e-9:
+            raise ValueError(
+                "the weights of compiles, runs and passes must not be negative and add up to 1, "
+                "with something left for passes"
+            )
+
+
 class ProgramTests(Record, tag="program_tests"):
     """Passes when the program prints what is wanted for every input, line by line."""
 
     tests: tuple[OutputTest, ...]
+    language: Language = PYTHON
+    stages: Stages = Stages()
     float_tol: float | None = None
     """How far a decimal fraction in the output may be off, absolutely or relatively."""
+
+
+class TreeFile(Record, tag="file"):
+    """A regular file."""
+
+    path: str
+    """From the tree's root, with `/`."""
+    content: bytes
+    is_executable: bool = False
+
+
+class TreeFolder(Record, tag="folder"):
+    """A folder; those above a file need no mention."""
+
+    path: str
+
+
+class FileTree(Record, tag="file_tree"):
+    """Passes when the program, run in a folder with the given files, leaves what is wanted there.
+    How it ends is of no account as long as it ends by itself."""
+
+    given: tuple[TreeFile | TreeFolder, ...]
+    wanted: tuple[TreeFile | TreeFolder, ...]
+    """Exactly so; no link will do."""
+    absent: tuple[str, ...] = ()
+    """Paths at which nothing may be."""
+    allows_surplus: bool = False
+    """Whether there may be more than is wanted; else given files that are not wanted must go."""
+    stdin: bytes = b""
+    language: Language = PYTHON
 
 
 class AnswerKind(StrEnum):
@@ -175,7 +226,7 @@ class MathAnswer(Record, tag="math_answer"):
     """The letter that the problem asks for: an answer may then say `x = 5` for 5."""
 
 
-Tests = CallTests | CheckProgram | ProgramTests | MathAnswer
+Tests = CallTests | CheckProgram | ProgramTests | FileTree | MathAnswer
 
 
 class AnswerKey(Record):
@@ -190,8 +241,8 @@ class Problem(Record):
 
     task: Task
     key: AnswerKey
-    oracle: str
-    """An answer that must earn reward 1."""
+    oracle: str | None
+    """An answer that must earn reward 1; None where the data hold none."""
 
 
 class Environment(Protocol):

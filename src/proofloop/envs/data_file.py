@@ -29,7 +29,8 @@ class Content(NamedTuple):
 
     prompt: str
     tests: Tests
-    oracle: str
+    oracle: str | None
+    """None where the row holds no solution."""
     answer_prefix: str = ""
 
 

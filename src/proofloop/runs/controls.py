@@ -11,7 +11,14 @@ from typing import assert_never
 import msgspec
 
 from proofloop.core.rollout import RolloutId
-from proofloop.core.task import AnswerKey, CallTests, CheckProgram, MathAnswer, ProgramTests
+from proofloop.core.task import (
+    AnswerKey,
+    CallTests,
+    CheckProgram,
+    FileTree,
+    MathAnswer,
+    ProgramTests,
+)
 from proofloop.core.verdict import Scored, Verdict
 from proofloop.runs.recipe import Control
 from proofloop.verify.extract import defines, program_text
@@ -56,8 +63,8 @@ def _has_the_form(answer: str, key: AnswerKey) -> bool:
             return all(defines(answer, name) for name in defined_names(tests))
         case CheckProgram():
             return defines(answer, tests.entry_point)
-        case ProgramTests():
-            return bool(program_text(answer).strip())
+        case ProgramTests() | FileTree():
+            return bool(program_text(answer, tags=tests.language.fences).strip())
         case MathAnswer():
             try:
                 return bool(final_answer(answer))

@@ -80,6 +80,8 @@ class Validation(Record):
 
     env: str
     num_tasks: int
+    num_without_oracle: int
+    """Of these, an empty answer is all that was tried."""
     num_oracles_passed: int
     num_empty_rejected: int
     failures: tuple[OracleFailure, ...]
@@ -194,19 +196,24 @@ def validate(
 ) -> Validation:
     """Every oracle must earn 1 and every empty answer 0.  Raises IsolationError."""
     problems = list(iter_problems(environment, split, num_tasks))
-    answers = [Attempt(problem, answer) for problem in problems for answer in (problem.oracle, "")]
+    known = [(problem, problem.oracle) for problem in problems if problem.oracle is not None]
+    answers = [Attempt(problem, oracle) for problem, oracle in known]
+    answers += [Attempt(problem, "") for problem in problems]
     verdicts = list(judge(answers, tier=tier, workers=workers))
-    oracles, empties = verdicts[0::2], verdicts[1::2]
+    oracles, empties = verdicts[: len(known)], verdicts[len(known) :]
     failures: list[OracleFailure] = []
-    for problem, oracle, empty in zip(problems, oracles, empties, strict=True):
+    for (problem, _), oracle in zip(known, oracles, strict=True):
         task_id = problem.task.id
         if not _earned(oracle, 1.0):
             failures.append(OracleFailure(task_id=task_id, answer="oracle", verdict=oracle))
+    for problem, empty in zip(problems, empties, strict=True):
+        task_id = problem.task.id
         if not _earned(empty, 0.0):
             failures.append(OracleFailure(task_id=task_id, answer="empty", verdict=empty))
     return Validation(
         env=environment.name,
         num_tasks=len(problems),
+        num_without_oracle=len(problems) - len(known),
         num_oracles_passed=sum(_earned(verdict, 1.0) for verdict in oracles),
         num_empty_rejected=sum(_earned(verdict, 0.0) for verdict in empties),
         failures=tuple(failures),

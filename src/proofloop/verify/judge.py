@@ -10,6 +10,7 @@ from proofloop.core.task import (
     AnswerKey,
     CallTests,
     CheckProgram,
+    FileTree,
     MathAnswer,
     ProgramTests,
     Task,
@@ -17,6 +18,7 @@ from proofloop.core.task import (
 from proofloop.core.verdict import UnscoredCause, Verdict
 from proofloop.sandbox import ForkServerSandbox
 from proofloop.verify.check_program import verify_check
+from proofloop.verify.files import verify_files
 from proofloop.verify.functions import verify_calls
 from proofloop.verify.math.prover import Prover
 from proofloop.verify.math.verdicts import verify_answer
@@ -76,6 +78,8 @@ class ProgramVerifier:
                 return verify_check(self._sandbox, tests, answer, task.answer_prefix, self._limits)
             case ProgramTests():
                 return verify_program(self._sandbox, tests, answer, self._limits)
+            case FileTree():
+                return verify_files(self._sandbox, tests, answer, self._limits)
             case MathAnswer():
                 return verify_answer(self._prover, tests, answer, self._sandbox.tier)
             case _:
