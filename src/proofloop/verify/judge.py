@@ -15,7 +15,7 @@ from proofloop.core.task import (
     ProgramTests,
     Task,
 )
-from proofloop.core.verdict import UnscoredCause, Verdict
+from proofloop.core.verdict import Tier, UnscoredCause, Verdict
 from proofloop.sandbox import ForkServerSandbox
 from proofloop.verify.check_program import verify_check
 from proofloop.verify.files import verify_files
@@ -49,6 +49,10 @@ class ProgramVerifier:
         tb: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def tier(self) -> Tier:
+        return self._sandbox.tier
 
     def verify(self, task: Task, key: AnswerKey, answer: str) -> Verdict:
         """Never raises for anything about the task, the key, the answer or the sandbox."""
