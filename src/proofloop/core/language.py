@@ -19,9 +19,10 @@ class Language(Record):
     """As a prompt calls it."""
     file: str
     """The source's name, in a folder of its own; the compile command starts there."""
+    run: tuple[str, ...]
+    """With `FOLDER` where the program's own folder is meant."""
     compile: tuple[str, ...] = ()
     """None: the source is run as it stands, and counts as compiled."""
-    run: tuple[str, ...]
     fences: tuple[str, ...] = ()
     """Tags of fenced blocks in this language, in small letters; a block without a tag is taken
     where no block has one of these."""

@@ -23,9 +23,11 @@ from proofloop.core.task import Environment, Problem, Split
 from proofloop.core.verdict import Scored, Tier, Verdict
 from proofloop.envs.rows import decode_row, read_lines
 from proofloop.runs.environments import iter_problems
+from proofloop.runs.machine_check import languages_of_problems
 from proofloop.runs.manifest import num_workers
 from proofloop.sandbox import open_sandbox
 from proofloop.verify import ProgramVerifier
+from proofloop.verify.toolchain import check_languages
 
 
 class CompletionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,12 +121,17 @@ def verify_rows(
 
 def judge(attempts: Sequence[Attempt], *, tier: Tier | None, workers: int = 0) -> Iterator[Verdict]:
     """Verdicts in the order of the attempts.  Threads suffice: programs run in processes of their
-    own, and a thread only waits for them."""
+    own, and a thread only waits for them.
+
+    Raises IsolationError or MissingProgram before the first one.
+    """
     num_threads = max(1, min(num_workers(workers), len(attempts)))
     with ExitStack() as stack:
         idle: SimpleQueue[ProgramVerifier] = SimpleQueue()
         for _ in range(num_threads):
             sandbox = stack.enter_context(open_sandbox(tier))
+            if idle.empty():
+                check_languages(sandbox, languages_of_problems(a.problem for a in attempts))
             tier = sandbox.tier  # what the first one got, all must have: one file, one tier
             idle.put(ProgramVerifier(sandbox, Limits()))
 

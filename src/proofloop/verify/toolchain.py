@@ -35,6 +35,8 @@ COMPILE_LIMITS = Limits(
 )
 """Of every compiler, whatever the program may use."""
 
+_NOT_STARTED = "proofloop: "
+"""What the sandbox says on standard error of a program that could not be started there."""
 _PROBE_LIMITS = Limits(num_processes=32, num_open_files=64)
 _MAX_SOURCE_BYTES = 16 * 1024**2
 _MAX_MESSAGE_CHARS = 160
@@ -116,20 +118,24 @@ def check_languages(sandbox: Sandbox, languages: Iterable[Language]) -> None:
             continue
         for argv in filter(None, (language.compile, language.run)):
             _located(argv, language)
-        if language.probe:
-            _try(sandbox, language)
+        _try(sandbox, language)
 
 
 def _try(sandbox: Sandbox, language: Language) -> None:
+    """The probe, or, without one, whether the commands can be started at all."""
     with open_workspace(sandbox) as workspace:
         failed = build(workspace, language, language.probe)
-        if failed is not None:
+        if failed is not None and (language.probe or _NOT_STARTED in failed.detail):
             raise MissingProgram(
                 f"{language.title}: {' '.join(language.compile)} does not compile the smallest "
                 f"program ({failed.detail}); mend the compiler's installation, or give its command "
                 f"and what it needs to read in env.languages.{language.name}"
             )
+        if failed is not None:
+            return
         execution = run_program(workspace, language, b"", _PROBE_LIMITS)
+    if not language.probe and _NOT_STARTED.encode() not in execution.errors:
+        return
     if execution.ending is not Ending.EXITED or execution.exit_status != 0:
         said = _first_line(execution.errors) or execution.detail
         raise MissingProgram(
