@@ -30,6 +30,8 @@ class Language(Record):
     """Files and folders of the host that compiler and program need beside the system's."""
     env: tuple[tuple[str, str], ...] = ()
     """Variables that they need."""
+    compile_s: int = 10
+    """Processor seconds that the compiler may take."""
     num_processes: int = 1
     """Processes and threads that the running program may have."""
     memory_bytes: int | None = None

@@ -146,7 +146,7 @@ def _try(sandbox: Sandbox, language: Language) -> None:
 
 def _located(argv: tuple[str, ...], language: Language) -> tuple[str, ...]:
     """With the program's full path in place of its name; a program of the workspace as it is."""
-    if argv[0].startswith("."):
+    if argv[0].startswith((".", FOLDER)):
         return argv
     path = _path_of(argv[0])
     if path is None:
