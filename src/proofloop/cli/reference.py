@@ -29,7 +29,7 @@ file = "main.rs"
 compile = "rustc -O main.rs -o main"
 run = "{folder}/main"
 read = ["~/.cargo", "~/.rustup"]
-env = {HOME = "/home/me"}
+env = {RUSTUP_HOME = "~/.rustup"}
 probe = "fn main() {}"
 ```
 """

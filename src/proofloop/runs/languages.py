@@ -37,9 +37,9 @@ def _language(name: str, given: LanguageConfig, known: Language | None) -> Langu
     if "memory_mb" in said:
         said["memory_bytes"] = said.pop("memory_mb") * 1024**2
     if given.env is not None:
-        said["env"] = tuple(given.env.items())
+        said["env"] = tuple((k, _at_home(v)) for k, v in given.env.items())
     if "read" in said:
-        said["read"] = tuple(str(Path(path).expanduser()) for path in said["read"])
+        said["read"] = tuple(map(_at_home, said["read"]))
     if known is not None:
         if "run" in said:
             said["is_forked"] = False
@@ -54,10 +54,14 @@ def _language(name: str, given: LanguageConfig, known: Language | None) -> Langu
         raise ConfigError(f"{key}.file: {language.file!r} is not a plain file name")
     if not any(FOLDER in part for part in language.run):
         raise ConfigError(f"{key}.run: nothing in it says {FOLDER}, where the program is")
-    for limit, least in (("num_processes", 1), ("memory_bytes", 1)):
+    for limit, least in (("compile_s", 1), ("num_processes", 1), ("memory_bytes", 1)):
         if (value := getattr(language, limit)) is not None and value < least:
             raise ConfigError(f"{key}: {limit} must be at least {least}, not {value}")
     return language
+
+
+def _at_home(text: str) -> str:
+    return str(Path(text).expanduser()) if text.startswith("~") else text
 
 
 def _in_folder(part: str, file: str) -> str:

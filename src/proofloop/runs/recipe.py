@@ -51,7 +51,9 @@ class LanguageConfig(Record):
     """Files and folders, beside the system's, that compiler and program may read (`~` is your
     home), such as a compiler's own installation."""
     env: dict[str, str] | None = None
-    """Environment variables that they get."""
+    """Environment variables that they get, `~` as above."""
+    compile_s: int | None = None
+    """Processor seconds that the compiler may take; none: 10."""
     num_processes: int | None = None
     """Processes and threads that a running program may have; none: 1."""
     memory_mb: int | None = None

@@ -24,16 +24,16 @@ from proofloop.verify.outcome import cause_of_ending
 PROGRAM = "program"
 """The folder of source and program in a workspace."""
 
-COMPILE_LIMITS = Limits(
-    wall_s=60.0,
-    cpu_s=20,
+_COMPILE_LIMITS = Limits(
     memory_bytes=2 * 1024**3,
     num_processes=32,
     num_open_files=256,
     file_bytes=64 * 1024**2,
     output_bytes=64 * 1024,
 )
-"""Of every compiler, whatever the program may use."""
+"""Of every compiler, whatever the program may use; the clocks are the language's."""
+_WALL_PER_CPU = 5.0
+"""A busy machine is no fault of the answer's."""
 
 _NOT_STARTED = "proofloop: "
 """What the sandbox says on standard error of a program that could not be started there."""
@@ -70,7 +70,10 @@ def build(workspace: Workspace, language: Language, source: str) -> NotCompiled 
         raise SandboxLost(f"a source cannot be written: {error}") from error
     if not language.compile:
         return None
-    policy = Policy(limits=COMPILE_LIMITS, read=language.read, write=(PROGRAM,), env=language.env)
+    limits = msgspec.structs.replace(
+        _COMPILE_LIMITS, cpu_s=language.compile_s, wall_s=language.compile_s * _WALL_PER_CPU
+    )
+    policy = Policy(limits=limits, read=language.read, write=(PROGRAM,), env=language.env)
     argv = _located(language.compile, language)
     execution = workspace.run(Command(argv=argv, policy=policy, folder=PROGRAM))
     if execution.ending is Ending.EXITED and execution.exit_status == 0:

@@ -89,7 +89,8 @@ PYTHON_CARD = Card(
     ),
     adversarial=(
         fails("link", "F12: a link to the right content is no file",
-              _GOOD + "os.rename('out/sorted.txt', 'in/y')\nos.symlink('../in/y', 'out/sorted.txt')",
+              _GOOD + "os.rename('out/sorted.txt', 'in/y')\n"
+              "os.symlink('../in/y', 'out/sorted.txt')",
               C.WRONG_ANSWER),
         fails("link-out", "F12: a link is never followed",
               _instead("os.symlink('/etc/passwd', 'out/sorted.txt')"), C.WRONG_ANSWER),
@@ -97,7 +98,8 @@ PYTHON_CARD = Card(
               _GOOD + "os.rename('out', 'real')\nos.symlink('real', 'out')\n", C.WRONG_ANSWER),
         fails("root-link", "F12: not in place of the tree itself",
               _GOOD + "import shutil\nos.chdir('..')\ntry:\n    os.rename('tree', 'program/t')\n"
-              "    os.symlink('program/t', 'tree')\nexcept OSError:\n    shutil.rmtree('tree', True)",
+              "    os.symlink('program/t', 'tree')\n"
+              "except OSError:\n    shutil.rmtree('tree', True)\n",
               C.WRONG_ANSWER),
         fails("loop", "a link to itself", _instead("os.symlink('sorted.txt', 'out/sorted.txt')"),
               C.WRONG_ANSWER),

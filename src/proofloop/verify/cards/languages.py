@@ -14,10 +14,10 @@ from proofloop.verify.cards.card import Card, Case, fails, passes
 _PAIRS = ((1, 2), (-5, 5), (10**17, 1))
 
 
-def sums(language: Language, stages: Stages = Stages()) -> ProgramTests:
+def sums(language: Language, stages: Stages | None = None) -> ProgramTests:
     return ProgramTests(
         language=language,
-        stages=stages,
+        stages=stages or Stages(),
         tests=tuple(
             OutputTest(stdin=f"{a} {b}\n".encode(), stdout=f"{a + b}\n".encode()) for a, b in _PAIRS
         ),
@@ -213,7 +213,8 @@ JAVASCRIPT_CARD = Card(
                "lines.on('line', (l) => {\n    const [a, b] = l.split(' ').map(BigInt);\n"
                "    process.stdout.write(`${a + b}`);\n});\n"),
         passes("async", "what is done later is done",
-               f"(async () => {{\n    await new Promise((r) => setTimeout(r, 5));\n{_GOOD_JS}}})()"),
+               "(async () => {\n    await new Promise((r) => setTimeout(r, 5));\n"
+               f"{_GOOD_JS}}})()"),
         passes("fenced", "the program is the block", f"```js\n{_GOOD_JS}```\n"),
     ),
     rejected=(
