@@ -10,8 +10,9 @@ import pytest
 from judging import score_of, verdict_of
 
 from proofloop.cli import main
+from proofloop.core.file_tree import FileTree, TreeFile
 from proofloop.core.language import BUILT_IN, Language
-from proofloop.core.task import FileTree, OutputTest, ProgramTests, TreeFile
+from proofloop.core.task import OutputTest, ProgramTests
 from proofloop.core.verdict import ScoredCause, Unscored, UnscoredCause
 from proofloop.verify import ProgramVerifier
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from proofloop.core.file_tree import FileTree, TreeFile, TreeFolder
 from proofloop.core.sandbox import Entry
-from proofloop.core.task import FileTree, TreeFile, TreeFolder
-from proofloop.verify.files import differences, fault_of
+from proofloop.verify.files import differences
 
 A = TreeFile(path="a", content=b"1")
 
@@ -29,12 +29,12 @@ def tree(*wanted: TreeFile | TreeFolder, **more: object) -> FileTree:
         (tree(A, given=(A, TreeFile(path="a/b", content=b""))), "where it also has a folder"),
         (tree(A, absent=("a",)), "wants a path and wants it absent"),
         (tree(TreeFile(path="x/y", content=b""), absent=("x",)), "and wants it absent"),
-        (tree(A, given=(A,)), "as wanted already"),
-        (tree(absent=("b",)), "as wanted already"),
+        (tree(A, given=(A,)), "satisfied by the given files"),
+        (tree(absent=("b",)), "satisfied by the given files"),
     ],
 )
 def test_a_key_that_cannot_be_checked_against(tests: FileTree, fault: str) -> None:
-    assert fault in (fault_of(tests) or "")
+    assert fault in (tests.fault() or "")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_key_that_cannot_be_checked_against(tests: FileTree, fault: str) -> No
     ],
 )
 def test_a_key_that_something_is_left_to_do_for(tests: FileTree) -> None:
-    assert fault_of(tests) is None
+    assert tests.fault() is None
 
 
 def entry(path: str, kind: str = "file", size: int = 1, executable: bool = False) -> Entry:

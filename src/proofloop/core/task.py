@@ -8,6 +8,7 @@ engine, agent or candidate process is ever handed one.
 from enum import StrEnum
 from typing import Literal, NewType, Protocol
 
+from proofloop.core.file_tree import FileTree
 from proofloop.core.language import PYTHON, Language
 from proofloop.core.record import Record
 
@@ -160,36 +161,6 @@ class ProgramTests(Record, tag="program_tests"):
     stages: Stages = Stages()
     float_tol: float | None = None
     """How far a decimal fraction in the output may be off, absolutely or relatively."""
-
-
-class TreeFile(Record, tag="file"):
-    """A regular file."""
-
-    path: str
-    """From the tree's root, with `/`."""
-    content: bytes
-    is_executable: bool = False
-
-
-class TreeFolder(Record, tag="folder"):
-    """A folder; those above a file need no mention."""
-
-    path: str
-
-
-class FileTree(Record, tag="file_tree"):
-    """Passes when the program, run in a folder with the given files, leaves what is wanted there.
-    How it ends is of no account as long as it ends by itself."""
-
-    given: tuple[TreeFile | TreeFolder, ...]
-    wanted: tuple[TreeFile | TreeFolder, ...]
-    """Exactly so; no link will do."""
-    absent: tuple[str, ...] = ()
-    """Paths at which nothing may be."""
-    allows_surplus: bool = False
-    """Whether there may be more than is wanted; else given files that are not wanted must go."""
-    stdin: bytes = b""
-    language: Language = PYTHON
 
 
 class AnswerKind(StrEnum):

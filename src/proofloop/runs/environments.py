@@ -13,7 +13,7 @@ from proofloop.runs.recipe import EnvConfig
 if TYPE_CHECKING:
     from proofloop.envs.data_file import DataFileEnvironment
 
-ENVIRONMENTS = ("functions", "gsm8k", "humaneval", "math", "mbpp", "stdio")
+ENVIRONMENTS = ("files", "functions", "gsm8k", "humaneval", "math", "mbpp", "stdio")
 
 
 def build_environment(env: EnvConfig) -> Environment:
@@ -30,6 +30,12 @@ def build_environment(env: EnvConfig) -> Environment:
                 families=env.families,
                 complexity=_values(env.complexity),
                 horizon=_values(env.horizon),
+            )
+        case "files":
+            from proofloop.envs.files import FilesEnvironment
+
+            return FilesEnvironment(
+                _data_of(FilesEnvironment, env), languages=languages_of(env), language=env.language
             )
         case "humaneval":
             from proofloop.envs.humaneval import HumanEvalEnvironment

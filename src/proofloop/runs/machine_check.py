@@ -1,10 +1,12 @@
 """Before anything is judged: does this machine give the isolation that is asked for, and what the
 languages of the tasks need?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from proofloop.core.language import Language
-from proofloop.core.task import Environment, FileTree, Problem, ProgramTests
+from proofloop.core.task import Environment, FileTree, Problem, ProgramTests, Tests
 from proofloop.core.verdict import Tier
 from proofloop.envs.data_file import DataFileEnvironment
 from proofloop.sandbox import open_sandbox
@@ -19,5 +21,15 @@ def check_machine(tier: Tier | None, environment: Environment) -> None:
 
 
 def languages_of_problems(problems: Iterable[Problem]) -> set[Language]:
-    tests = (problem.key.tests for problem in problems)
-    return {t.language for t in tests if isinstance(t, ProgramTests | FileTree)}
+    """Of programs that are run by commands."""
+    return {language for problem in problems for language in _languages(problem.key.tests)}
+
+
+def _languages(tests: Tests) -> Iterator[Language]:
+    match tests:
+        case ProgramTests():
+            yield tests.language
+        case FileTree():  # even Python works on files in a process started for the purpose
+            yield msgspec.structs.replace(tests.language, is_forked=False)
+        case _:
+            pass

@@ -5,13 +5,12 @@ ever followed, and what is neither a regular file nor a folder is never what was
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePosixPath
 
 import msgspec
 
 from proofloop.core.errors import SandboxLost
+from proofloop.core.file_tree import FileTree, TreeFile, TreeFolder, folders_above
 from proofloop.core.sandbox import Command, Ending, Entry, Limits, Policy, Sandbox, Workspace
-from proofloop.core.task import FileTree, TreeFile, TreeFolder
 from proofloop.core.verdict import Scored, ScoredCause, UnscoredCause, Verdict
 from proofloop.verify.extract import program_text
 from proofloop.verify.outcome import cause_of_ending, scored, unscored
@@ -31,9 +30,9 @@ Read = Callable[[str, int], bytes | None]
 
 def verify_files(sandbox: Sandbox, tests: FileTree, answer: str, limits: Limits) -> Verdict:
     """Raises SandboxLost when our side broke, MissingProgram for a compiler that is not there."""
-    fault = fault_of(tests)
+    fault = tests.fault()
     if fault is not None:
-        return unscored(UnscoredCause.INVALID_KEY, fault, sandbox.tier)
+        return unscored(UnscoredCause.INVALID_KEY, f"the key {fault}", sandbox.tier)
 
     def verdict(
         cause: ScoredCause,
@@ -82,29 +81,6 @@ def verify_files(sandbox: Sandbox, tests: FileTree, answer: str, limits: Limits)
     return verdict(cause, detail, compiles=True, runs=True, num_passed=num_passed)
 
 
-def fault_of(tests: FileTree) -> str | None:
-    """Why the key cannot be checked against, if so."""
-    entries = (*tests.given, *tests.wanted)
-    wanted, given = {e.path for e in tests.wanted}, {e.path for e in tests.given}
-    if not wanted and not tests.absent:
-        return "the key wants no file, no folder, and nothing to be absent"
-    if len(wanted) + len(given) != len(entries):
-        return "the key names a path twice"
-    for path in (*wanted, *given, *tests.absent):
-        if {"", ".", ".."} & set(path.split("/")) or "\0" in path:
-            return f"the key names {path!r}, which is no plain path below the tree"
-    for side in (tests.given, tests.wanted):
-        files = {entry.path for entry in side if isinstance(entry, TreeFile)}
-        if any(files & set(_above(entry.path)) for entry in side):
-            return "the key has a file where it also has a folder"
-    if any({path, *_above(path)} & set(tests.absent) for path in wanted):
-        return "the key wants a path and wants it absent"
-    contents = {e.path: e.content for e in tests.given if isinstance(e, TreeFile)}
-    if not differences(tests, _entries_of(tests.given), lambda path, most: contents.get(path)):
-        return "the given files are as wanted already: a program that does nothing would pass"
-    return None
-
-
 def differences(tests: FileTree, found: Mapping[str, Entry], read: Read) -> list[str]:
     """One line for each thing that is not as wanted; at most one for all surplus.  No line holds
     what was wanted.  Pure but for `read`."""
@@ -115,9 +91,9 @@ def differences(tests: FileTree, found: Mapping[str, Entry], read: Read) -> list
             wrong.append(what)
     wrong += ["something is there that was to be absent" for p in tests.absent if p in found]
     if not tests.allows_surplus:
-        known = {path for e in tests.wanted for path in (e.path, *_above(e.path))}
+        known = {path for e in tests.wanted for path in (e.path, *folders_above(e.path))}
         # A folder that was given may stay behind empty.
-        folders = {path for e in tests.given for path in (e.path, *_above(e.path))}
+        folders = {path for e in tests.given for path in (e.path, *folders_above(e.path))}
         surplus = [
             e
             for path, e in found.items()
@@ -178,27 +154,3 @@ def _below_tree(entries: Iterable[Entry]) -> dict[str, Entry]:
     """By path from the tree's root."""
     inside = f"{TREE}/"
     return {e.path.removeprefix(inside): e for e in entries if e.path.startswith(inside)}
-
-
-def _entries_of(given: Iterable[TreeFile | TreeFolder]) -> dict[str, Entry]:
-    """What a program finds that has not done anything."""
-    found: dict[str, Entry] = {}
-    for e in given:
-        for path in _above(e.path):
-            found[path] = Entry(path=path, kind="folder", size_bytes=0, is_executable=True)
-        found[e.path] = (
-            Entry(
-                path=e.path,
-                kind="file",
-                size_bytes=len(e.content),
-                is_executable=e.is_executable,
-            )
-            if isinstance(e, TreeFile)
-            else Entry(path=e.path, kind="folder", size_bytes=0, is_executable=True)
-        )
-    return found
-
-
-def _above(path: str) -> list[str]:
-    """The folders above a path, without the root."""
-    return [str(parent) for parent in PurePosixPath(path).parents][:-1]

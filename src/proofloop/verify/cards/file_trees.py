@@ -1,7 +1,7 @@
 """Cards of file trees: sort a file into another, mark a tool, clean up."""
 
+from proofloop.core.file_tree import FileTree, TreeFile, TreeFolder
 from proofloop.core.language import BUILT_IN
-from proofloop.core.task import FileTree, TreeFile, TreeFolder
 from proofloop.core.verdict import ScoredCause as C
 from proofloop.verify.cards.card import Card, fails, passes
 
