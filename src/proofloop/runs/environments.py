@@ -13,7 +13,7 @@ from proofloop.runs.recipe import EnvConfig
 if TYPE_CHECKING:
     from proofloop.envs.data_file import DataFileEnvironment
 
-ENVIRONMENTS = ("files", "functions", "gsm8k", "humaneval", "math", "mbpp", "stdio")
+ENVIRONMENTS = ("answers", "files", "functions", "gsm8k", "humaneval", "math", "mbpp", "stdio")
 
 
 def build_environment(env: EnvConfig) -> Environment:
@@ -37,6 +37,10 @@ def build_environment(env: EnvConfig) -> Environment:
             return FilesEnvironment(
                 _data_of(FilesEnvironment, env), languages=languages_of(env), language=env.language
             )
+        case "answers":
+            from proofloop.envs.answers import AnswersEnvironment
+
+            return _from_file(AnswersEnvironment, env)
         case "humaneval":
             from proofloop.envs.humaneval import HumanEvalEnvironment
 

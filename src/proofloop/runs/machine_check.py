@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from proofloop.core.language import Language
-from proofloop.core.task import Environment, FileTree, Problem, ProgramTests, Tests
+from proofloop.core.task import Composite, Environment, FileTree, Problem, ProgramTests, Tests
 from proofloop.core.verdict import Tier
 from proofloop.envs.data_file import DataFileEnvironment
 from proofloop.sandbox import open_sandbox
@@ -31,5 +31,8 @@ def _languages(tests: Tests) -> Iterator[Language]:
             yield tests.language
         case FileTree():  # even Python works on files in a process started for the purpose
             yield msgspec.structs.replace(tests.language, is_forked=False)
+        case Composite():
+            for part in tests.parts:
+                yield from _languages(part.tests)
         case _:
             pass

@@ -65,7 +65,7 @@ class LanguageConfig(Record):
 
 class EnvConfig(Record):
     name: str = "functions"
-    """`files`, `functions`, `gsm8k`, `humaneval`, `math`, `mbpp` or `stdio`."""
+    """`answers`, `files`, `functions`, `gsm8k`, `humaneval`, `math`, `mbpp` or `stdio`."""
     data: str | None = None
     """The data file of an environment that reads one (all but `functions`)."""
     families: tuple[str, ...] = ("int", "list", "string")
@@ -75,8 +75,8 @@ class EnvConfig(Record):
     horizon: tuple[int, ...] | int = (1,)
     """Numbers of functions to write in one answer."""
     language: str = "python"
-    """Language of the programs that `stdio` and `files` ask for where a row names none: `bash`, `c`, `cpp`,
-    `javascript`, `python`, or one of `env.languages`."""
+    """Language of the programs that `stdio` and `files` ask for where a row names none: `bash`,
+    `c`, `cpp`, `javascript`, `python`, or one of `env.languages`."""
     languages: dict[str, LanguageConfig] = msgspec.field(default_factory=dict[str, LanguageConfig])
     """More languages by name, or other commands for those built in: a table
     `[env.languages.NAME]` each, whose keys are listed below."""

@@ -11,7 +11,7 @@ from proofloop.core.language import PYTHON
 _FENCE = re.compile(r"^([ \t]*)(`{3,})([^`]*)$")
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """A complete fenced block, or what lies between two of them (`tag` None)."""
 
     tag: str | None
@@ -46,7 +46,12 @@ def program_text(
     return answer if all(defines(outside, name) for name in names) else blocks[-1]
 
 
-def _parts(answer: str) -> Iterator[_Block]:
+def fenced_blocks(answer: str) -> list[Block]:
+    """The complete fenced blocks, in order, whatever their language."""
+    return [part for part in _parts(answer.removeprefix("\ufeff")) if part.tag is not None]
+
+
+def _parts(answer: str) -> Iterator[Block]:
     lines = answer.splitlines(keepends=True)
     never_closed = len(answer) + 1  # fences of this length or more; so that no text takes long
     at = 0
@@ -58,13 +63,13 @@ def _parts(answer: str) -> Iterator[_Block]:
             if end is None:
                 never_closed = len(fence[2])
         if fence is None or end is None:
-            yield _Block(None, lines[at])
+            yield Block(None, lines[at])
             at += 1
             continue
         words = fence[3].split()
         indent = re.compile(rf"^[ \t]{{0,{len(fence[1])}}}")
         text = "".join(indent.sub("", line) for line in lines[at + 1 : end])
-        yield _Block(words[0].lower() if words else "", text)
+        yield Block(words[0].lower() if words else "", text)
         at = end + 1
 
 
