@@ -146,6 +146,8 @@ class CommandRun:
                 return Ending.MEMORY_LIMIT, f"more than {limits.memory_bytes} bytes", None
             case "processes":
                 return Ending.SIGNALLED, f"more than {limits.num_processes} processes", None
+            case "disk":
+                return Ending.OUTPUT_LIMIT, "more in files than the workspace may take up", None
             case "killed":
                 if self._killed is not None:
                     return *self._killed, None

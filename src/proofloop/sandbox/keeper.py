@@ -18,8 +18,11 @@ import signal
 import socket
 from typing import Any, NoReturn
 
-from proofloop.sandbox import files, kernel, parcel, rooms, tree, wire
+from proofloop.sandbox import files, kernel, parcel, tree, wire
+from proofloop.sandbox.folders import FolderHouse
+from proofloop.sandbox.namespaced import NamespaceHouse
 from proofloop.sandbox.order import Order
+from proofloop.sandbox.rooms import House, Room
 
 
 def main(control_fd: int, owner: int, tier: str) -> None:
@@ -28,8 +31,12 @@ def main(control_fd: int, owner: int, tier: str) -> None:
         if not kernel.SUPPORTED:
             raise RuntimeError(f"no system-call table for {kernel.MACHINE}")
         owner_fd = os.pidfd_open(owner)
-        kernel.continue_in_namespaces(control_fd, _enter)
-        house = rooms.NamespaceHouse()
+        house: House
+        if tier == "T0":
+            house = FolderHouse()
+        else:
+            kernel.continue_in_namespaces(control_fd, _enter)
+            house = NamespaceHouse()
         kernel.forbid_new_privileges()
         kernel.hide_from_peers()
     except kernel.StepFailed as e:
@@ -51,7 +58,7 @@ def _enter() -> None:
     )
 
 
-def _serve(control: _socket.socket, owner_fd: int, house: rooms.NamespaceHouse) -> None:
+def _serve(control: _socket.socket, owner_fd: int, house: House) -> None:
     gc.collect()
     gc.freeze()
     poll = select.poll()
@@ -61,16 +68,17 @@ def _serve(control: _socket.socket, owner_fd: int, house: rooms.NamespaceHouse) 
     while True:
         for fd, _ in poll.poll():
             if fd == owner_fd:
-                _quit(keepers)
+                house.quit(list(keepers.values()))
             elif fd in keepers:
                 poll.unregister(fd)
                 os.waitpid(keepers.pop(fd), 0)
                 os.close(fd)
+                house.forget_keeper(list(keepers.values()))
             else:
                 room = _socket.CMSG_SPACE(4)
                 order, ancillary, _, _ = control.recvmsg(65536, room, _socket.MSG_CMSG_CLOEXEC)
                 if not order:
-                    _quit(keepers)
+                    house.quit(list(keepers.values()))
                 channel_fd = int.from_bytes(ancillary[0][2], "little")
                 pid = os.fork()
                 if pid == 0:
@@ -83,13 +91,7 @@ def _serve(control: _socket.socket, owner_fd: int, house: rooms.NamespaceHouse) 
                 poll.register(pidfd, select.POLLIN)
 
 
-def _quit(keepers: dict[int, int]) -> NoReturn:
-    for pid in keepers.values():
-        os.kill(pid, signal.SIGKILL)
-    os._exit(0)
-
-
-def _keep(order: bytes, channel_fd: int, house: rooms.NamespaceHouse) -> NoReturn:
+def _keep(order: bytes, channel_fd: int, house: House) -> NoReturn:
     """In the keeper: make the room, then obey until the channel ends."""
     channel = socket.socket(fileno=channel_fd)
     try:
@@ -105,7 +107,7 @@ def _keep(order: bytes, channel_fd: int, house: rooms.NamespaceHouse) -> NoRetur
 class _Keeper:
     """Obeys one parcel at a time; during a command only the order to end it."""
 
-    def __init__(self, channel: socket.socket, room: rooms.NamespaceRoom) -> None:
+    def __init__(self, channel: socket.socket, room: Room) -> None:
         self._channel = channel
         self._receiver = parcel.Receiver(channel)
         self._room = room
@@ -132,6 +134,7 @@ class _Keeper:
     def _next(self) -> tuple[dict[str, Any], bytes]:
         while (taken := self._receiver.take()) is None:
             if not self._receiver.receive():
+                self._room.leave()
                 os._exit(0)
         return taken
 
@@ -142,6 +145,7 @@ class _Keeper:
         given, self._receiver.descriptors = self._receiver.descriptors, []
         result_fd, result_end = os.pipe()
         try:
+            self._room.prepare(order)
             pid = self._room.fork()
         except (kernel.StepFailed, OSError) as e:
             self._answer({"failed": str(e)})
@@ -167,19 +171,20 @@ class _Keeper:
             for fd, _ in poll.poll():
                 ended = ended or fd == pidfd
                 if fd != pidfd:
-                    is_open = self._receiver.receive()
-                    os.kill(pid, signal.SIGKILL)
+                    self._receiver.receive()
                     self._receiver.take()
+                    os.kill(pid, signal.SIGKILL)
                     poll.unregister(fd)
-                    if not is_open:
-                        os._exit(0)
         os.close(pidfd)
         _, status, used = os.wait4(pid, 0)
         self._room.clear()
+        is_full = self._room.is_full(at_rest=True)
         cpu_s = used.ru_utime + used.ru_stime
         written = os.read(result_fd, 65536)
         if not written:
             return {"status": status, "reason": "killed", "cpu_s": cpu_s}
         result = parcel.unpack(written)
+        if is_full and "failed" not in result:
+            result["reason"] = result["reason"] or "disk"
         result["cpu_s"] = max(cpu_s, result.get("cpu_s", 0.0))
         return result

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from proofloop.sandbox import kernel, landlock, parcel, seccomp
 from proofloop.sandbox.order import Order
-from proofloop.sandbox.rooms import NamespaceRoom as Room
+from proofloop.sandbox.rooms import Room
 
 REPORT = 3
 _READY = 4
@@ -64,7 +64,7 @@ def _watch(main: int, order: Order, room: Room) -> dict[str, object]:
         signal.sigtimedwait({signal.SIGCHLD}, interval_s)
         interval_s = min(_LATEST_S, interval_s * 1.5)
         status = _reap(main)
-        cpu_s, memory_bytes, num_processes = usage(room.processes())
+        cpu_s, memory_bytes, num_processes = usage(room.processes() or [])
         reason = ""
         if status is None:
             if cpu_s > order.cpu_s:
@@ -73,6 +73,8 @@ def _watch(main: int, order: Order, room: Room) -> dict[str, object]:
                 reason = "memory"
             elif num_processes > order.num_processes:
                 reason = "processes"
+            elif room.is_full():
+                reason = "disk"
         if status is not None or reason:
             return {"status": status or 0, "reason": reason, "cpu_s": cpu_s}
 
@@ -94,8 +96,8 @@ def _reap(main: int) -> int | None:
 def usage(pids: list[int]) -> tuple[float, int, int]:
     """Of a tree: processor seconds (with our own and what has been collected), resident bytes
     that are not files, tasks."""
-    own = os.times()
-    cpu_s, memory_bytes, num_tasks = own.children_user + own.children_system, 0, 0
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s, memory_bytes, num_tasks = ended.ru_utime + ended.ru_stime, 0, 0
     for pid in pids:
         try:
             with open(f"/proc/{pid}/stat", "rb") as f:
@@ -116,24 +118,22 @@ def _be_main(order: Order, given: list[int], room: Room, ready: int) -> NoReturn
     try:
         os.setsid()
         _take_descriptors(given, ready)
-        for number in signal.Signals:
-            if number not in (signal.SIGKILL, signal.SIGSTOP):
-                signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the interpreter ignores them
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(0o022)
         room.isolate(order)
         rules = room.rules(order)
-        _limit(order)
+        _limit(order, room)
         kernel.forbid_new_privileges()
         landlock.restrict(rules, network=order.network)
-        kernel.drop_bounding_set()
-        kernel.drop_capabilities()
+        room.drop_privileges()
         kernel.install_filter(
             seccomp.command_filter(
                 kernel.MACHINE,
                 network=order.network,
                 may_fork=order.num_processes > 1,
-                may_signal=True,
+                may_signal=room.may_signal,
             )
         )
     except BaseException as e:
@@ -155,13 +155,13 @@ def _take_descriptors(given: list[int], ready: int) -> None:
     kernel.close_from(_READY + 1)
 
 
-def _limit(order: Order) -> None:
+def _limit(order: Order, room: Room) -> None:
     for kind, most in (
         (resource.RLIMIT_DATA, order.memory_bytes),
         (resource.RLIMIT_CPU, order.cpu_s),
         (resource.RLIMIT_FSIZE, order.file_bytes),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, order.num_processes),
+        (resource.RLIMIT_NPROC, order.num_processes + room.num_spare_processes()),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_NOFILE, order.num_open_files),
@@ -174,7 +174,8 @@ def _limit(order: Order) -> None:
 
 def _execute(order: Order, room: Room) -> NoReturn:
     name = order.argv[0]
-    environment = {"PATH": _PATH, "LANG": "C.UTF-8", **room.environment()}
+    environment = {"PATH": _PATH, "LANG": "C.UTF-8", "HOME": room.path}
+    environment["TMPDIR"] = room.temporary
     environment.update((key, value) for key, value in order.env)
     status = _NOT_FOUND
     try:
