@@ -10,6 +10,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -28,7 +29,18 @@ _CLAIM_KINDS = {
 _EXIT_GRACE_S = 0.25
 """From the channel's end to the report of the exit; after that, it was closed on purpose."""
 
+_GATHER_S = 5e-5
+"""While more than one claim is due: a little sleep lets several come at once, each wake-up costs."""
+
 Frame = tuple[int, int, bytes]
+
+
+@lru_cache(maxsize=256)  # the same calls for every answer to one question
+def _frames_of(calls: tuple[Call, ...]) -> bytes:
+    return b"".join(
+        wire.frame(wire.CALL, index, wire.call_payload(call.function, call.args, call.keep_as))
+        for index, call in enumerate(calls)
+    )
 
 
 class Session:
@@ -87,6 +99,10 @@ class Session:
         payload = wire.call_payload(call.function, call.args, call.keep_as)
         self._unsent += wire.frame(wire.CALL, index, payload)
 
+    def queue_calls(self, calls: tuple[Call, ...]) -> None:
+        """All at once, with the indices 0, 1, …"""
+        self._unsent += _frames_of(calls)
+
     def queue(self, kind: int, payload: bytes) -> None:
         self._unsent += wire.frame(kind, 0, payload)
 
@@ -101,11 +117,11 @@ class Session:
     def receive(self, kinds: tuple[int, ...], index: int) -> Frame | None:
         """The next frame, which must be of one of `kinds` and for call `index`; None when the
         process has ended instead (see `ending`)."""
-        if self._ending is not None:
-            return None
-        start = time.monotonic()
-        frame = self._wait(self._limits.wall_s - self._waited_s)
-        self._waited_s += time.monotonic() - start
+        frame = self._take_frame() if self._ending is None else None
+        if frame is None and self._ending is None:
+            start = time.monotonic()
+            frame = self._wait(self._limits.wall_s - self._waited_s)
+            self._waited_s += time.monotonic() - start
         if frame is not None and (frame[0] not in kinds or frame[1] != index):
             self._end(Ending.PROTOCOL, "a frame out of turn")
             return None
@@ -115,6 +131,19 @@ class Session:
         """The claim for call `index`; None when the process has ended instead."""
         frame = self.receive(tuple(_CLAIM_KINDS), index)
         return None if frame is None else Claim(kind=_CLAIM_KINDS[frame[0]], data=frame[2])
+
+    def receive_claims(self, num: int) -> list[Claim]:
+        """Of the calls 0, 1, … that were queued; fewer where the process has ended before."""
+        claims: list[Claim] = []
+        while len(claims) < num:
+            if not self._received and len(claims) + 1 < num:
+                time.sleep(_GATHER_S)
+                self._waited_s += _GATHER_S
+            claim = self.receive_claim(len(claims))
+            if claim is None:
+                break
+            claims.append(claim)
+        return claims
 
     def call(self, index: int, call: Call) -> Claim | None:
         """One request, one claim."""
