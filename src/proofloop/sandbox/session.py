@@ -30,7 +30,7 @@ _EXIT_GRACE_S = 0.25
 """From the channel's end to the report of the exit; after that, it was closed on purpose."""
 
 _GATHER_S = 5e-5
-"""While more than one claim is due: a little sleep lets several come at once, each wake-up costs."""
+"""While more than one claim is due: a nap lets several come at once, for each wake-up costs."""
 
 Frame = tuple[int, int, bytes]
 
