@@ -29,10 +29,11 @@ _CLAIM_KINDS = {
 _EXIT_GRACE_S = 0.25
 """From the channel's end to the report of the exit; after that, it was closed on purpose."""
 
+Frame = tuple[int, int, bytes]
+
+
 _GATHER_S = 5e-5
 """While more than one claim is due: a nap lets several come at once, for each wake-up costs."""
-
-Frame = tuple[int, int, bytes]
 
 
 @lru_cache(maxsize=256)  # the same calls for every answer to one question
@@ -117,11 +118,11 @@ class Session:
     def receive(self, kinds: tuple[int, ...], index: int) -> Frame | None:
         """The next frame, which must be of one of `kinds` and for call `index`; None when the
         process has ended instead (see `ending`)."""
-        frame = self._take_frame() if self._ending is None else None
-        if frame is None and self._ending is None:
-            start = time.monotonic()
-            frame = self._wait(self._limits.wall_s - self._waited_s)
-            self._waited_s += time.monotonic() - start
+        if self._ending is not None:
+            return None
+        start = time.monotonic()
+        frame = self._wait(self._limits.wall_s - self._waited_s)
+        self._waited_s += time.monotonic() - start
         if frame is not None and (frame[0] not in kinds or frame[1] != index):
             self._end(Ending.PROTOCOL, "a frame out of turn")
             return None
