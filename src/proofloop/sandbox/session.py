@@ -36,7 +36,7 @@ _GATHER_S = 5e-5
 """While more than one claim is due: a nap lets several come at once, for each wake-up costs."""
 
 
-@lru_cache(maxsize=256)  # the same calls for every answer to one question
+@lru_cache(maxsize=64)  # the same calls for every answer to one question; may be megabytes
 def _frames_of(calls: tuple[Call, ...]) -> bytes:
     return b"".join(
         wire.frame(wire.CALL, index, wire.call_payload(call.function, call.args, call.keep_as))
