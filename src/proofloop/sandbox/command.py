@@ -16,7 +16,6 @@ from proofloop.sandbox.order import Order
 from proofloop.sandbox.server import ANSWER_DEADLINE_S
 from proofloop.sandbox.streams import Capped, Fed
 
-
 _NOT_SHOWN = ("/workspace", "/proc", "/sys", "/dev")
 
 
