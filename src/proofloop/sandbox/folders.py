@@ -67,13 +67,13 @@ class FolderHouse:
     def open(self, base: str | None, disk_bytes: int) -> "FolderRoom":
         return FolderRoom(f"{self.path}/{os.getpid()}", base, disk_bytes)
 
-    def forget_keeper(self, keepers: list[int]) -> None:
+    def clear_after(self, keepers: set[int]) -> None:
         end_all_below(keepers, patience_s=_PATIENCE_S)
         left = set(os.listdir(self.path)) - {str(pid) for pid in keepers}
         for name in left:
             remove_folder(f"{self.path}/{name}")
 
-    def quit(self, keepers: list[int]) -> NoReturn:
+    def quit(self, keepers: set[int]) -> NoReturn:
         for pid in keepers:
             os.kill(pid, signal.SIGKILL)
         end_all_below(patience_s=_PATIENCE_S)
@@ -109,11 +109,16 @@ class FolderRoom:
         for name in ("workspace", "tmp", "hidden"):
             os.mkdir(f"{path}/{name}", 0o755)
         if base is not None:
+            if f"{path}/".startswith(f"{base}/"):
+                raise OSError(errno.EINVAL, "the base holds the folder for workspaces", base)
             copy_folder(base, self.path)
+        # Held open: their keeper, as another user, may not find them by their paths.
+        self.folder, self._tmp_folder, self._hidden_folder = (
+            os.open(f"{path}/{name}", os.O_RDONLY | os.O_DIRECTORY)
+            for name in ("workspace", "tmp", "hidden")
+        )
         if self._user is not None:
             self._give_away(self._user)
-        self.folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        self._hidden_folder = os.open(f"{path}/hidden", os.O_RDONLY | os.O_DIRECTORY)
         self._hidden: list[tuple[str, int]] = []
         self._most_bytes = (self._used_bytes() or 0) + disk_bytes
         self._count_at = 0.0
@@ -160,7 +165,7 @@ class FolderRoom:
             kernel.drop_capabilities()
         kernel.die_with_parent(signal.SIGKILL)
 
-    def processes(self) -> list[int] | None:
+    def processes(self) -> list[int]:
         return descendants(os.getpid())
 
     def num_spare_processes(self) -> int:
@@ -217,6 +222,11 @@ class FolderRoom:
             os.close(at)
         self._hidden.clear()
 
+    def expect(self, num_bytes: int) -> None:
+        used = self._used_bytes()
+        if used is None or used + num_bytes > self._most_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def is_full(self, *, at_rest: bool = False) -> bool:
         if not at_rest and time.monotonic() < self._count_at:
             return False
@@ -226,7 +236,7 @@ class FolderRoom:
 
     def _used_bytes(self) -> int | None:
         """None: more files than may be, or too deep to follow."""
-        parts = [used_bytes(f"{self._top}/{name}", _MAX_FILES) for name in ("workspace", "tmp")]
+        parts = [used_bytes(at, _MAX_FILES) for at in (self.folder, self._tmp_folder)]
         return None if None in parts else sum(part or 0 for part in parts)
 
 

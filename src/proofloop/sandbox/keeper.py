@@ -58,37 +58,65 @@ def _enter() -> None:
     )
 
 
-def _serve(control: _socket.socket, owner_fd: int, house: House) -> None:
+def _serve(control: _socket.socket, owner_fd: int, house: House) -> NoReturn:
     gc.collect()
     gc.freeze()
+    ended_fd = _hear_of_children()
     poll = select.poll()
-    poll.register(control.fileno(), select.POLLIN)
-    poll.register(owner_fd, select.POLLIN)
-    keepers: dict[int, int] = {}  # pidfd -> pid
+    for fd in (control.fileno(), owner_fd, ended_fd):
+        poll.register(fd, select.POLLIN)
+    keepers: set[int] = set()
     while True:
         for fd, _ in poll.poll():
             if fd == owner_fd:
-                house.quit(list(keepers.values()))
-            elif fd in keepers:
-                poll.unregister(fd)
-                os.waitpid(keepers.pop(fd), 0)
-                os.close(fd)
-                house.forget_keeper(list(keepers.values()))
+                house.quit(keepers)
+            elif fd == ended_fd:
+                os.read(ended_fd, 4096)
+                _collect(keepers, house)
             else:
                 room = _socket.CMSG_SPACE(4)
                 order, ancillary, _, _ = control.recvmsg(65536, room, _socket.MSG_CMSG_CLOEXEC)
                 if not order:
-                    house.quit(list(keepers.values()))
+                    house.quit(keepers)
                 channel_fd = int.from_bytes(ancillary[0][2], "little")
                 pid = os.fork()
                 if pid == 0:
-                    for ours in (control.detach(), owner_fd, *keepers):
+                    _forget_children()
+                    for ours in (control.detach(), owner_fd, ended_fd):
                         os.close(ours)
                     _keep(order, channel_fd, house)
                 os.close(channel_fd)
-                pidfd = os.pidfd_open(pid)
-                keepers[pidfd] = pid
-                poll.register(pidfd, select.POLLIN)
+                keepers.add(pid)
+
+
+def _hear_of_children() -> int:
+    """Readable once a child has ended: a keeper, or what a lost keeper left to us."""
+    fd, end = os.pipe()
+    for each in (fd, end):
+        os.set_blocking(each, False)
+    signal.set_wakeup_fd(end, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return fd
+
+
+def _forget_children() -> None:
+    os.close(signal.set_wakeup_fd(-1))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _collect(keepers: set[int], house: House) -> None:
+    is_one_lost = False
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            break
+        if pid == 0:
+            break
+        is_one_lost = is_one_lost or pid in keepers
+        keepers.discard(pid)
+    if is_one_lost:
+        house.clear_after(keepers)
 
 
 def _keep(order: bytes, channel_fd: int, house: House) -> NoReturn:
@@ -121,6 +149,7 @@ class _Keeper:
                 continue
             try:
                 if kind == "write":
+                    self._room.expect(len(data))
                     files.write(self._room.folder, data=data, **words)
                     self._answer({})
                 elif kind == "read":

@@ -49,17 +49,19 @@ class NamespaceHouse:
             os.mkdir(f"{folder}/{name}")
         open(f"{folder}/no_file", "w").close()
         for name in ("no_folder", "no_file"):
-            os.chmod(f"{folder}/{name}", _NOTHING)
+            path = f"{folder}/{name}"
+            os.chmod(path, _NOTHING)
+            mounts.bind(path, path, read_only=True)  # and so are its copies
         self.no_network = _network_namespace()
         self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
 
     def open(self, base: str | None, disk_bytes: int) -> "NamespaceRoom":
         return NamespaceRoom(self, base, disk_bytes)
 
-    def forget_keeper(self, keepers: list[int]) -> None:
+    def clear_after(self, keepers: set[int]) -> None:
         """Nothing of it is left."""
 
-    def quit(self, keepers: list[int]) -> NoReturn:
+    def quit(self, keepers: set[int]) -> NoReturn:
         """The kernel ends all below the first process of a pid namespace."""
         os._exit(0)
 
@@ -203,8 +205,8 @@ class NamespaceRoom:
         kernel.show_to_peers()
         kernel.enter_user_namespace()
 
-    def processes(self) -> list[int] | None:
-        return [int(p) for p in os.listdir("/proc") if p.isdigit() and p != "1"] or None
+    def processes(self) -> list[int]:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
 
     def rules(self, order: Order) -> list[landlock.Rule]:
         execute = landlock.READ | landlock.EXECUTE
@@ -223,6 +225,9 @@ class NamespaceRoom:
 
     def num_spare_processes(self) -> int:
         return 0  # it is alone in its user namespace
+
+    def expect(self, num_bytes: int) -> None:
+        """The tmpfs will say so itself."""
 
     def is_full(self, *, at_rest: bool = False) -> bool:
         return False  # the tmpfs does not let it come to that

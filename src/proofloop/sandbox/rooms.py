@@ -52,12 +52,17 @@ class Room(Protocol):
         """There, as the last step but for the system-call filter."""
         ...
 
-    def processes(self) -> list[int] | None:
-        """In the first process: all others of the tree; None where that cannot be seen."""
+    def processes(self) -> list[int]:
+        """In the first process: all others of the tree, as far as they can be seen."""
         ...
 
     def num_spare_processes(self) -> int:
         """In the command's process: how many the kernel counts beside its tree."""
+        ...
+
+    def expect(self, num_bytes: int) -> None:
+        """In the keeper, before a file of that size is written.  Raises OSError where there is no
+        space for it and no file system would say so."""
         ...
 
     def is_full(self, *, at_rest: bool = False) -> bool:
@@ -92,11 +97,11 @@ class House(Protocol):
         """In the keeper.  Raises StepFailed or OSError."""
         ...
 
-    def forget_keeper(self, keepers: list[int]) -> None:
-        """After a keeper has ended; `keepers` live."""
+    def clear_after(self, keepers: set[int]) -> None:
+        """After a keeper has ended: leave nothing that is not of these `keepers`."""
         ...
 
-    def quit(self, keepers: list[int]) -> NoReturn:
+    def quit(self, keepers: set[int]) -> NoReturn:
         """End them and everything."""
         ...
 

@@ -27,14 +27,14 @@ _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _SOONEST_S, _LATEST_S = 0.005, 0.05
 """Intervals of looking at what the tree uses."""
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def be_first(order: Order, given: list[int], room: Room, result_fd: int) -> NoReturn:
     """The first process of a tree: writes one parcel to `result_fd` and ends."""
     try:
         kernel.die_with_parent(signal.SIGKILL)
-        if select.select([], [], [result_fd], 0)[2]:
+        if _has_no_reader(result_fd):  # the keeper died before it was to tell
             os._exit(1)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         room.enter(order)
@@ -57,6 +57,12 @@ def be_first(order: Order, given: list[int], room: Room, result_fd: int) -> NoRe
     os._exit(0)
 
 
+def _has_no_reader(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))
+
+
 def _watch(main: int, order: Order, room: Room) -> dict[str, object]:
     """Wait for `main` to end or for the tree to use up what it may."""
     interval_s = _SOONEST_S
@@ -64,7 +70,7 @@ def _watch(main: int, order: Order, room: Room) -> dict[str, object]:
         signal.sigtimedwait({signal.SIGCHLD}, interval_s)
         interval_s = min(_LATEST_S, interval_s * 1.5)
         status = _reap(main)
-        cpu_s, memory_bytes, num_processes = usage(room.processes() or [])
+        cpu_s, memory_bytes, num_processes = usage(room.processes(), order.memory_bytes)
         reason = ""
         if status is None:
             if cpu_s > order.cpu_s:
@@ -93,24 +99,40 @@ def _reap(main: int) -> int | None:
             return status
 
 
-def usage(pids: list[int]) -> tuple[float, int, int]:
-    """Of a tree: processor seconds (with our own and what has been collected), resident bytes
-    that are not files, tasks."""
+def usage(pids: list[int], memory_bytes: int) -> tuple[float, int, int]:
+    """Of a tree: processor seconds (with what has been collected), resident bytes, tasks.
+
+    Resident bytes count files in memory only as long as they stay below `memory_bytes` together;
+    what processes share counts for each."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s, memory_bytes, num_tasks = ended.ru_utime + ended.ru_stime, 0, 0
+    cpu_s, num_bytes, num_tasks = ended.ru_utime + ended.ru_stime, 0, 0
     for pid in pids:
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as f:
-                fields = f.read().rpartition(b")")[2].split()
-            with open(f"/proc/{pid}/statm", "rb") as f:
-                pages = f.read().split()
-        except OSError:
-            continue
-        cpu_s += sum(int(n) for n in fields[11:15]) / _TICKS
-        num_tasks += int(fields[17])
-        resident = int(pages[1]) - int(pages[2])
-        memory_bytes += resident * _PAGE
-    return cpu_s, memory_bytes, num_tasks
+        fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        if fields:
+            cpu_s += sum(map(int, fields[11:15])) / _TICKS
+            num_tasks += int(fields[17])
+            num_bytes += int(fields[21]) * _PAGE_BYTES
+    if num_bytes > memory_bytes:
+        num_bytes = sum(map(_own_bytes, pids))
+    return cpu_s, num_bytes, num_tasks
+
+
+def _own_bytes(pid: int) -> int:
+    """Resident memory of a process that belongs to no file."""
+    kilobytes = 0
+    for line in _read(f"/proc/{pid}/status").splitlines():
+        if line.startswith((b"RssAnon:", b"RssShmem:")):
+            kilobytes += int(line.split()[1])
+    return kilobytes * 1024
+
+
+def _read(path: str) -> bytes:
+    """Nothing where the process has ended."""
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
 
 
 def _be_main(order: Order, given: list[int], room: Room, ready: int) -> NoReturn:
@@ -187,6 +209,8 @@ def _execute(order: Order, room: Room) -> NoReturn:
             except (FileNotFoundError, NotADirectoryError):
                 continue
         problem = "no such program"
+    except (FileNotFoundError, NotADirectoryError):
+        problem = f"no such folder: {order.folder}"
     except (OSError, ValueError) as e:
         status, problem = _NOT_STARTED, getattr(e, "strerror", None) or str(e)
     os.write(2, f"proofloop: {name}: {problem}\n".encode(errors="replace"))

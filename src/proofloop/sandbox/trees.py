@@ -92,13 +92,13 @@ def remove_folder(path: str) -> None:
         os.close(above)
 
 
-def used_bytes(path: str, max_files: int) -> int | None:
+def used_bytes(folder: int, max_files: int) -> int | None:
     """What a tree takes up on disk, while it may be changing; a file of several names counts for
     each.  None where it has more than `max_files` files or is too deep to follow.  Folders that
     their owner has closed are passed over."""
     num_bytes = num_files = 0
     open_folders: list[tuple[int, list[str]]] = []
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
     open_folders.append((fd, os.listdir(fd)))
     try:
         while open_folders:
