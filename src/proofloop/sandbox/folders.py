@@ -120,7 +120,7 @@ class FolderRoom:
         if self._user is not None:
             self._give_away(self._user)
         self._hidden: list[tuple[str, int]] = []
-        self._most_bytes = (self._used_bytes() or 0) + disk_bytes
+        self._most_bytes = self._most_now = (self._used_bytes() or 0) + disk_bytes
         self._count_at = 0.0
 
     def _give_away(self, user: int) -> None:
@@ -171,7 +171,8 @@ class FolderRoom:
     def num_spare_processes(self) -> int:
         if self._user is not None:
             return 0
-        return sum(_num_tasks(name) for name in os.listdir("/proc") if name.isdigit())
+        # The kernel counts all tasks of a user together: those there are now, but this one.
+        return sum(_num_tasks(name) for name in os.listdir("/proc") if name.isdigit()) - 1
 
     def clear(self) -> None:
         if not end_all_below(patience_s=_PATIENCE_S):
@@ -187,6 +188,7 @@ class FolderRoom:
     # --- files ---
 
     def prepare(self, order: Order) -> None:
+        self._most_now = max(self._most_bytes, self._used_bytes() or 0)  # let it tidy up
         for path in sorted(order.hidden):
             above, name = os.path.split(path.rstrip("/"))
             try:
@@ -232,7 +234,7 @@ class FolderRoom:
             return False
         used = self._used_bytes()
         self._count_at = time.monotonic() + _COUNT_EVERY_S
-        return used is None or used > self._most_bytes
+        return used is None or used > self._most_now
 
     def _used_bytes(self) -> int | None:
         """None: more files than may be, or too deep to follow."""

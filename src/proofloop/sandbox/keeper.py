@@ -95,8 +95,12 @@ def _hear_of_children() -> int:
     for each in (fd, end):
         os.set_blocking(each, False)
     signal.set_wakeup_fd(end, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGCHLD, _only_wake_up)
     return fd
+
+
+def _only_wake_up(number: int, frame: object) -> None:
+    """With a handler, the signal is written to the descriptor."""
 
 
 def _forget_children() -> None:
@@ -185,7 +189,11 @@ class _Keeper:
             tree.be_first(order, given, self._room, result_end)
         for fd in (*given, result_end):
             os.close(fd)
-        result = self._await_end(pid, result_fd)
+        try:
+            result = self._await_end(pid, result_fd)
+        except (kernel.StepFailed, OSError) as e:
+            self._answer({"failed": str(e)})
+            os._exit(1)
         os.close(result_fd)
         self._answer(result)
 
