@@ -125,6 +125,30 @@ def test_a_missing_or_broken_compiler_is_one_line_before_anything_is_judged(
     assert not out.exists()
 
 
+def test_a_compiler_that_the_sandbox_does_not_show(
+    tmp_path: Path, verifier: ProgramVerifier, capfd: pytest.CaptureFixture[str]
+) -> None:
+    compiler = tmp_path / "my-cc"
+    shutil.copyfile(shutil.which("cp") or "cp", compiler)
+    compiler.chmod(0o755)
+    given = f"file='main.sh', compile='{compiler} main.sh main', run='sh main.sh'"
+    row = {"solution": "read a b; echo $((a + b))", "language": "mine"}
+    arguments = ["validate", "stdio", "--data", data(tmp_path, row), "--tier", verifier.tier]
+    assert main([*arguments, "--set", f"env.languages={{mine={{{given}}}}}"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert f"{compiler} cannot be started in the sandbox" in line
+    assert "env.languages.mine.read" in line
+    given += f", read=['{compiler}']"
+    assert main([*arguments, "--set", f"env.languages={{mine={{{given}}}}}"]) == 0
+    language = Language(
+        name="x", title="X", file="x", compile=(str(compiler), "x", "y"), run=("sh", "{folder}/x")
+    )
+    tests = ProgramTests(tests=(OutputTest(stdin=b"", stdout=b"1"),), language=language)
+    verdict = verdict_of(verifier, tests, "echo 1")
+    assert isinstance(verdict, Unscored)
+    assert verdict.cause is UnscoredCause.SANDBOX_LOST
+
+
 def test_a_compiler_that_vanishes_is_nobody_s_zero(verifier: ProgramVerifier) -> None:
     language = Language(
         name="x", title="X", file="x", compile=("no-such-compiler",), run=("{folder}/x",)

@@ -68,7 +68,7 @@ def verify_files(sandbox: Sandbox, tests: FileTree, answer: str, limits: Limits)
             return verdict(cause, f"{execution.ending}: {execution.detail}", compiles=True)
         entries = workspace.entries(max_entries=MAX_SURPLUS + 2 * len(tests.wanted))
         if entries is None:
-            detail = f"more than {MAX_SURPLUS} files and folders left"
+            detail = f"what is left cannot be listed, or is more than {MAX_SURPLUS} files"
             return verdict(ScoredCause.INVALID_RESULT, detail, compiles=True, runs=True)
         wrong = differences(
             tests,

@@ -35,8 +35,6 @@ _COMPILE_LIMITS = Limits(
 _WALL_PER_CPU = 5.0
 """A busy machine is no fault of the answer's."""
 
-_NOT_STARTED = "proofloop: "
-"""What the sandbox says on standard error of a program that could not be started there."""
 _PROBE_LIMITS = Limits(num_processes=32, num_open_files=64)
 _MAX_SOURCE_BYTES = 16 * 1024**2
 _MAX_MESSAGE_CHARS = 160
@@ -47,6 +45,10 @@ class NotCompiled(NamedTuple):
 
     cause: ScoredCause
     detail: str
+
+
+class _NotStarted(SandboxLost):
+    """A program of the system's cannot be executed in the sandbox."""
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def build(workspace: Workspace, language: Language, source: str) -> NotCompiled 
     )
     policy = Policy(limits=limits, read=language.read, write=(PROGRAM,), env=language.env)
     argv = _located(language.compile, language)
-    execution = workspace.run(Command(argv=argv, policy=policy, folder=PROGRAM))
+    execution = _run(workspace, Command(argv=argv, policy=policy, folder=PROGRAM))
     if execution.ending is Ending.EXITED and execution.exit_status == 0:
         return None
     if execution.ending in (Ending.EXITED, Ending.SIGNALLED):
@@ -108,9 +110,19 @@ def run_program(
     )
     up = "." if folder == PROGRAM else "/".join([".."] * len(Path(folder).parts) + [PROGRAM])
     argv = tuple(part.replace(FOLDER, up) for part in language.run)
-    return workspace.run(
-        Command(argv=_located(argv, language), policy=policy, stdin=stdin, folder=folder)
+    return _run(
+        workspace, Command(argv=_located(argv, language), policy=policy, stdin=stdin, folder=folder)
     )
+
+
+def _run(workspace: Workspace, command: Command) -> Execution:
+    """Raises SandboxLost where a program of the system's cannot be started: no answer has a hand in
+    that, other than in what lies in the workspace."""
+    execution = workspace.run(command)
+    if not execution.was_started and command.argv[0].startswith("/"):
+        said = _first_line(execution.errors) or execution.detail
+        raise _NotStarted(f"{command.argv[0]} cannot be started in the sandbox: {said}")
+    return execution
 
 
 def check_languages(sandbox: Sandbox, languages: Iterable[Language]) -> None:
@@ -126,9 +138,19 @@ def check_languages(sandbox: Sandbox, languages: Iterable[Language]) -> None:
 
 def _try(sandbox: Sandbox, language: Language) -> None:
     """The probe, or, without one, whether the commands can be started at all."""
+    try:
+        _probe(sandbox, language)
+    except _NotStarted as lost:
+        raise MissingProgram(
+            f"{language.title}: {lost}; if it is there, its files may have to be named in "
+            f"env.languages.{language.name}.read"
+        ) from lost
+
+
+def _probe(sandbox: Sandbox, language: Language) -> None:
     with open_workspace(sandbox) as workspace:
         failed = build(workspace, language, language.probe)
-        if failed is not None and (language.probe or _NOT_STARTED in failed.detail):
+        if failed is not None and language.probe:
             raise MissingProgram(
                 f"{language.title}: {' '.join(language.compile)} does not compile the smallest "
                 f"program ({failed.detail}); mend the compiler's installation, or give its command "
@@ -137,9 +159,7 @@ def _try(sandbox: Sandbox, language: Language) -> None:
         if failed is not None:
             return
         execution = run_program(workspace, language, b"", _PROBE_LIMITS)
-    if not language.probe and _NOT_STARTED.encode() not in execution.errors:
-        return
-    if execution.ending is not Ending.EXITED or execution.exit_status != 0:
+    if language.probe and (execution.ending is not Ending.EXITED or execution.exit_status != 0):
         said = _first_line(execution.errors) or execution.detail
         raise MissingProgram(
             f"{language.title}: the smallest program does not run ({execution.ending}: {said}); "

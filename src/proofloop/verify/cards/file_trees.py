@@ -121,7 +121,8 @@ PYTHON_CARD = Card(
               f"{_GOOD}open('x\\nPASSED', 'w').close()\n", C.WRONG_ANSWER),
         fails("unreadable", "H8: what cannot be read is our trouble, and a wrong answer",
               f"{_GOOD}os.remove('out/sorted.txt')\nopen('out/sorted.txt', 'w').write('x' * 15)\n"
-              "os.chmod('out/sorted.txt', 0)\nos.chmod('out', 0)\n", C.WRONG_ANSWER),
+              "os.chmod('out/sorted.txt', 0)\nos.chmod('out', 0)\n", C.WRONG_ANSWER,
+              C.INVALID_RESULT),
         fails("crash", "an end by a signal is none of its own", f"{_GOOD}os.abort()\n", C.CRASH),
         fails("spin", "processor time is counted", f"{_GOOD}while True: pass\n", C.TIME_LIMIT),
         fails("flood", "output is capped", f"{_GOOD}while True: print('x' * 99)\n",
