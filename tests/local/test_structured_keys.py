@@ -1,4 +1,6 @@
-"""Keys of structured answers that cannot judge: unscored, whatever the answer is."""
+"""Structured answers, for real: keys that cannot judge, and the rows of the example file."""
+
+from pathlib import Path
 
 import pytest
 from judging import verdict_of
@@ -9,6 +11,7 @@ from proofloop.core.task import (
     Composite,
     JsonAnswer,
     Part,
+    Split,
     SqlCheck,
     SqlInstance,
     SqlQuery,
@@ -18,7 +21,9 @@ from proofloop.core.task import (
     Tests,
     TextAnswer,
 )
-from proofloop.core.verdict import Unscored, UnscoredCause
+from proofloop.core.verdict import Scored, Unscored, UnscoredCause
+from proofloop.envs.answers import AnswersEnvironment
+from proofloop.runs.environments import iter_problems
 from proofloop.verify import ProgramVerifier
 
 ONE = SqlRows(rows=value.encode([(1,)]))
@@ -65,3 +70,17 @@ def test_a_key_that_cannot_judge_is_unscored(verifier: ProgramVerifier, tests: T
     verdict = verdict_of(verifier, tests, "SELECT 1")
     assert isinstance(verdict, Unscored)
     assert verdict.cause is UnscoredCause.INVALID_KEY, verdict
+
+
+def test_the_example_file_s_oracles_pass_and_those_of_other_rows_fail(
+    verifier: ProgramVerifier,
+) -> None:
+    environment = AnswersEnvironment(Path(__file__).parents[2] / "examples" / "answers.jsonl")
+    problems = list(iter_problems(environment, Split.HELDOUT, 100))
+    assert len({type(problem.key.tests) for problem in problems}) == 5
+    for problem, other in zip(problems, problems[1:] + problems[:1], strict=True):
+        assert verifier.verify(problem.task, problem.key, problem.oracle).cause == "passed"
+        for wrong in ("", other.oracle):
+            verdict = verifier.verify(problem.task, problem.key, wrong)
+            assert isinstance(verdict, Scored)
+            assert verdict.reward == 0.0, (problem.task.id, wrong)

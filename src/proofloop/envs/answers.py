@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from proofloop.core import json_schema, value
+from proofloop.core import value
+from proofloop.core.json_schema_fault import fault
 from proofloop.core.task import (
     ChoiceAnswer,
     Close,
@@ -135,7 +136,7 @@ class Row(DataRow, frozen=True, kw_only=True):
             return "json: neither answer nor schema"
         if self.answer is msgspec.UNSET and not self.solution:
             return "json: a schema without an answer needs a solution to be validated by"
-        if self.schema is not msgspec.UNSET and (problem := json_schema.fault(self.schema)):
+        if self.schema is not msgspec.UNSET and (problem := fault(self.schema)):
             return f"json: schema: {problem}"
         if self.any_order and self._close is not None:
             return "json: any_order and a tolerance exclude each other"
