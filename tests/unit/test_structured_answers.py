@@ -230,6 +230,13 @@ def test_rows_are_a_multiset_of_exact_values(rows: list[tuple[Any, ...]]) -> Non
         assert not same_rows(rows, other, ordered=False, close=None)
 
 
+def test_rows_have_no_signed_zeros() -> None:
+    for close in (None, Close(abs_tol=0.1)):
+        for ordered in (True, False):
+            assert same_rows([(1, 0.0)], [(1, -0.0)], ordered=ordered, close=close)
+            assert not same_rows([(0, 0.0)], [(0.0, -0.0)], ordered=ordered, close=close)
+
+
 def scored(reward: float) -> Scored:
     return Scored(
         reward=reward,

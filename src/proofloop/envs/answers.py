@@ -1,17 +1,9 @@
-"""Rows of questions with structured answers: `prompt`, `kind` and what belongs to that kind.
+"""Rows of questions with structured answers: `prompt`, `kind` (text, choice, json, sql_query or
+sql_state) and what belongs to that kind; `docs/structured-answers.md` has the table.
 
-| `kind` | the row's key | optional |
-|---|---|---|
-| `text` | `answer` (text) | `place`, `ignore_case` |
-| `choice` | `options` (object of label to text), `answer` (label, or list of labels) | `place` |
-| `json` | `answer` (any JSON), `schema`, or both | `place`, `any_order`, `integral_floats`, `rel_tol`, `abs_tol` |
-| `sql_query` | `databases`: list of `{setup, rows}`; `solution` | `columns`, `ordered`, `rel_tol`, `abs_tol` |
-| `sql_state` | `databases`: list of `{setup, checks: [{query, rows}]}`; `solution` | `rel_tol`, `abs_tol` |
-
-`rows` are lists of JSON values as SQLite has them: null, integers, reals (with a point), texts.
-`solution`, an answer that must earn 1, is needed where the key does not say one: for SQL, and for a
-schema without an `answer`.  `place` is `whole`, `block` or `final`, as in `core.task.Place`.
-"""  # noqa: E501
+The oracle is made from the key where that says one; for SQL, and for a schema without an answer,
+the row must give a `solution`.
+"""
 
 import json
 from typing import Any, Literal

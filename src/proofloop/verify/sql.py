@@ -176,7 +176,8 @@ def _compared(wanted: SqlRows, claim: Claim) -> _Problem | None:
 
 
 def same_rows(wanted: list[Any], rows: list[Any], *, ordered: bool, close: Close | None) -> bool:
-    """As many as each other; tuples of exact built-ins."""
+    """As many as each other; tuples of exact built-ins.  -0.0 is 0.0, as SQL has it."""
+    wanted, rows = _without_signed_zeros(wanted), _without_signed_zeros(rows)
     if close is None:
         if ordered:
             return value.strictly_equal(wanted, rows)
@@ -186,6 +187,10 @@ def same_rows(wanted: list[Any], rows: list[Any], *, ordered: bool, close: Close
     return _match_each(
         [[j for j, row in enumerate(rows) if agree(want, row, close)] for want in wanted]
     )
+
+
+def _without_signed_zeros(rows: list[Any]) -> list[Any]:
+    return [tuple(x + 0.0 if type(x) is float else x for x in row) for row in rows]
 
 
 def _match_each(candidates: list[list[int]]) -> bool:
