@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 from judging import verdict_of
+from msgspec.structs import replace
 
 from proofloop.core import value
+from proofloop.core.sandbox import Claim, ClaimKind, Execution, Limits, Program
 from proofloop.core.task import (
     Close,
     Composite,
@@ -21,9 +23,10 @@ from proofloop.core.task import (
     Tests,
     TextAnswer,
 )
-from proofloop.core.verdict import Scored, Unscored, UnscoredCause
+from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause
 from proofloop.envs.answers import AnswersEnvironment
 from proofloop.runs.environments import iter_problems
+from proofloop.sandbox import ForkServerSandbox
 from proofloop.verify import ProgramVerifier
 
 ONE = SqlRows(rows=value.encode([(1,)]))
@@ -84,3 +87,34 @@ def test_the_example_file_s_oracles_pass_and_those_of_other_rows_fail(
             verdict = verifier.verify(problem.task, problem.key, wrong)
             assert isinstance(verdict, Scored)
             assert verdict.reward == 0.0, (problem.task.id, wrong)
+
+
+def test_an_empty_check_is_not_the_answer_s_to_fill_in(verifier: ProgramVerifier) -> None:
+    tests = state(SqlCheck(query="", wanted=ONE))
+    verdict = verdict_of(verifier, tests, "SELECT 1")
+    assert isinstance(verdict, Scored)
+    assert not verdict.passed
+
+
+class _Forges(ForkServerSandbox):
+    """A real sandbox whose driver, as if SQL had overwritten it, answers what it likes."""
+
+    def __init__(self, tier: Tier, forged: bytes) -> None:
+        super().__init__(tier)
+        self.forged = forged
+
+    def run(self, program: Program) -> Execution:
+        execution = super().run(program)
+        claim = Claim(kind=ClaimKind.RETURNED, data=self.forged)
+        return replace(execution, claims=(execution.claims[0], claim))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [b"", b"l\xff\xff\xff\xff", *map(value.encode, (None, 1, (), [[], []], ([1], [1]), ([], 1)))],
+)
+def test_a_forged_result_is_the_answer_s_fault(verifier: ProgramVerifier, forged: bytes) -> None:
+    with ProgramVerifier(_Forges(verifier.tier, forged), Limits()) as subverted:
+        verdict = verdict_of(subverted, query(), "SELECT 1")
+    assert isinstance(verdict, Scored), verdict
+    assert verdict.cause is ScoredCause.INVALID_RESULT
