@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from proofloop.core import value
 from proofloop.core.json_schema import fits
 from proofloop.core.json_schema_fault import fault
+from proofloop.core.strict_json import MAX_DEPTH, NotJson, parse
 from proofloop.core.task import ChoiceAnswer, Close, Composite, Option, Part, Place, TextAnswer
 from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
 from proofloop.verify.choice_answer import verify_choice
@@ -20,7 +21,6 @@ from proofloop.verify.composite import verify_parts
 from proofloop.verify.math.extract import NoFinalAnswer
 from proofloop.verify.place import section_of, text_at
 from proofloop.verify.sql import same_rows
-from proofloop.verify.strict_json import MAX_DEPTH, NotJson, parse
 from proofloop.verify.text_answer import verify_text
 
 JSON = st.recursive(
