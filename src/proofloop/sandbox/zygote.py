@@ -18,7 +18,8 @@ import struct
 import sys
 from typing import NoReturn
 
-from proofloop.sandbox import candidate, kernel, lockdown, seccomp, wire
+from proofloop.sandbox import candidate, kernel, seccomp, wire
+from proofloop.sandbox.lockdown import Lockdown, tidy_heap
 
 # What programs import most is imported here once instead of in every child.
 WARM_MODULES = (
@@ -159,12 +160,12 @@ class _Server:
         self.poll.register(control.fileno(), select.POLLIN)
         self.poll.register(owner_fd, select.POLLIN)
         self.owner_fd = owner_fd
-        self.lockdown = lockdown.Lockdown(has_pid_namespace=pid_namespace is not None)
+        self.lockdown = Lockdown(has_pid_namespace=pid_namespace is not None)
 
     def serve(self) -> None:
         self.lockdown.rehearse()
         gc.collect()
-        lockdown.tidy_heap()
+        tidy_heap()
         gc.freeze()
         while True:
             for fd, _ in self.poll.poll():
