@@ -54,7 +54,10 @@ def be_first(order: Order, given: list[int], room: Room, result_fd: int) -> NoRe
         ready, ready_end = os.pipe()
         main = os.fork()
         if main == 0:
-            _be_main(order, given, room, ready_end)
+            try:
+                _be_main(order, given, room, ready_end)
+            finally:
+                os._exit(_NOT_STARTED)
         os.close(ready_end)
         for fd in given:
             os.close(fd)
