@@ -649,11 +649,12 @@ def test_an_interpreter_is_shown_through_the_policy(workspace: Workspace) -> Non
 
 
 def test_processes_left_behind_end_with_their_command(
-    sandbox: ForkServerSandbox, workspace: Workspace
+    sandbox: ForkServerSandbox, base: Path
 ) -> None:
-    workspace.write("x", b"")
-    assert sandbox._keepers is not None
-    before = set(descendants(sandbox._keepers.process.pid))
+    sandbox.open_workspace().close()
+    server, _ = _idle(sandbox)
+    workspace = sandbox.open_workspace(base)
+    before = set(descendants(server))
     source = """
         import os, time
         for leave in range(3):
@@ -669,10 +670,11 @@ def test_processes_left_behind_end_with_their_command(
         time.sleep(0.2)
         """
     assert _python(workspace, source).exit_status == 0
-    assert set(descendants(sandbox._keepers.process.pid)) == before
+    assert set(descendants(server)) == before
     _says(workspace, "rm alive")
     time.sleep(0.1)
     assert workspace.read("alive", max_bytes=1) is None
+    workspace.close()
 
 
 def _idle(sandbox: ForkServerSandbox) -> tuple[int, set[int]]:
