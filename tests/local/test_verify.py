@@ -3,8 +3,8 @@
 import gzip
 import json
 import os
+import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -202,16 +202,29 @@ def test_expected_values_are_in_no_process_of_the_sandbox(
     idle = len(descendants(server))
     judging = threading.Thread(target=verdict_of, args=(verifier, tests, answer))
     judging.start()
+    memories: dict[int, bytes] = {}
     try:
-        time.sleep(0.5)
-        processes = [server, *descendants(server)]
-        assert len(processes) == idle + 2
-        memories = {pid: _memory(pid) for pid in processes}
+        while judging.is_alive() and not any(_GIVEN.encode() in m for m in memories.values()):
+            processes = [server, *descendants(server)]
+            if len(processes) == idle + 2:
+                memories = _memories_at_rest(processes)
     finally:
         judging.join()
     assert [pid for pid, memory in memories.items() if _HIDDEN.encode() in memory] == []
     given = [pid for pid, memory in memories.items() if _GIVEN.encode() in memory]
-    assert given == processes[-1:]
+    assert given == list(memories)[-1:]
+
+
+def _memories_at_rest(processes: list[int]) -> dict[int, bytes]:
+    """Of those that are still there, the last one stopped while it is read."""
+    try:
+        os.kill(processes[-1], signal.SIGSTOP)
+    except ProcessLookupError:
+        return {}
+    try:
+        return {pid: _memory(pid) for pid in processes}
+    finally:
+        os.kill(processes[-1], signal.SIGCONT)
 
 
 def _memory(pid: int) -> bytes:

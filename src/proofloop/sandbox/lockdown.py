@@ -112,4 +112,4 @@ def _checked(step: str, result: int) -> None:
 
 def _address(data: bytes) -> int:
     """Where the bytes lie; they must outlive the address."""
-    return ctypes.cast(data, ctypes.c_void_p).value or 0
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
