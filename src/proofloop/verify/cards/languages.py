@@ -325,7 +325,7 @@ BUILD_SCRIPT_CARD = Card(
         fails("folder", "a folder is no program", "mkdir main\n", C.CRASH),
     ),
     adversarial=(
-        fails("link-out", "F12: a link leads nowhere", "ln -s ../../../../root/main main\n",
+        fails("link-out", "F12: a link leads nowhere", "ln -s ../../../../etc/shadow main\n",
               C.CRASH),
         fails("link-system", "F12: or to what the program could run in any case",
               "ln -s /bin/echo main\n", C.WRONG_ANSWER),
