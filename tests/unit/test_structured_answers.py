@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proofloop.core import value
-from proofloop.core.json_schema import fault, fits
+from proofloop.core.json_schema import fits
+from proofloop.core.json_schema_fault import fault
+from proofloop.core.strict_json import MAX_DEPTH, NotJson, parse
 from proofloop.core.task import ChoiceAnswer, Close, Composite, Option, Part, Place, TextAnswer
 from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
 from proofloop.verify.choice_answer import verify_choice
@@ -18,7 +21,7 @@ from proofloop.verify.composite import verify_parts
 from proofloop.verify.math.extract import NoFinalAnswer
 from proofloop.verify.place import section_of, text_at
 from proofloop.verify.sql import same_rows
-from proofloop.verify.strict_json import MAX_DEPTH, NotJson, parse
+from proofloop.verify.text_answer import verify_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -227,6 +230,13 @@ def test_rows_are_a_multiset_of_exact_values(rows: list[tuple[Any, ...]]) -> Non
         assert not same_rows(rows, other, ordered=False, close=None)
 
 
+def test_rows_have_no_signed_zeros() -> None:
+    for close in (None, Close(abs_tol=0.1)):
+        for ordered in (True, False):
+            assert same_rows([(1, 0.0)], [(1, -0.0)], ordered=ordered, close=close)
+            assert not same_rows([(0, 0.0)], [(0.0, -0.0)], ordered=ordered, close=close)
+
+
 def scored(reward: float) -> Scored:
     return Scored(
         reward=reward,
@@ -329,3 +339,21 @@ def test_options_of_one_text_are_told_apart_by_their_labels() -> None:
         ("(B) x", ScoredCause.WRONG_ANSWER),
     ):
         assert verify_choice(key, f"\\boxed{{{text}}}", Tier.T0).cause is cause, text
+
+
+def test_text_and_choices_are_linear() -> None:
+    text = TextAnswer(gold="é" * 2000, place=Place.WHOLE)
+    options = tuple(Option(label=k, text=f"t{k}") for k in "AB")
+    choice = ChoiceAnswer(options=options, gold=("A",), place=Place.WHOLE)
+    for flood in ("\u0301\u0327", "$", "`", "**", "\\text{", "(", "A, ", "\\(", "é", "ß", "```\n"):
+        answer = "A" + flood * 40_000
+        for place in Place:
+            start = time.thread_time()
+            for verdict in (
+                verify_text(replace(text, place=place), answer[: 4 * 2000], Tier.T0),
+                verify_text(replace(text, place=place), answer, Tier.T0),
+                verify_choice(replace(choice, place=place), answer, Tier.T0),
+            ):
+                assert isinstance(verdict, Scored)
+                assert not verdict.passed
+            assert time.thread_time() - start < 1.0, (flood, place)
