@@ -267,12 +267,17 @@ JAVASCRIPT_CARD = Card(
 _COMMAND_PYTHON = msgspec.structs.replace(PYTHON, is_forked=False)
 PYTHON_CARD = Card(
     name="stdio-python-command",
-    tests=sums(_COMMAND_PYTHON),
-    gold="a, b = map(int, input().split())\nprint(a + b)\n",
+    tests=ProgramTests(
+        language=_COMMAND_PYTHON,
+        tests=tuple(
+            OutputTest(stdin=f"{a} {b}\n".encode(), stdout=f"{a - b}\n".encode()) for a, b in _PAIRS
+        ),
+    ),
+    gold="a, b = map(int, input().split())\nprint(a - b)\n",
     accepted=(
         passes("threads", "an interpreter of its own may have threads",
                "import threading\na, b = map(int, input().split())\n"
-               "t = threading.Thread(target=print, args=(a + b,))\nt.start()\nt.join()\n"),
+               "t = threading.Thread(target=print, args=(a - b,))\nt.start()\nt.join()\n"),
     ),
     adversarial=(
         fails("site", "F4: nothing survives to run before the next program",
