@@ -37,6 +37,7 @@ def main(control_fd: int, owner: int, tier: str) -> None:
         else:
             kernel.continue_in_namespaces(control_fd, _enter)
             house = NamespaceHouse()
+        tree.warm_up()
         kernel.forbid_new_privileges()
         kernel.hide_from_peers()
     except kernel.StepFailed as e:

@@ -220,7 +220,6 @@ class NamespaceRoom:
         ]
 
     def drop_privileges(self) -> None:
-        kernel.drop_bounding_set()
         kernel.drop_capabilities()
 
     def num_spare_processes(self) -> int:
