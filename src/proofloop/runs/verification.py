@@ -119,7 +119,13 @@ def verify_rows(
         yield verdict_row(row.task_id, index, verdict)
 
 
-def judge(attempts: Sequence[Attempt], *, tier: Tier | None, workers: int = 0) -> Iterator[Verdict]:
+def judge(
+    attempts: Sequence[Attempt],
+    *,
+    tier: Tier | None,
+    workers: int = 0,
+    limits: Limits | None = None,
+) -> Iterator[Verdict]:
     """Verdicts in the order of the attempts.  Threads suffice: programs run in processes of their
     own, and a thread only waits for them.
 
@@ -133,7 +139,7 @@ def judge(attempts: Sequence[Attempt], *, tier: Tier | None, workers: int = 0) -
             if idle.empty():
                 check_languages(sandbox, languages_of_problems(a.problem for a in attempts))
             tier = sandbox.tier  # what the first one got, all must have: one file, one tier
-            idle.put(ProgramVerifier(sandbox, Limits()))
+            idle.put(ProgramVerifier(sandbox, limits or Limits()))
 
         def verify(attempt: Attempt) -> Verdict:
             verifier = idle.get()
