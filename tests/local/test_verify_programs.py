@@ -108,7 +108,6 @@ def test_rows_become_problems_that_their_solutions_pass(
         ({"question": ""}, "neither question nor prompt"),
         ({"outputs": ["3\n"]}, "2 inputs and 1 outputs"),
         ({"inputs": [], "outputs": []}, "0 inputs and 0 outputs"),
-        ({"solution": ""}, "no solution"),
         ({"solutions": "[", "solution": ""}, "does not decode"),
         ({"input_output": "{"}, "does not decode"),
         ({"input_output": {"inputs": [[1]], "outputs": [[1]]}}, "does not decode"),

@@ -51,10 +51,10 @@ def verify_files(sandbox: Sandbox, tests: FileTree, answer: str, limits: Limits)
     if not source.strip():
         return verdict(ScoredCause.NO_ANSWER, "empty answer")
     with open_workspace(sandbox) as workspace:
+        _lay_out(workspace, tests)  # first: what is compiled may use up the space
         failed = build(workspace, tests.language, source)
         if failed is not None:
             return verdict(failed.cause, failed.detail)
-        _lay_out(workspace, tests)
         execution = run_program(
             workspace,
             tests.language,
@@ -66,14 +66,15 @@ def verify_files(sandbox: Sandbox, tests: FileTree, answer: str, limits: Limits)
         if execution.ending is not Ending.EXITED:
             cause = cause_of_ending(execution.ending, execution.detail)
             return verdict(cause, f"{execution.ending}: {execution.detail}", compiles=True)
-        entries = workspace.entries(max_entries=MAX_SURPLUS + 2 * len(tests.wanted))
+        most = MAX_SURPLUS + len(tests.given) + len(tests.wanted)
+        entries = workspace.entries(max_entries=most)
         if entries is None:
             detail = f"what is left cannot be listed, or is more than {MAX_SURPLUS} files"
             return verdict(ScoredCause.INVALID_RESULT, detail, compiles=True, runs=True)
         wrong = differences(
             tests,
             _below_tree(entries),
-            lambda path, most: workspace.read(f"{TREE}/{path}", max_bytes=most),
+            lambda path, size: workspace.read(f"{TREE}/{path}", max_bytes=size),
         )
     num_passed = _num_planned(tests) - len(wrong)
     cause = ScoredCause.WRONG_ANSWER if wrong else ScoredCause.PASSED

@@ -267,12 +267,17 @@ JAVASCRIPT_CARD = Card(
 _COMMAND_PYTHON = msgspec.structs.replace(PYTHON, is_forked=False)
 PYTHON_CARD = Card(
     name="stdio-python-command",
-    tests=sums(_COMMAND_PYTHON),
-    gold="a, b = map(int, input().split())\nprint(a + b)\n",
+    tests=ProgramTests(
+        language=_COMMAND_PYTHON,
+        tests=tuple(
+            OutputTest(stdin=f"{a} {b}\n".encode(), stdout=f"{a - b}\n".encode()) for a, b in _PAIRS
+        ),
+    ),
+    gold="a, b = map(int, input().split())\nprint(a - b)\n",
     accepted=(
         passes("threads", "an interpreter of its own may have threads",
                "import threading\na, b = map(int, input().split())\n"
-               "t = threading.Thread(target=print, args=(a + b,))\nt.start()\nt.join()\n"),
+               "t = threading.Thread(target=print, args=(a - b,))\nt.start()\nt.join()\n"),
     ),
     adversarial=(
         fails("site", "F4: nothing survives to run before the next program",
@@ -325,7 +330,7 @@ BUILD_SCRIPT_CARD = Card(
         fails("folder", "a folder is no program", "mkdir main\n", C.CRASH),
     ),
     adversarial=(
-        fails("link-out", "F12: a link leads nowhere", "ln -s ../../../../root/main main\n",
+        fails("link-out", "F12: a link leads nowhere", "ln -s ../../../../etc/shadow main\n",
               C.CRASH),
         fails("link-system", "F12: or to what the program could run in any case",
               "ln -s /bin/echo main\n", C.WRONG_ANSWER),
