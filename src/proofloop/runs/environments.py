@@ -12,7 +12,7 @@ from proofloop.runs.recipe import EnvConfig
 if TYPE_CHECKING:
     from proofloop.envs.data_file import DataFileEnvironment
 
-ENVIRONMENTS = ("functions", "gsm8k", "humaneval", "math", "mbpp", "stdio")
+ENVIRONMENTS = ("exercism", "functions", "gsm8k", "humaneval", "math", "mbpp", "stdio")
 
 
 def build_environment(env: EnvConfig) -> Environment:
@@ -38,6 +38,10 @@ def build_environment(env: EnvConfig) -> Environment:
             from proofloop.envs.mbpp import MbppEnvironment
 
             return _from_file(MbppEnvironment, env)
+        case "exercism":
+            from proofloop.envs.exercism import ExercismEnvironment
+
+            return _from_file(ExercismEnvironment, env)
         case "stdio":
             from proofloop.envs.stdio import StdioEnvironment
 

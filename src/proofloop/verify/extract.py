@@ -15,6 +15,8 @@ class _Block(NamedTuple):
 
     tag: str | None
     text: str
+    label: str = ""
+    """What follows the tag on the fence's line."""
 
 
 def program_text(answer: str, names: Iterable[str] = ()) -> str:
@@ -40,6 +42,13 @@ def program_text(answer: str, names: Iterable[str] = ()) -> str:
     return answer if all(defines(outside, name) for name in names) else blocks[-1]
 
 
+def labelled_blocks(answer: str) -> list[tuple[str, str]]:
+    """(label, text) of every complete block whose fence says more than a tag, such as a path:
+    "```python package/module.py"."""
+    parts = _parts(answer.removeprefix("\ufeff"))
+    return [(part.label, part.text) for part in parts if part.tag is not None and part.label]
+
+
 def _parts(answer: str) -> Iterator[_Block]:
     lines = answer.splitlines(keepends=True)
     never_closed = len(answer) + 1  # fences of this length or more; so that no text takes long
@@ -58,7 +67,8 @@ def _parts(answer: str) -> Iterator[_Block]:
         words = fence[3].split()
         indent = re.compile(rf"^[ \t]{{0,{len(fence[1])}}}")
         text = "".join(indent.sub("", line) for line in lines[at + 1 : end])
-        yield _Block(words[0].lower() if words else "", text)
+        label = " ".join(words[1:])
+        yield _Block(words[0].lower() if words else "", text, label)
         at = end + 1
 
 

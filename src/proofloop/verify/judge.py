@@ -12,6 +12,7 @@ from proofloop.core.task import (
     CheckProgram,
     MathAnswer,
     ProgramTests,
+    ProjectTests,
     Task,
 )
 from proofloop.core.verdict import Tier, UnscoredCause, Verdict
@@ -22,6 +23,7 @@ from proofloop.verify.math.prover import Prover
 from proofloop.verify.math.verdicts import verify_answer
 from proofloop.verify.outcome import unscored
 from proofloop.verify.programs import verify_program
+from proofloop.verify.projects.verdicts import verify_project
 
 NUM_TRIES = 2
 """Of one answer, when the sandbox or the worker is lost."""
@@ -80,6 +82,8 @@ class ProgramVerifier:
                 return verify_check(self._sandbox, tests, answer, task.answer_prefix, self._limits)
             case ProgramTests():
                 return verify_program(self._sandbox, tests, answer, self._limits)
+            case ProjectTests():
+                return verify_project(self._sandbox, tests, answer)
             case MathAnswer():
                 return verify_answer(self._prover, tests, answer, self._sandbox.tier)
             case _:
