@@ -17,7 +17,8 @@ from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Call, Claim, ClaimKind, Ending, Execution, Limits
 from proofloop.sandbox import wire
 from proofloop.sandbox.descendants import kill_descendants
-from proofloop.sandbox.forkserver import ANSWER_DEADLINE_S, Ended, ForkServer
+from proofloop.sandbox.forkserver import Ended, ForkServer
+from proofloop.sandbox.server import ANSWER_DEADLINE_S
 
 _CLAIM_KINDS = {
     wire.RETURNED: ClaimKind.RETURNED,
