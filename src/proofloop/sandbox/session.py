@@ -5,6 +5,7 @@ for another call end the process.  Wall time runs only while the session waits o
 a candidate is not charged for the trusted side's thinking.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -102,8 +103,6 @@ class Session:
     def receive(self, kinds: tuple[int, ...], index: int) -> Frame | None:
         """The next frame, which must be of one of `kinds` and for call `index`; None when the
         process has ended instead (see `ending`)."""
-        if self._ending is not None:
-            return None
         start = time.monotonic()
         frame = self._wait(self._limits.wall_s - self._waited_s)
         self._waited_s += time.monotonic() - start
@@ -163,17 +162,14 @@ class Session:
     def _wait(self, patience_s: float) -> Frame | None:
         """The next whole frame within `patience_s`, or None with `ending` set."""
         deadline = time.monotonic() + patience_s
-        while self._ending is None:
-            frame = self._take_frame()
-            if frame is not None:
-                return frame
+        while (frame := self._take_frame()) is None and self._ending is None:
             self._send()
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 self._end(Ending.TIME_LIMIT, f"no answer within {self._limits.wall_s:g} s")
                 break
             self._serve_events(left_s)
-        return None
+        return frame
 
     def _serve_events(self, left_s: float) -> None:
         for fd, _ in self._poll.poll(left_s * 1000 + 1):
@@ -184,7 +180,15 @@ class Session:
     def _hear_server(self) -> None:
         ended = self._server.ended(self._child, deadline=0.0)
         if ended is not None:
+            self._take_last_words()
             self._conclude(ended)
+
+    def _take_last_words(self) -> None:
+        """What it sent before it ended, heard of in any order; no more than a socket holds, for
+        at T0 a process that it left behind may still be writing."""
+        with contextlib.suppress(OSError):
+            for _ in range(64):
+                self._received += self._child.channel.recv(65536)
 
     def _send(self) -> None:
         if self._unsent:
@@ -260,6 +264,7 @@ class Session:
         """Kill it for a reason of ours, unless it ended before that on its own."""
         self._ending = ending
         self._detail = detail
+        self._received.clear()
         if self._ended is None and not self._server.is_lost:
             self._server.kill(self._child)
             deadline = time.monotonic() + ANSWER_DEADLINE_S
