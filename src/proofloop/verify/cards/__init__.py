@@ -1,13 +1,14 @@
 """The cards of all kinds of check.  A new kind of tests has a module here and a line below; a test
 holds that every member of `core.task.Tests` has a card."""
 
-from proofloop.verify.cards import calls, declared, math_answers, programs
+from proofloop.verify.cards import calls, declared, math_answers, programs, projects
 from proofloop.verify.cards.card import Card, Case
 
 CARDS: tuple[Card, ...] = (
     *calls.CARDS,
     *declared.CARDS,
     *programs.CARDS,
+    *projects.CARDS,
     *math_answers.CARDS,
 )
 

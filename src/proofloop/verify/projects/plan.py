@@ -29,6 +29,8 @@ class Run:
     """Node ids; None: all."""
     twins: frozenset[str]
     """Node ids whose test is a twin here."""
+    seed: int
+    """Of `random` in the run: the same in every run of a verification."""
 
 
 def runs_of(tests: ProjectTests, answer: str) -> tuple[Run, ...]:
@@ -36,6 +38,7 @@ def runs_of(tests: ProjectTests, answer: str) -> tuple[Run, ...]:
     key = hashlib.sha256(to_msgpack((tests.modules, tests.planned)))
     key.update(answer.encode("utf-8", "surrogatepass"))
     dice = random.Random(key.digest())
+    seed = dice.getrandbits(64)
     functions = _functions(tests)
     runs = list(_by_test(tests, functions, dice) if tests.process_per_test
                 else _by_suite(tests, functions, dice))  # fmt: skip
@@ -44,24 +47,24 @@ def runs_of(tests: ProjectTests, answer: str) -> tuple[Run, ...]:
 
 
 def _by_suite(
-    tests: ProjectTests, functions: dict[_Place, TestFunction], dice: random.Random
+    tests: ProjectTests, functions: dict[_Place, TestFunction], dice: random.Random, seed: int
 ) -> Iterable[Run]:
-    yield Run(modules=_sources(tests), select=None, twins=frozenset())
+    yield Run(modules=_sources(tests), select=None, twins=frozenset(), seed=seed)
     places = sorted(functions)
     dice.shuffle(places)
     for half in (places[0::2], places[1::2]):
         if half:
-            yield _with_twins(tests, functions, half, None, dice)
+            yield _with_twins(tests, functions, half, None, dice, seed)
 
 
 def _by_test(
-    tests: ProjectTests, functions: dict[_Place, TestFunction], dice: random.Random
+    tests: ProjectTests, functions: dict[_Place, TestFunction], dice: random.Random, seed: int
 ) -> Iterable[Run]:
     for test in tests.planned:
-        yield Run(modules=_sources(tests), select=(test.node_id,), twins=frozenset())
+        yield Run(modules=_sources(tests), select=(test.node_id,), twins=frozenset(), seed=seed)
         place = _place(tests, test)
         if place in functions and test.must_pass:
-            yield _with_twins(tests, functions, [place], test, dice)
+            yield _with_twins(tests, functions, [place], test, dice, seed)
 
 
 def _with_twins(
@@ -70,6 +73,7 @@ def _with_twins(
     places: Sequence[_Place],
     only: PlannedTest | None,
     dice: random.Random,
+    seed: int,
 ) -> Run:
     edits: dict[str, list[Edit]] = {}
     for path, start in places:
@@ -78,7 +82,7 @@ def _with_twins(
     planned = tests.planned if only is None else (only,)
     twins = {t.node_id for t in planned if t.must_pass and _place(tests, t) in set(places)}
     select = None if only is None else (only.node_id,)
-    return Run(modules=modules, select=select, twins=frozenset(twins))
+    return Run(modules=modules, select=select, twins=frozenset(twins), seed=seed)
 
 
 def _sources(tests: ProjectTests) -> dict[str, bytes]:

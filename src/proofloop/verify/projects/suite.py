@@ -137,7 +137,7 @@ def _command(tests: ProjectTests, python: Interpreter, runs: Sequence[Run]) -> C
 
 def _job(run: Run) -> bytes:
     modules = {path: base64.b64encode(s).decode() for path, s in run.modules.items()}
-    return to_json({"modules": modules, "select": run.select})
+    return to_json({"modules": modules, "select": run.select, "seed": run.seed})
 
 
 def _environment() -> tuple[tuple[str, str], ...]:
