@@ -40,8 +40,8 @@ def runs_of(tests: ProjectTests, answer: str) -> tuple[Run, ...]:
     dice = random.Random(key.digest())
     seed = dice.getrandbits(64)
     functions = _functions(tests)
-    runs = list(_by_test(tests, functions, dice) if tests.process_per_test
-                else _by_suite(tests, functions, dice))  # fmt: skip
+    plan = _by_test if tests.process_per_test else _by_suite
+    runs = list(plan(tests, functions, dice, seed))
     dice.shuffle(runs)
     return tuple(runs)
 
