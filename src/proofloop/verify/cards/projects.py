@@ -455,4 +455,84 @@ PACKAGE = Card(
     ),
 )  # fmt: skip
 
-CARDS: tuple[Card, ...] = (SUITE, SUITE_BY_TEST, PACKAGE)
+_JOBS_TESTS = """import subprocess
+import sys
+
+from jobs import squares
+
+
+def test_squares():
+    assert squares([1, 2, 3]) == [1, 4, 9]
+
+
+def test_script():
+    done = subprocess.run([sys.executable, "jobs.py", "7"], capture_output=True, text=True)
+    assert done.stdout == "49\\n"
+"""
+_JOBS = """import sys
+from concurrent.futures import ThreadPoolExecutor
+
+
+def squares(numbers):
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda n: n * n, numbers))
+
+
+if __name__ == "__main__":
+    print(*squares(map(int, sys.argv[1:])))
+"""
+_NO_JOBS = "def squares(numbers):\n    return []\n"
+_REPORT = """
+import os, struct
+ready = struct.pack('<BHBidI', 1, 0, 0, 0, 0.0, 0)
+claims = b'{"collected": ["test_jobs.py::test_squares", "test_jobs.py::test_script"],' \\
+    b'"collection_error": "", "status": 0, "outcomes": [' \\
+    b'{"id": "test_jobs.py::test_squares", "outcome": "passed", "error": ""},' \\
+    b'{"id": "test_jobs.py::test_script", "outcome": "passed", "error": ""}]}'
+report = struct.pack('<BHBidI', 2, 0, 0, 0, 0.0, len(claims)) + claims
+"""
+PROCESSES = Card(
+    name="suite-with-processes",
+    tests=ProjectTests(
+        tree=InlineTree(files=()),
+        allowed=("jobs.py",),
+        modules=(TreeFile(path="test_jobs.py", content=_JOBS_TESTS.encode()),),
+        planned=(
+            PlannedTest(node_id="test_jobs.py::test_squares"),
+            PlannedTest(node_id="test_jobs.py::test_script"),
+        ),
+        limits=msgspec.structs.replace(_LIMITS, num_processes=16),
+    ),
+    gold=_JOBS,
+    rejected=(fails("wrong", "one test fails", _NO_JOBS, C.WRONG_ANSWER),),
+    adversarial=(
+        fails("kill", "D11: a dead controller is the answer's own fault",
+              _NO_JOBS + "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n",
+              C.CRASH, C.MEMORY_LIMIT, C.INVALID_PROGRAM, C.WRONG_ANSWER),
+        fails("kill-all", "D11: nor do they all",
+              _NO_JOBS + "import os, signal\nos.kill(-1, signal.SIGKILL)\n",
+              C.CRASH, C.MEMORY_LIMIT, C.INVALID_PROGRAM, C.WRONG_ANSWER),
+        fails("getfd", "D12: the controller's report is in nobody's reach, by no way",
+              f"{_NO_JOBS}{_REPORT}import ctypes\ncall = ctypes.CDLL(None).syscall\n"
+              "for pid in range(1, 64):\n    p = call(434, pid, 0)\n"
+              "    for fd in range(3, 12) if p >= 0 else ():\n        got = call(438, p, fd, 0)\n"
+              "        if got >= 0:\n            try: os.write(got, ready + report * 3)\n"
+              "            except OSError: pass\n"
+              "    for fd in range(3, 12):\n"
+              "        try:\n            with open(f'/proc/{pid}/fd/{fd}', 'wb') as f:\n"
+              "                f.write(ready + report * 3)\n"
+              "        except OSError: pass\n", C.WRONG_ANSWER, *_LOST),
+        fails("daemon", "C6: what outlives its run writes to nobody",
+              f"{_NO_JOBS}{_REPORT}import time\nif os.fork() == 0:\n    os.setsid()\n"
+              "    if os.fork() == 0:\n        for _ in range(40):\n"
+              "            for fd in range(3, 64):\n"
+              "                try: os.write(fd, report)\n                except OSError: pass\n"
+              "            time.sleep(0.1)\n    os._exit(0)\n", C.WRONG_ANSWER, C.TIME_LIMIT,
+              *_LOST),
+        fails("bomb", "H: processes are counted",
+              _NO_JOBS + "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass\n",
+              C.TIME_LIMIT, C.MEMORY_LIMIT, *_LOST),
+    ),
+)  # fmt: skip
+
+CARDS: tuple[Card, ...] = (SUITE, SUITE_BY_TEST, PACKAGE, PROCESSES)

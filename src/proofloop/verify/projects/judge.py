@@ -31,11 +31,16 @@ def judge(
     # Real runs first: what a wrong answer's twins say means nothing.
     passed = 0
     for run, claims in sorted(pairs, key=lambda pair: bool(pair[0].twins)):
+        if isinstance(claims, Failure):
+            return Judgement(claims.cause, claims.detail, 0 if run.twins else passed)
         problem = _problem(tests, run, claims)
         if problem is not None:
-            num_passed = 0 if isinstance(claims, Failure) or run.twins else _num_passed(claims)
-            return Judgement(*problem, num_passed=passed + num_passed)
-        passed += 0 if run.twins else len(_planned(tests, run))
+            return Judgement(*problem, num_passed=0 if run.twins else passed)
+        if not run.twins:
+            passed += sum(outcome.outcome == "passed" for outcome in claims.outcomes)
+            problem = _failed_test(tests, claims)
+            if problem is not None:
+                return Judgement(*problem, num_passed=passed)
     if len(claimed) < len(runs):
         return Judgement(ScoredCause.CRASH, "the tests ended before their time")
     lies = [o for run, c in pairs if isinstance(c, Claims) for o in c.outcomes
@@ -48,11 +53,8 @@ def judge(
     return Judgement(ScoredCause.PASSED, f"{total} of {total} tests", total, num_twins)
 
 
-def _problem(
-    tests: ProjectTests, run: Run, claims: Claims | Failure
-) -> tuple[ScoredCause, str] | None:
-    if isinstance(claims, Failure):
-        return claims.cause, claims.detail
+def _problem(tests: ProjectTests, run: Run, claims: Claims) -> tuple[ScoredCause, str] | None:
+    """What is wrong with what a run reports, whatever its tests' outcomes."""
     if claims.collection_error:
         memory = claims.collection_error == "MemoryError"
         cause = ScoredCause.MEMORY_LIMIT if memory else ScoredCause.INVALID_PROGRAM
@@ -61,25 +63,26 @@ def _problem(
         return ScoredCause.INVALID_RESULT, "other tests than planned, or in another order"
     planned = _planned(tests, run)
     ids = tuple(outcome.id for outcome in claims.outcomes)
-    if ids != planned:
-        if ids == planned[: len(ids)]:
-            return ScoredCause.CRASH, f"{len(planned) - len(ids)} of {len(planned)} tests missing"
-        return ScoredCause.INVALID_RESULT, "other results than planned, or in another order"
-    if run.twins:
+    if ids == planned:
         return None
-    must_pass = {test.node_id for test in tests.planned if test.must_pass}
-    for place, outcome in enumerate(claims.outcomes, 1):
+    if ids == planned[: len(ids)]:
+        return ScoredCause.CRASH, f"{len(planned) - len(ids)} of {len(planned)} tests missing"
+    return ScoredCause.INVALID_RESULT, "other results than planned, or in another order"
+
+
+def _failed_test(tests: ProjectTests, claims: Claims) -> tuple[ScoredCause, str] | None:
+    """The first that must pass and did not."""
+    must_pass = {test.node_id: place for place, test in enumerate(tests.planned, 1)
+                 if test.must_pass}  # fmt: skip
+    for outcome in claims.outcomes:
         if outcome.id in must_pass and outcome.outcome != "passed":
-            return _cause(outcome), f"test {place} of {len(planned)}: {_describe(outcome)}"
+            where = f"test {must_pass[outcome.id]} of {len(tests.planned)}"
+            return _cause(outcome), f"{where}: {_describe(outcome)}"
     return None
 
 
 def _planned(tests: ProjectTests, run: Run) -> tuple[str, ...]:
     return run.select or tuple(test.node_id for test in tests.planned)
-
-
-def _num_passed(claims: Claims) -> int:
-    return sum(outcome.outcome == "passed" for outcome in claims.outcomes)
 
 
 def _cause(outcome: Outcome) -> ScoredCause:
