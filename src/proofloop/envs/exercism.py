@@ -62,7 +62,7 @@ class Exercise(DataRow, frozen=True, kw_only=True):
             planned=tuple(
                 PlannedTest(node_id=f"{path}::{name}")
                 for path, text in self.tests.items()
-                for name in test_names(text)
+                for name in names_of_tests(text)
             ),
             names=_wanted_names(self),
         )
@@ -133,7 +133,7 @@ def _exercise(slug: str, files: Mapping[str, bytes]) -> Exercise:
     tests = {path: _text(files, path) for path in config.test}
     for path, text in tests.items():
         try:
-            if not test_names(text):
+            if not names_of_tests(text):
                 raise _Unusable(f"{path}: no tests in it")
         except SyntaxError as error:
             raise _Unusable(f"{path}: does not parse (line {error.lineno})") from error
@@ -170,7 +170,7 @@ def _text(files: Mapping[str, bytes], path: str) -> str:
         raise _Unusable(f"{path}: not UTF-8") from error
 
 
-def test_names(source: str) -> list[str]:
+def names_of_tests(source: str) -> list[str]:
     """`function` and `Class::method` of a test module, in pytest's order: as they stand, but the
     methods of a TestCase by name."""
     names: list[str] = []
@@ -193,9 +193,6 @@ def test_names(source: str) -> list[str]:
                 ordered = sorted(methods[node.name]) if is_case else methods[node.name]
                 names += [f"{node.name}::{name}" for name in ordered]
     return names
-
-
-test_names.__test__ = False  # type: ignore[attr-defined]
 
 
 def _wanted_names(exercise: Exercise) -> tuple[str, ...]:

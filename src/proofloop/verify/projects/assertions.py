@@ -6,11 +6,26 @@ Where that is not certain from the text alone, there is no copy.
 """
 
 import ast
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 Span = Callable[[ast.AST], tuple[int, int]]
 """From a node to its place in the source, as byte offsets."""
+Pool = Mapping[type, Sequence[object]]
+"""The module's own constants, by type: what a twin wants shall look like what a test wants."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What is known of the test in which an assertion stands."""
+
+    source: bytes
+    span: Span
+    literals: Mapping[str, ast.expr]
+    """Names that stand for one literal, are bound once and used once."""
+    pool: Pool
 
 
 class Edit(NamedTuple):
@@ -68,35 +83,31 @@ _UNLIKELY_EXCEPTION = "ReferenceError"
 _RAISES = ("assertRaises", "assertRaisesRegex", "raises")
 
 
-def changes(
-    statement: ast.stmt, source: bytes, span: Span, literals: Mapping[str, ast.expr]
-) -> Iterator[Change]:
-    """Of an assertion, none of other statements.  `literals`: names that stand for one literal,
-    are bound once and used once."""
+def changes(statement: ast.stmt, context: Context) -> Iterator[Change]:
+    """Of an assertion; none of other statements."""
     match statement:
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="self"))) as call):
-            yield from _of_call(call, source, span, literals)
+            yield from _of_call(call, context)
         case ast.Expr(value=ast.Call() as call):
-            yield from _of_raises(call, span)
+            yield from _of_raises(call, context.span)
         case ast.Assert(test=test):
-            yield from _of_assert(test, source, span, literals)
+            yield from _of_assert(test, context)
         case ast.With(items=[ast.withitem(context_expr=ast.Call() as call)]):
-            yield from _of_raises(call, span)
+            yield from _of_raises(call, context.span)
         case _:
             return
 
 
-def _of_call(
-    call: ast.Call, source: bytes, span: Span, literals: Mapping[str, ast.expr]
-) -> Iterator[Change]:
+def _of_call(call: ast.Call, context: Context) -> Iterator[Change]:
+    source, span = context.source, context.span
     assert isinstance(call.func, ast.Attribute)
     name, args = call.func.attr, call.args
     if any(isinstance(arg, ast.Starred) for arg in args):
         return
-    yield from _of_raises(call, span)
+    yield from _of_raises(call, context.span)
     pair = args[:2] if len(args) >= 2 else None
     if pair and name in _ALTERABLE and not (name == "assertAlmostEqual" and _is_loose(call)):
-        yield from _altered(pair, source, span, literals)
+        yield from _altered(pair, context)
     method = span(call.func)[1] - len(name.encode())
     if name in _OPPOSITES and args:
         edit = Edit(method, span(call.func)[1], _OPPOSITES[name].encode())
@@ -134,23 +145,20 @@ def _of_raises(call: ast.Call, span: Span) -> Iterator[Change]:
     yield Change(is_altered=True, edit=Edit(*span(wanted), other.encode()))
 
 
-def _of_assert(
-    test: ast.expr, source: bytes, span: Span, literals: Mapping[str, ast.expr]
-) -> Iterator[Change]:
+def _of_assert(test: ast.expr, context: Context) -> Iterator[Change]:
     if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq) and len(test.ops) == 1:
-        yield from _altered([test.left, test.comparators[0]], source, span, literals)
-    start, end = span(test)
-    yield Change(is_altered=False, edit=Edit(start, end, b"not (" + source[start:end] + b")"))
+        yield from _altered([test.left, test.comparators[0]], context)
+    start, end = context.span(test)
+    text = b"not (" + context.source[start:end] + b")"
+    yield Change(is_altered=False, edit=Edit(start, end, text))
 
 
-def _altered(
-    pair: Sequence[ast.expr], source: bytes, span: Span, literals: Mapping[str, ast.expr]
-) -> Iterator[Change]:
+def _altered(pair: Sequence[ast.expr], context: Context) -> Iterator[Change]:
     """Where exactly one of the two sides is a literal: with each of its leaves altered."""
-    given = [literals.get(n.id, n) if isinstance(n, ast.Name) else n for n in pair]
+    given = [context.literals.get(n.id, n) if isinstance(n, ast.Name) else n for n in pair]
     wanted = [node for node in given if is_literal(node)]
     if len(wanted) == 1:
-        for edit in _leaves(wanted[0], span):
+        for edit in _leaves(wanted[0], context):
             yield Change(is_altered=True, edit=edit)
 
 
@@ -170,30 +178,35 @@ def is_literal(node: ast.expr) -> bool:
             return False
 
 
-def _leaves(node: ast.expr, span: Span) -> Iterator[Edit]:
+def _leaves(node: ast.expr, context: Context) -> Iterator[Edit]:
+    span = context.span
     match node:
         case ast.Constant(value=value):
-            other = _other(value)
+            other = _other(value, context.pool, span(node)[0])
             if other is not None:
                 yield Edit(*span(node), repr(other).encode())
         case ast.UnaryOp(operand=operand):
-            yield from _leaves(operand, span)
+            yield from _leaves(operand, context)
         case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
             if not items:
                 yield Edit(*span(node), b"[0]" if isinstance(node, ast.List) else b"(0,)")
             for item in items:
-                yield from _leaves(item, span)
+                yield from _leaves(item, context)
         case ast.Dict(keys=keys, values=values):
             if not keys:
                 yield Edit(*span(node), b"{0: 0}")
             for item in values:
-                yield from _leaves(item, span)
+                yield from _leaves(item, context)
         case _:
             return
 
 
-def _other(value: object) -> object:
-    """Another value of the same type, as like it as can be; None where there is none."""
+def _other(value: object, pool: Pool, place: int) -> object:
+    """Another value of the same type, one of the module's own if it has any; None where there is
+    none.  Numbers differ by a half at least: comparisons may forgive less."""
+    others = [other for other in pool.get(type(value), ()) if _far(value, other)]
+    if others:
+        return random.Random(place).choice(others)
     match value:
         case None:
             return False
@@ -209,6 +222,12 @@ def _other(value: object) -> object:
             return _other_text(value.decode("latin-1")).encode("latin-1")
         case _:
             return None
+
+
+def _far(value: object, other: object) -> bool:
+    if isinstance(value, int | float) and isinstance(other, int | float):
+        return abs(value - other) >= 0.5
+    return value != other
 
 
 def _other_text(text: str) -> str:

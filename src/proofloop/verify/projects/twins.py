@@ -11,7 +11,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from proofloop.verify.projects.assertions import Change, Edit, Span, changes, is_literal
+from proofloop.verify.projects.assertions import (
+    Change,
+    Context,
+    Edit,
+    Pool,
+    Span,
+    changes,
+    is_literal,
+)
+
+_HANDY = 60
+"""Characters of a text that may stand in for another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +54,19 @@ def twins_of(source: bytes) -> dict[str, TestFunction]:
     except (SyntaxError, ValueError):
         return {}
     span = _spans(source)
+    pool = _pool(tree)
     found: dict[str, TestFunction] = {}
     classes: dict[str, dict[str, TestFunction]] = {}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found[node.name] = _function(node, source, span)
+            found[node.name] = _function(node, source, span, pool)
         elif isinstance(node, ast.ClassDef):
             methods: dict[str, TestFunction] = {}
             for base in reversed(node.bases):
                 methods |= classes.get(base.id, {}) if isinstance(base, ast.Name) else {}
             for member in node.body:
                 if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
-                    methods[member.name] = _function(member, source, span)
+                    methods[member.name] = _function(member, source, span, pool)
             classes[node.name] = methods
             found |= {f"{node.name}::{name}": method for name, method in methods.items()}
     return {name: test for name, test in found.items() if test.twins}
@@ -64,6 +76,19 @@ def apply(source: bytes, edits: Sequence[Edit]) -> bytes:
     for start, end, text in sorted(edits, reverse=True):
         source = source[:start] + text + source[end:]
     return source
+
+
+def _pool(tree: ast.Module) -> Pool:
+    """Constants of a few types and a handy size, each once."""
+    found: dict[type, dict[object, None]] = {str: {}, int: {}, float: {}}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant):
+            value = node.value
+            if isinstance(value, str) and not 0 < len(value) <= _HANDY:
+                continue
+            if type(value) in found:
+                found[type(value)][value] = None
+    return {kind: tuple(values) for kind, values in found.items()}
 
 
 def _spans(source: bytes) -> Span:
@@ -85,12 +110,12 @@ def _spans(source: bytes) -> Span:
 
 
 def _function(
-    function: ast.FunctionDef | ast.AsyncFunctionDef, source: bytes, span: Span
+    function: ast.FunctionDef | ast.AsyncFunctionDef, source: bytes, span: Span, pool: Pool
 ) -> TestFunction:
-    literals = _literals(function)
+    context = Context(source=source, span=span, literals=_literals(function), pool=pool)
     found: list[Change] = []
     for statement in _reached(function.body):
-        found += changes(statement, source, span, literals)
+        found += changes(statement, context)
     return TestFunction(
         start=span(function)[0],
         altered=tuple(dict.fromkeys(c.edit for c in found if c.is_altered)),
