@@ -246,7 +246,7 @@ class ProjectTests(Record, tag="project_tests"):
     python: str = ""
     """The interpreter, which has pytest; the one that runs us, if empty."""
     limits: Limits = SUITE_LIMITS
-    """Of one run of the suite."""
+    """Of one run of the suite; a run that computes all the while may take longer than `wall_s`."""
     process_per_test: bool = False
     """Strict mode: a new process for every test, so that nothing passes from one to the next."""
     may_write: bool = False

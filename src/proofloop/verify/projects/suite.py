@@ -24,6 +24,8 @@ SUITE_DIR = ".suite"
 """Of the workspace: our configuration, and where the tests may write if they may."""
 _START_S = 30.0
 """For the interpreter and pytest to start, on a busy machine."""
+_PATIENCE = 5
+"""Times `wall_s`: no run of the controller's takes longer, whatever the load."""
 _FITS_BYTES = 1 << 20
 """A file of this size finds room in any workspace that is ours to give."""
 _BOOT = Path(frames.__file__).with_name("boot.py")
@@ -120,7 +122,7 @@ def _command(tests: ProjectTests, python: Interpreter, runs: Sequence[Run]) -> C
         policy=Policy(
             limits=msgspec.structs.replace(
                 limits,
-                wall_s=_START_S + len(runs) * limits.wall_s,
+                wall_s=_START_S + len(runs) * _PATIENCE * limits.wall_s,
                 cpu_s=int(_START_S) + len(runs) * limits.cpu_s,
                 num_processes=limits.num_processes + 1,
                 output_bytes=len(runs) * limits.output_bytes,
