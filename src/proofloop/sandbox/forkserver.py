@@ -5,14 +5,18 @@ the fork-server's memory.  Whatever breaks here is our side's fault: SandboxLost
 where the machine refuses a step of the confinement.
 """
 
+import contextlib
 import os
+import signal
 import socket
+import time
 from dataclasses import dataclass
 
 from proofloop.core.sandbox import Limits
 from proofloop.core.verdict import Tier
 from proofloop.sandbox import wire
-from proofloop.sandbox.server import Server
+from proofloop.sandbox.descendants import descendants
+from proofloop.sandbox.server import ANSWER_DEADLINE_S, Server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,3 +111,19 @@ class ForkServer(Server):
         else:
             reason = report[wire.REFUSED.size :].decode(errors="replace")
             raise self._lost(f"could not start a child: {reason}")
+
+    def kill_descendants(self) -> None:
+        """End what a program left running where no pid namespace does it (T0, several processes).
+
+        The fork-server is a subreaper: every orphan below it, however often it forked or changed
+        its session, stays below it.  Raises SandboxLost if some of it will not die.  The caller
+        has no other child running."""
+        deadline = time.monotonic() + ANSWER_DEADLINE_S
+        while living := descendants(self.process.pid):
+            if time.monotonic() > deadline:
+                raise self._lost(f"has {len(living)} processes that outlived their program")
+            for pid in living:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.reap_strays()
+            time.sleep(0.001)

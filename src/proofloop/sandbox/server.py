@@ -4,6 +4,7 @@ Whatever breaks is our side's fault: SandboxLost, or IsolationError where the ma
 step of the confinement.
 """
 
+import contextlib
 import os
 import select
 import socket
@@ -28,6 +29,9 @@ class Server:
     role = ""
     """`zygote` (candidate programs) or `keeper` (workspaces)."""
 
+    patience_s = 0.0
+    """How long it may take to clean up behind itself before it is killed."""
+
     def __init__(self, tier: Tier) -> None:
         """Raises IsolationError when the tier cannot be had, SandboxLost when it will not start."""
         self.tier = tier
@@ -39,8 +43,9 @@ class Server:
         # PYTHONHASHSEED needs -E and -I absent; the environment is ours alone instead.
         # Symbols bound at start are not bound again, page by page, in every child.
         env = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "LD_BIND_NOW": "1"}
-        if "LD_LIBRARY_PATH" in os.environ:  # some interpreters need it to find libpython
-            env["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+        # Some interpreters need the first to find libpython; folders at T0 lie in the second.
+        kept = ("LD_LIBRARY_PATH", "TMPDIR")
+        env.update((name, os.environ[name]) for name in kept if name in os.environ)
         flags = ["-S", "-s", "-B", "-P", "-X", "utf8"]
         arguments = [str(_BOOT), str(theirs.fileno()), str(os.getpid()), tier.value, self.role]
         with theirs:
@@ -92,6 +97,8 @@ class Server:
     def close(self) -> str:
         """End it and all its children; returns what it last wrote to standard error."""
         self.control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(self.patience_s)
         self.process.kill()
         self.process.wait()
         noise = b""

@@ -17,7 +17,6 @@ from typing import Self
 from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Call, Claim, ClaimKind, Ending, Execution, Limits
 from proofloop.sandbox import wire
-from proofloop.sandbox.descendants import kill_descendants
 from proofloop.sandbox.forkserver import Ended, ForkServer
 from proofloop.sandbox.server import ANSWER_DEADLINE_S
 
@@ -300,4 +299,4 @@ class Session:
         """A pid namespace (T1) dies with its first process; at T0 they must be hunted down, where
         the limits allowed any."""
         if self._limits.num_processes > 1 and self._server.tier.rank == 0:
-            kill_descendants(self._server)
+            self._server.kill_descendants()

@@ -20,6 +20,7 @@ class KeeperServer(Server):
     """The process that forks a keeper for each workspace."""
 
     role = "keeper"
+    patience_s = 15.0
 
     def open(self, base: Path | None, disk_bytes: int) -> "KeptWorkspace":
         """Raises SandboxLost."""
@@ -98,7 +99,15 @@ class KeptWorkspace:
             run.close()
 
     def close(self) -> None:
+        """Returns when nothing of it is left, or its keeper takes too long over that."""
         self._is_lost = True
+        try:
+            self._channel.settimeout(ANSWER_DEADLINE_S)
+            self._channel.shutdown(socket.SHUT_WR)
+            while self._channel.recv(65536):
+                pass
+        except OSError:  # closed already, or gone
+            pass
         self._channel.close()
 
     def _ask(self, words: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], bytes]:
