@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from proofloop.core.errors import DataError, UserError
+from proofloop.core.project import ProjectTests
 from proofloop.core.sandbox import Limits
-from proofloop.core.task import Problem, ProjectTests, Split
+from proofloop.core.task import Problem, Split
 from proofloop.core.verdict import Integrity, Scored, ScoredCause, Tier
 from proofloop.envs.exercism import ExercismEnvironment, names_of_tests
 from proofloop.runs.verification import Attempt, judge

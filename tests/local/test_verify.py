@@ -17,9 +17,17 @@ from proofloop.core.task import (
     AnswerKey,
     CallTests,
     CheckProgram,
+    JsonAnswer,
     Returns,
+    SqlCheck,
+    SqlInstance,
+    SqlQuery,
+    SqlRows,
+    SqlState,
+    SqlStateInstance,
     TaskId,
     TestCall,
+    Tests,
 )
 from proofloop.core.verdict import ScoredCause, Tier, Unscored, UnscoredCause
 from proofloop.sandbox import ForkServerSandbox
@@ -154,19 +162,40 @@ def test_a_key_of_another_task_is_refused(verifier: ProgramVerifier) -> None:
     assert verdict.cause is UnscoredCause.INVALID_KEY
 
 
-def test_expected_values_are_in_no_process_of_the_sandbox(verifier: ProgramVerifier) -> None:
+_GIVEN, _HIDDEN = os.urandom(12).hex(), os.urandom(12).hex()
+_SLOW_CALL = "import time\ndef f(x):\n    time.sleep(1)\n    return x\n"
+_SLOW_QUERY = (
+    "SELECT x FROM t, (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+    "SELECT COUNT(*) FROM n)"
+)
+
+
+def _secret_tests(kind: str) -> tuple[Tests, str]:
+    """Tests that give `_GIVEN` and want `_HIDDEN`, and an answer that takes a second."""
+    wanted = value.encode([(_HIDDEN,)])
+    if kind == "calls":
+        returns = Returns(value=value.encode(_HIDDEN))
+        call = TestCall(function="f", args=value.encode((_GIVEN,)), wanted=returns)
+        return CallTests(calls=(call,)), _SLOW_CALL
+    if kind == "sql_query":
+        setup = f"CREATE TABLE t AS SELECT '{_GIVEN}' AS x"
+        instance = SqlInstance(setup=setup, wanted=SqlRows(rows=wanted))
+        return SqlQuery(instances=(instance,)), _SLOW_QUERY
+    if kind == "sql_state":
+        setup = f"CREATE TABLE t AS SELECT '{_GIVEN}' AS x"
+        check = SqlCheck(query="SELECT x FROM t", wanted=SqlRows(rows=wanted))
+        instance = SqlStateInstance(setup=setup, checks=(check,))
+        return SqlState(instances=(instance,)), f"CREATE TABLE slow AS {_SLOW_QUERY}"
+    schema = json.dumps({"description": _GIVEN, "pattern": "^(a+)+$"})
+    return JsonAnswer(wanted=json.dumps(_HIDDEN), schema=schema), f'"{"a" * 60}b"'
+
+
+@pytest.mark.parametrize("kind", ["calls", "sql_query", "sql_state", "json"])
+def test_expected_values_are_in_no_process_of_the_sandbox(
+    verifier: ProgramVerifier, kind: str
+) -> None:
     """Read the memory of the fork-server and of a running candidate, from outside."""
-    given, hidden = os.urandom(24), os.urandom(24)
-    tests = CallTests(
-        calls=(
-            TestCall(
-                function="f",
-                args=value.encode((given,)),
-                wanted=Returns(value=value.encode(hidden)),
-            ),
-        )
-    )
-    answer = "import time\ndef f(x):\n    time.sleep(1)\n    return x\n"
+    tests, answer = _secret_tests(kind)
     verdict_of(verifier, CALLS.tests, CALLS.gold)
     assert verifier._sandbox._server is not None
     server = verifier._sandbox._server.process.pid
@@ -180,8 +209,9 @@ def test_expected_values_are_in_no_process_of_the_sandbox(verifier: ProgramVerif
         memories = {pid: _memory(pid) for pid in processes}
     finally:
         judging.join()
-    assert [pid for pid, memory in memories.items() if hidden in memory] == []
-    assert [pid for pid, memory in memories.items() if given in memory] == processes[-1:]
+    assert [pid for pid, memory in memories.items() if _HIDDEN.encode() in memory] == []
+    given = [pid for pid, memory in memories.items() if _GIVEN.encode() in memory]
+    assert given == processes[-1:]
 
 
 def _memory(pid: int) -> bytes:

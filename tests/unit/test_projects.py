@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from proofloop.core.codec import to_json
+from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile
 from proofloop.core.sandbox import Limits
-from proofloop.core.task import InlineTree, PlannedTest, ProjectTests, TreeFile
 from proofloop.core.verdict import ScoredCause as C
 from proofloop.sandbox.suite import frames
 from proofloop.verify.projects.claims import Claims, Failure, Outcome, read_report

@@ -8,8 +8,8 @@ engine, agent or candidate process is ever handed one.
 from enum import StrEnum
 from typing import Literal, NewType, Protocol
 
+from proofloop.core.project import ProjectTests
 from proofloop.core.record import Record
-from proofloop.core.sandbox import Limits
 
 TaskId = NewType("TaskId", str)
 
@@ -176,84 +176,139 @@ class MathAnswer(Record, tag="math_answer"):
     """The letter that the problem asks for: an answer may then say `x = 5` for 5."""
 
 
-class TreeFile(Record):
-    """A file of a project."""
+class Place(StrEnum):
+    """Where in an answer, outside of its reasoning part, the text that is judged stands."""
 
-    path: str
-    """From the project's root, with `/`."""
-    content: bytes
-
-
-class InlineTree(Record, tag="inline_tree"):
-    """A small project, whole."""
-
-    files: tuple[TreeFile, ...]
+    WHOLE = "whole"
+    """All of it, without blanks around it."""
+    BLOCK = "block"
+    """The one fenced block; all of it where there is none."""
+    FINAL = "final"
+    """The one final answer: `\\boxed{…}`, `#### …`, "the answer is …", or one line."""
 
 
-class FolderTree(Record, tag="folder_tree"):
-    """A project in a folder of this machine, which many tasks may share."""
+class TextAnswer(Record, tag="text_answer"):
+    """Passes when the text is the gold text, character by character after NFC normalisation."""
 
-    folder: str
-    digest: str
-    """Of all that is in it (`sandbox.tree.digest_of`): a folder that changed is refused."""
-
-
-class PlannedTest(Record):
-    """One test of a suite."""
-
-    node_id: str
-    """As pytest names it, with the file's path from the project's root."""
-    must_pass: bool = True
-    """Otherwise it must be reported, whatever comes of it."""
-    has_twins: bool = True
-    """Whether a perturbed copy of it must fail; False where one was seen to pass on the oracle."""
+    gold: str
+    place: Place = Place.FINAL
+    ignore_case: bool = False
 
 
-SUITE_LIMITS = Limits(
-    wall_s=40.0,
-    cpu_s=10,
-    memory_bytes=1 << 30,
-    num_open_files=64,
-    result_bytes=1 << 20,
-    output_bytes=1 << 20,
+class Option(Record):
+    label: str
+    text: str
+
+
+class ChoiceAnswer(Record, tag="choice_answer"):
+    """Passes when the answer names the gold options, all of them and no other, by label or text."""
+
+    options: tuple[Option, ...]
+    gold: tuple[str, ...]
+    """Labels, in any order."""
+    place: Place = Place.FINAL
+
+
+class JsonAnswer(Record, tag="json_answer"):
+    """Passes when the answer is one strict JSON text that fits the schema, equals the wanted value,
+    or both, as the key has them.  1, 1.0 and true are three values; objects have no order."""
+
+    wanted: str = ""
+    """JSON text; empty: any value that fits the schema."""
+    schema: str = ""
+    """JSON Schema as JSON text, of the keywords that `core.json_schema` knows; empty: none."""
+    place: Place = Place.BLOCK
+    integral_floats: bool = False
+    """1.0 is 1."""
+    any_order: bool = False
+    """Arrays, at any depth, have no order (but each item as often)."""
+    close: Close | None = None
+    """How far wanted floats may be off; not together with `any_order`."""
+
+
+class SqlRows(Record):
+    """What a query must give: rows of exactly these SQLite values."""
+
+    rows: bytes
+    """A list of tuples (`core.value` bytes) of None, int, float, str, bytes."""
+    columns: tuple[str, ...] = ()
+    """The columns' names; none: only their number counts."""
+    ordered: bool = False
+    """Without it, rows are a multiset."""
+    close: Close | None = None
+    """How far wanted floats may be off."""
+
+
+class SqlInstance(Record):
+    """One hidden database for a query, and what the query must give on it."""
+
+    setup: str
+    """SQL script that makes the database from nothing."""
+    wanted: SqlRows
+
+
+class SqlQuery(Record, tag="sql_query"):
+    """Passes when the answer is one read-only SQLite query that gives the wanted rows on every
+    hidden database; several of them refute constants."""
+
+    instances: tuple[SqlInstance, ...]
+    place: Place = Place.BLOCK
+
+
+class SqlCheck(Record):
+    """A query of ours on the end state, and what it must give."""
+
+    query: str
+    wanted: SqlRows
+
+
+class SqlStateInstance(Record):
+    setup: str
+    checks: tuple[SqlCheck, ...]
+
+
+class SqlState(Record, tag="sql_state"):
+    """Passes when the answer is an SQLite script after which every check gives the wanted rows."""
+
+    instances: tuple[SqlStateInstance, ...]
+    place: Place = Place.BLOCK
+
+
+SingleTests = (
+    CallTests
+    | CheckProgram
+    | ProgramTests
+    | MathAnswer
+    | TextAnswer
+    | ChoiceAnswer
+    | JsonAnswer
+    | SqlQuery
+    | SqlState
+    | ProjectTests
 )
-"""A suite's, in one process; `num_processes` 1: its tests may neither fork nor start threads."""
 
 
-class ProjectTests(Record, tag="project_tests"):
-    """Passes when a project's own tests, which import the answer's files, pass in a copy of it.
+class Part(Record):
+    """One part of composed tests."""
 
-    The tests share an interpreter with the answer: the verdict's integrity is weak, and says so.
-    """
-
-    tree: InlineTree | FolderTree
-    """The project without its test modules, and without whatever tells the solution."""
-    allowed: tuple[str, ...]
-    """What an answer may write: paths, in which `*` stands for anything within a part of a path and
-    a part `**` for any number of parts."""
-    modules: tuple[TreeFile, ...]
-    """The test modules.  They never lie in the tree: only the process of a run is given them."""
-    planned: tuple[PlannedTest, ...]
-    """All tests of the modules, in the order in which pytest runs them."""
-    names: tuple[str, ...] = ()
-    """Where one file is allowed: what it must define, which tells its block from other blocks."""
-    import_paths: tuple[str, ...] = (".",)
-    """Folders of the project from which its modules are imported, after the standard library."""
-    plugins: tuple[str, ...] = ()
-    """Plugins of pytest; no others are loaded."""
-    config: str = ""
-    """The project's own configuration of pytest, if it has any that the tests need."""
-    python: str = ""
-    """The interpreter, which has pytest; the one that runs us, if empty."""
-    limits: Limits = SUITE_LIMITS
-    """Of one run of the suite; a run that computes all the while may take longer than `wall_s`."""
-    process_per_test: bool = False
-    """Strict mode: a new process for every test, so that nothing passes from one to the next."""
-    may_write: bool = False
-    """Whether the tests need a folder for temporary files."""
+    name: str
+    """An identifier; names the part in the verdict."""
+    tests: SingleTests
+    weight: float = 1.0
+    """In the mean of rewards.  Gates have none."""
+    gate: bool = False
+    """Where it does not pass, the whole reward is 0."""
+    section: str = ""
+    """Judge only what stands between `<section>` and `</section>`; empty: the whole answer."""
 
 
-Tests = CallTests | CheckProgram | ProgramTests | MathAnswer | ProjectTests
+class Composite(Record, tag="composite"):
+    """Passes when all parts pass; partial credit is the weighted mean of the parts' rewards."""
+
+    parts: tuple[Part, ...]
+
+
+Tests = SingleTests | Composite
 
 
 class AnswerKey(Record):

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from proofloop.core.errors import DataError, UserError
-from proofloop.core.task import InlineTree, PlannedTest, ProjectTests, TreeFile
+from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile
 from proofloop.envs.data_file import Content, DataFileEnvironment, DataRow
 from proofloop.envs.folders import read_folder
 

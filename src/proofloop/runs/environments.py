@@ -12,7 +12,16 @@ from proofloop.runs.recipe import EnvConfig
 if TYPE_CHECKING:
     from proofloop.envs.data_file import DataFileEnvironment
 
-ENVIRONMENTS = ("exercism", "functions", "gsm8k", "humaneval", "math", "mbpp", "stdio")
+ENVIRONMENTS = (
+    "answers",
+    "exercism",
+    "functions",
+    "gsm8k",
+    "humaneval",
+    "math",
+    "mbpp",
+    "stdio",
+)
 
 
 def build_environment(env: EnvConfig) -> Environment:
@@ -30,6 +39,10 @@ def build_environment(env: EnvConfig) -> Environment:
                 complexity=_values(env.complexity),
                 horizon=_values(env.horizon),
             )
+        case "answers":
+            from proofloop.envs.answers import AnswersEnvironment
+
+            return _from_file(AnswersEnvironment, env)
         case "humaneval":
             from proofloop.envs.humaneval import HumanEvalEnvironment
 

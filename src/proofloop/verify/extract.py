@@ -10,7 +10,7 @@ _PYTHON_TAGS = ("", "python", "python3", "py")
 _FENCE = re.compile(r"^([ \t]*)(`{3,})([^`]*)$")
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """A complete fenced block, or what lies between two of them (`tag` None)."""
 
     tag: str | None
@@ -42,6 +42,11 @@ def program_text(answer: str, names: Iterable[str] = ()) -> str:
     return answer if all(defines(outside, name) for name in names) else blocks[-1]
 
 
+def fenced_blocks(answer: str) -> list[Block]:
+    """The complete fenced blocks, in order, whatever their language."""
+    return [part for part in _parts(answer.removeprefix("\ufeff")) if part.tag is not None]
+
+
 def labelled_blocks(answer: str) -> list[tuple[str, str]]:
     """(label, text) of every complete block whose fence says more than a tag, such as a path:
     "```python package/module.py"."""
@@ -49,7 +54,7 @@ def labelled_blocks(answer: str) -> list[tuple[str, str]]:
     return [(part.label, part.text) for part in parts if part.tag is not None and part.label]
 
 
-def _parts(answer: str) -> Iterator[_Block]:
+def _parts(answer: str) -> Iterator[Block]:
     lines = answer.splitlines(keepends=True)
     never_closed = len(answer) + 1  # fences of this length or more; so that no text takes long
     at = 0
@@ -61,14 +66,14 @@ def _parts(answer: str) -> Iterator[_Block]:
             if end is None:
                 never_closed = len(fence[2])
         if fence is None or end is None:
-            yield _Block(None, lines[at])
+            yield Block(None, lines[at])
             at += 1
             continue
         words = fence[3].split()
         indent = re.compile(rf"^[ \t]{{0,{len(fence[1])}}}")
         text = "".join(indent.sub("", line) for line in lines[at + 1 : end])
         label = " ".join(words[1:])
-        yield _Block(words[0].lower() if words else "", text, label)
+        yield Block(words[0].lower() if words else "", text, label)
         at = end + 1
 
 

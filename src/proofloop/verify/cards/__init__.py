@@ -1,7 +1,18 @@
 """The cards of all kinds of check.  A new kind of tests has a module here and a line below; a test
 holds that every member of `core.task.Tests` has a card."""
 
-from proofloop.verify.cards import calls, declared, math_answers, programs, projects
+from proofloop.verify.cards import (
+    calls,
+    choices,
+    composites,
+    declared,
+    json_answers,
+    math_answers,
+    programs,
+    projects,
+    sql,
+    text_answers,
+)
 from proofloop.verify.cards.card import Card, Case
 
 CARDS: tuple[Card, ...] = (
@@ -10,6 +21,11 @@ CARDS: tuple[Card, ...] = (
     *programs.CARDS,
     *projects.CARDS,
     *math_answers.CARDS,
+    *text_answers.CARDS,
+    *choices.CARDS,
+    *json_answers.CARDS,
+    *sql.CARDS,
+    *composites.CARDS,
 )
 
 __all__ = ["CARDS", "Card", "Case"]

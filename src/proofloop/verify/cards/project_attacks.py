@@ -1,5 +1,5 @@
-"""What has been tried on project suites.  An attack here must earn 0 whatever it does: where it makes
-its tests pass, by that it makes their twins pass too."""
+"""What has been tried on project suites.  An attack here must earn 0 whatever it does: where it
+makes its tests pass, by that it makes their twins pass too."""
 
 from proofloop.core.verdict import ScoredCause as C
 from proofloop.verify.cards.card import Case, fails

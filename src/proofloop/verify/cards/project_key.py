@@ -1,8 +1,8 @@
-"""The key of the project suites' card: a small module and its hidden tests; right and wrong answers,
-and what attacks on it are made of."""
+"""The key of the project suites' card: a small module and its hidden tests; right and wrong
+answers, and what attacks on it are made of."""
 
+from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile
 from proofloop.core.sandbox import Limits
-from proofloop.core.task import InlineTree, PlannedTest, ProjectTests, TreeFile
 from proofloop.core.verdict import ScoredCause as C
 from proofloop.verify.cards.card import fails, passes
 

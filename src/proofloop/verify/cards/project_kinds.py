@@ -2,7 +2,7 @@
 
 import msgspec
 
-from proofloop.core.task import InlineTree, PlannedTest, ProjectTests, TreeFile
+from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile
 from proofloop.core.verdict import ScoredCause as C
 from proofloop.verify.cards.card import Card, fails, passes
 from proofloop.verify.cards.project_key import LIMITS, LOST, file_block
@@ -66,7 +66,8 @@ PACKAGE = Card(
         fails("no-path", "blocks without a path are no files", f"```python\n{_BOOK}{_TITLE}```\n",
               C.NO_ANSWER),
         fails("twice", "two files of one path",
-              file_block("src/notes/text.py", _TITLE) + file_block("src/notes/text.py", "title = 1\n"),
+              file_block("src/notes/text.py", _TITLE)
+              + file_block("src/notes/text.py", "title = 1\n"),
               C.CONFLICTING_ANSWERS),
     ),
     adversarial=(
@@ -83,7 +84,8 @@ PACKAGE = Card(
                     "    raise LookupError\n" + _BOOK)
               + file_block("src/notes/text.py", _TITLE), C.INVALID_PROGRAM),
         fails("plant", "F1: no test, and nothing of the project, can be written",
-              file_block("src/notes/book.py", "open('tests/test_notes.py', 'w').write('')\n" + _BOOK)
+              file_block("src/notes/book.py",
+                         "open('tests/test_notes.py', 'w').write('')\n" + _BOOK)
               + file_block("src/notes/text.py", _TITLE), C.INVALID_PROGRAM),
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ every twin the claim that it did not.  Anything missing, skipped, surplus or reo
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from proofloop.core.task import ProjectTests
+from proofloop.core.project import ProjectTests
 from proofloop.core.verdict import ScoredCause
 from proofloop.verify.projects.claims import Claims, Failure, Outcome
 from proofloop.verify.projects.plan import Run

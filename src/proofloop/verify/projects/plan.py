@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from proofloop.core.codec import to_msgpack
-from proofloop.core.task import PlannedTest, ProjectTests
+from proofloop.core.project import PlannedTest, ProjectTests
 from proofloop.verify.projects.assertions import Edit
 from proofloop.verify.projects.twins import TestFunction, apply, twins_of
 

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from proofloop.core.task import ProjectTests
+from proofloop.core.project import ProjectTests
 from proofloop.core.verdict import ScoredCause
 from proofloop.verify.extract import labelled_blocks, program_text
 

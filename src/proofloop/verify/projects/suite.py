@@ -10,8 +10,8 @@ import msgspec
 
 from proofloop.core.codec import to_json
 from proofloop.core.errors import SandboxLost
+from proofloop.core.project import FolderTree, InlineTree, ProjectTests
 from proofloop.core.sandbox import Command, Ending, Execution, Policy, Sandbox, Workspace
-from proofloop.core.task import FolderTree, InlineTree, ProjectTests
 from proofloop.core.verdict import ScoredCause
 from proofloop.sandbox.suite import frames
 from proofloop.verify.outcome import cause_of_ending

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from proofloop.core.errors import UserError
-from proofloop.core.task import FolderTree
+from proofloop.core.project import FolderTree
 
 
 def folder_tree(folder: Path) -> FolderTree:

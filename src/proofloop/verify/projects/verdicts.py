@@ -1,7 +1,7 @@
 """Project suites: a project's own tests, which import the answer's files, run over a copy of it."""
 
+from proofloop.core.project import ProjectTests
 from proofloop.core.sandbox import Sandbox
-from proofloop.core.task import ProjectTests
 from proofloop.core.verdict import Integrity, Scored, ScoredCause, UnscoredCause, Verdict
 from proofloop.verify.outcome import unscored
 from proofloop.verify.projects.judge import Judgement, judge
