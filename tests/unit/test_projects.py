@@ -129,6 +129,60 @@ def test_every_leaf_of_a_literal_can_be_altered() -> None:
     ]
 
 
+HELPERS = b"""class T(Base):
+    def test_a(self):
+        self.check(f(1))
+
+    def test_b(self):
+        self.check(f(2))
+
+    def check(self, x):
+        self.assertIsNotNone(x)
+        self.inner(x)
+
+    def inner(self, x):
+        if x:
+            self.assertEqual(x, 1)
+        same(x)
+
+
+def same(x):
+    assert x == 7
+
+
+def test_c():
+    f(3)
+
+
+def test_d():
+    if f(4):
+        return
+    assert f(5)
+"""
+
+
+def test_helpers_are_followed_and_every_test_has_a_twin_that_fails() -> None:
+    found = twins_of(HELPERS)
+    assert [apply(HELPERS, [edit]) for edit in found["T::test_a"].twins] == [
+        HELPERS.replace(b"x == 7", b"x == 2")
+    ]
+    assert found["T::test_a"].twins == found["T::test_b"].twins
+    assert [apply(HELPERS, [edit]) for edit in found["T::test_a"].negated] == [
+        HELPERS.replace(b"assertIsNotNone", b"assertIsNone"),
+        HELPERS.replace(b"assert x == 7", b"assert not (x == 7)"),
+    ]
+    assert b"    f(3)\n    assert 1 == 2\n" in apply(HELPERS, found["test_c"].twins)
+    assert b"():\n    assert 1 == 2\n    if f(4)" in apply(HELPERS, found["test_d"].twins)
+    # Tests that share a helper share its one twin in a run, and each has one.
+    planned = [PlannedTest(node_id=f"t.py::{name}") for name in ("T::test_a", "T::test_b")]
+    module = TreeFile(path="t.py", content=HELPERS)
+    tests = msgspec.structs.replace(TESTS, modules=(module,), planned=tuple(planned))
+    for i in range(10):
+        runs = [run for run in runs_of(tests, str(i)) if run.twins]
+        assert sorted(t for run in runs for t in run.twins) == [t.node_id for t in planned]
+        assert all(run.modules["t.py"] != HELPERS for run in runs)
+
+
 def test_another_value_looks_like_the_module_s_own() -> None:
     assert twins("self.assertEqual(f(7), 'won')\nself.assertEqual(f(9), 'lost')")[:2] == [
         "self.assertEqual(f(7), 'lost')\nself.assertEqual(f(9), 'lost')",
@@ -148,13 +202,11 @@ def test_the_plan_holds_the_real_run_and_a_twin_of_every_test_once() -> None:
     real = [run for run in runs if not run.twins]
     assert [run.modules for run in real] == [{"t/test_f.py": SOURCE}]
     twins = [test for run in runs for test in run.twins]
-    assert sorted(twins) == sorted(IDS[:-1])  # the last may never reach its assertion
+    assert sorted(twins) == sorted(IDS)
     for run in runs:
         changed = run.modules["t/test_f.py"] != SOURCE
         assert changed == bool(run.twins)
-        # Cases of one function, and heirs of one method, go together.
-        for pair in (IDS[0:2], IDS[4:6]):
-            assert len(run.twins.intersection(pair)) in (0, 2)
+        assert len(run.twins.intersection(IDS[4:6])) in (0, 2)  # cases of one function
     assert len({run.seed for run in runs}) == 1
 
 
@@ -171,7 +223,7 @@ def test_tests_that_are_excepted_have_no_twins() -> None:
     ]
     tests = msgspec.structs.replace(TESTS, planned=tuple(planned))
     twins = [test for run in runs_of(tests, "a") for test in run.twins]
-    assert sorted(twins) == sorted((IDS[0], IDS[1], IDS[3]))
+    assert sorted(twins) == sorted((IDS[0], IDS[1], IDS[3], IDS[6]))
 
 
 def test_strict_mode_plans_a_run_for_every_test_and_every_twin() -> None:
@@ -179,7 +231,7 @@ def test_strict_mode_plans_a_run_for_every_test_and_every_twin() -> None:
     runs = runs_of(tests, "a")
     real = [run.select for run in runs if not run.twins]
     assert sorted(real) == sorted((node,) for node in IDS)
-    assert sorted(run.select for run in runs if run.twins) == sorted((node,) for node in IDS[:-1])
+    assert sorted(run.select for run in runs if run.twins) == sorted((node,) for node in IDS)
     assert all(run.twins <= set(run.select or ()) for run in runs)
 
 
@@ -258,7 +310,7 @@ def test_a_pass_needs_every_test_passed_and_every_twin_failed() -> None:
             found = judge(TESTS, runs, changed)
             assert found.cause in (C.WRONG_ANSWER, C.EXCEPTION)
             assert found.num_passed == len(IDS) - 1
-    for place in range(len(IDS) - 1):
+    for place in range(len(IDS)):
         changed = [claims_of(r, **({f"_{place}": "passed"} if r.twins else {})) for r in runs]
         assert judge(TESTS, runs, changed).cause is C.TAMPERING
         skipped = [claims_of(r, **({f"_{place}": "skipped"} if r.twins else {})) for r in runs]

@@ -1,4 +1,4 @@
-"""The key of a task whose tests are a project's own: its files, its tests, what an answer may write."""
+"""The key of a task whose tests are a project's own: its files, its tests, who may write what."""
 
 from proofloop.core.record import Record
 from proofloop.core.sandbox import Limits

@@ -16,8 +16,8 @@ from proofloop.core.project import PlannedTest, ProjectTests
 from proofloop.verify.projects.assertions import Edit
 from proofloop.verify.projects.twins import TestFunction, apply, twins_of
 
-_Place = tuple[str, int]
-"""A test's function: the module's path, and where it begins in it."""
+_Place = tuple[str, str]
+"""A test's function: the module's path, and its name there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,8 @@ def _by_test(
 ) -> Iterable[Run]:
     for test in tests.planned:
         yield Run(modules=_sources(tests), select=(test.node_id,), twins=frozenset(), seed=seed)
-        place = _place(tests, test)
-        if place in functions and test.must_pass:
+        place = _place(test)
+        if place in functions:
             yield _with_twins(tests, functions, [place], test, dice, seed)
 
 
@@ -76,11 +76,19 @@ def _with_twins(
     seed: int,
 ) -> Run:
     edits: dict[str, list[Edit]] = {}
-    for path, start in places:
-        edits.setdefault(path, []).append(dice.choice(functions[path, start].twins))
+    done: set[_Place] = set()
+    for place in places:
+        chosen = edits.setdefault(place[0], [])
+        options = functions[place].twins
+        if not any(edit in chosen for edit in options):  # of a helper that another test calls
+            free = [edit for edit in options if not any(_overlap(edit, c) for c in chosen)]
+            if not free:
+                continue
+            chosen.append(dice.choice(free))
+        done.add(place)
     modules = {path: apply(s, edits.get(path, [])) for path, s in _sources(tests).items()}
     planned = tests.planned if only is None else (only,)
-    twins = {t.node_id for t in planned if t.must_pass and _place(tests, t) in set(places)}
+    twins = {test.node_id for test in planned if test.must_pass and _place(test) in done}
     select = None if only is None else (only.node_id,)
     return Run(modules=modules, select=select, twins=frozenset(twins), seed=seed)
 
@@ -89,26 +97,23 @@ def _sources(tests: ProjectTests) -> dict[str, bytes]:
     return {module.path: module.content for module in tests.modules}
 
 
+def _overlap(a: Edit, b: Edit) -> bool:
+    return (a.start < b.end and b.start < a.end) or a.start == b.start
+
+
 def _functions(tests: ProjectTests) -> dict[_Place, TestFunction]:
     """Tests with twins, but for those of which some case is excepted or need not pass."""
+    sources = _sources(tests)
+    excepted = {_place(test) for test in tests.planned if not (test.has_twins and test.must_pass)}
     found: dict[_Place, TestFunction] = {}
-    excepted: set[_Place] = set()
-    for test in tests.planned:
-        function = _function_of(tests, test)
-        if function is not None:
-            place = (test.node_id.partition("::")[0], function.start)
+    for place in dict.fromkeys(map(_place, tests.planned)):
+        path, name = place
+        function = twins_of(sources[path]).get(name) if path in sources else None
+        if function is not None and place not in excepted:
             found[place] = function
-            if not (test.has_twins and test.must_pass):
-                excepted.add(place)
-    return {place: function for place, function in found.items() if place not in excepted}
+    return found
 
 
-def _function_of(tests: ProjectTests, test: PlannedTest) -> TestFunction | None:
+def _place(test: PlannedTest) -> _Place:
     path, _, name = test.node_id.partition("::")
-    source = _sources(tests).get(path)
-    return None if source is None else twins_of(source).get(name.partition("[")[0])
-
-
-def _place(tests: ProjectTests, test: PlannedTest) -> _Place | None:
-    function = _function_of(tests, test)
-    return None if function is None else (test.node_id.partition("::")[0], function.start)
+    return path, name.partition("[")[0]
