@@ -68,7 +68,7 @@ class ProjectTests(Record, tag="project_tests"):
     import_paths: tuple[str, ...] = (".",)
     """Folders of the project from which its modules are imported, after the standard library."""
     plugins: tuple[str, ...] = ()
-    """Plugins of pytest; no others are loaded."""
+    """Plugins of pytest, by the names of installed modules; no others are loaded."""
     config: str = ""
     """The project's own configuration of pytest, if it has any that the tests need."""
     python: str = ""

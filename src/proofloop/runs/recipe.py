@@ -31,7 +31,7 @@ class ModelConfig(Record):
 
 class EnvConfig(Record):
     name: str = "functions"
-    """`answers`, `functions`, `gsm8k`, `humaneval`, `math`, `mbpp` or `stdio`."""
+    """`answers`, `exercism`, `functions`, `gsm8k`, `humaneval`, `math`, `mbpp` or `stdio`."""
     data: str | None = None
     """The data file of an environment that reads one (all but `functions`)."""
     families: tuple[str, ...] = ("int", "list", "string")

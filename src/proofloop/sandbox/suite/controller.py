@@ -33,7 +33,7 @@ def main() -> None:
     sys.path[:] = [path for path in sys.path if path and "site-packages" not in path]
     standard_library = list(sys.path)
     sys.path += settings["site_paths"]
-    _warm_up()
+    _warm_up(settings["plugins"])
     project = settings["project"] = os.getcwd()
     own = [os.path.normpath(os.path.join(project, path)) for path in settings["import_paths"]]
     settings["paths"] = [*standard_library, *own, *settings["site_paths"]]
@@ -48,8 +48,8 @@ def main() -> None:
     os._exit(0)
 
 
-def _warm_up() -> None:
-    """Import here, once, what every run needs."""
+def _warm_up(plugins: list[str]) -> None:
+    """Import here, once, what every run needs; what is not installed ends us before we are ready."""
     import unittest.mock
 
     import _pytest.config
@@ -59,6 +59,8 @@ def _warm_up() -> None:
     assert pytest
     for name in getattr(_pytest.config, "default_plugins", ()):
         __import__(f"_pytest.{name}")
+    for name in plugins:
+        __import__(name)
 
 
 def _report(kind: int, number: int = 0, why: int = 0, status: int = 0, cpu_s: float = 0.0,
