@@ -134,9 +134,9 @@ def test_the_same_answer_has_the_same_verdict(best: ProgramVerifier) -> None:
 
 def test_a_runner_that_cannot_start_is_our_fault(best: ProgramVerifier) -> None:
     tests = suite(seen(""), plugins=("no_such_plugin",))
-    assert (
-        score_of(best, tests, "x = 1\n").cause is ScoredCause.CRASH
-    )  # the key's, found by `validate`
+    verdict = verdict_of(best, tests, "x = 1\n")
+    assert isinstance(verdict, Unscored)
+    assert verdict.detail.endswith("No module named 'no_such_plugin'")
     verdict = verdict_of(best, suite(seen(""), python="/no/such/python"), "x = 1\n")
     assert isinstance(verdict, Unscored)
     assert "cannot be run as the tests' interpreter" in verdict.detail

@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _warm_up(plugins: list[str]) -> None:
-    """Import here, once, what every run needs; what is not installed ends us before we are ready."""
+    """Import here, once, what every run needs.  What is not installed ends us: we are not ready."""
     import unittest.mock
 
     import _pytest.config

@@ -67,8 +67,9 @@ def _run_batch(
         workspace.close()
     report = read_report(execution.report, tests.limits)
     if not report.is_ready:
-        noise = (execution.errors or execution.output)[-300:].decode(errors="replace").strip()
-        raise SandboxLost(f"the tests' runner did not start ({execution.detail}): {noise}")
+        noise = (execution.errors or execution.output)[-300:].decode(errors="replace")
+        last = noise.strip().rpartition("\n")[2]
+        raise SandboxLost(f"the tests' runner did not start ({execution.detail}): {last}")
     claimed = list(report.runs[: len(runs)])
     if len(claimed) < len(runs) and not (claimed and isinstance(claimed[-1], Failure)):
         claimed.append(_lost(execution))
