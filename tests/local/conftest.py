@@ -18,5 +18,5 @@ def verifier(request: pytest.FixtureRequest) -> Iterator[ProgramVerifier]:
     report = _REPORTS[request.param]
     if not report.available:
         pytest.skip(f"{report.tier}: {report.reason}")
-    with build_verifier(request.param, Limits(wall_s=1.5, cpu_s=1)) as built:
+    with build_verifier(request.param, Limits(wall_s=6, cpu_s=1)) as built:
         yield built

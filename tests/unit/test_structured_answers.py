@@ -6,13 +6,14 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proofloop.core import value
 from proofloop.core.json_schema import fits
 from proofloop.core.json_schema_fault import fault
+from proofloop.core.strict_json import MAX_DEPTH, NotJson, parse
 from proofloop.core.task import ChoiceAnswer, Close, Composite, Option, Part, Place, TextAnswer
 from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
 from proofloop.verify.choice_answer import verify_choice
@@ -20,9 +21,10 @@ from proofloop.verify.composite import verify_parts
 from proofloop.verify.math.extract import NoFinalAnswer
 from proofloop.verify.place import section_of, text_at
 from proofloop.verify.sql import same_rows
-from proofloop.verify.strict_json import MAX_DEPTH, NotJson, parse
 from proofloop.verify.text_answer import verify_text
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
@@ -31,13 +33,14 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@settings(PATIENT)
 @given(JSON)
 def test_strict_json_reads_what_json_writes(content: Any) -> None:
     for text in (json.dumps(content), json.dumps(content, ensure_ascii=False, indent=1)):
         assert value.strictly_equal(parse(text), content)
 
 
-@settings(max_examples=500)
+@settings(PATIENT, max_examples=500)
 @given(st.text(alphabet='[]{},:"\\ 0123e+-.truefalsnuNIy\n', max_size=30))
 def test_strict_json_raises_nothing_else_and_accepts_no_more(text: str) -> None:
     try:
@@ -77,6 +80,7 @@ def test_strict_json_is_linear() -> None:
             assert time.thread_time() - start < 1.0, flood
 
 
+@settings(PATIENT)
 @given(JSON)
 def test_all_that_is_parsed_fits_through_the_boundary(content: Any) -> None:
     value.encode(parse(json.dumps(content)))
@@ -200,6 +204,7 @@ def test_a_section_stands_between_its_tags_once() -> None:
 NEAR = st.sampled_from([0.0, 0.6, 1.0, 1.5, 2.0])
 
 
+@settings(PATIENT)
 @given(
     st.lists(st.tuples(NEAR, NEAR), max_size=5).flatmap(
         lambda rows: st.tuples(
@@ -221,6 +226,7 @@ def test_rows_in_any_order_under_a_tolerance_match_one_to_one(
     assert same_rows(wanted, claimed, ordered=False, close=close) is expected
 
 
+@settings(PATIENT)
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from([None, 1, 1.0, "1", b"1"]))))
 def test_rows_are_a_multiset_of_exact_values(rows: list[tuple[Any, ...]]) -> None:
     assert same_rows(rows, rows[::-1], ordered=False, close=None)

@@ -8,6 +8,8 @@ engine, agent or candidate process is ever handed one.
 from enum import StrEnum
 from typing import Literal, NewType, Protocol
 
+from proofloop.core.file_tree import FileTree
+from proofloop.core.language import PYTHON, Language
 from proofloop.core.project import ProjectTests
 from proofloop.core.record import Record
 
@@ -134,10 +136,30 @@ class OutputTest(Record):
     stdout: bytes
 
 
+class Stages(Record):
+    """What the stages that a program reaches are worth.  Weights that add up to 1; all of it for
+    passing unless said otherwise."""
+
+    compiles: float = 0.0
+    runs: float = 0.0
+    """It ends by itself with status 0 on every test, whatever it prints."""
+    passes: float = 1.0
+
+    def __post_init__(self) -> None:
+        weights = (self.compiles, self.runs, self.passes)
+        if min(weights) < 0 or not self.passes > 0 or abs(sum(weights) - 1) > 1e-9:
+            raise ValueError(
+                "the weights of compiles, runs and passes must not be negative and add up to 1, "
+                "with something left for passes"
+            )
+
+
 class ProgramTests(Record, tag="program_tests"):
     """Passes when the program prints what is wanted for every input, line by line."""
 
     tests: tuple[OutputTest, ...]
+    language: Language = PYTHON
+    stages: Stages = Stages()
     float_tol: float | None = None
     """How far a decimal fraction in the output may be off, absolutely or relatively."""
 
@@ -278,6 +300,7 @@ SingleTests = (
     CallTests
     | CheckProgram
     | ProgramTests
+    | FileTree
     | MathAnswer
     | TextAnswer
     | ChoiceAnswer
@@ -323,8 +346,8 @@ class Problem(Record):
 
     task: Task
     key: AnswerKey
-    oracle: str
-    """An answer that must earn reward 1."""
+    oracle: str | None
+    """An answer that must earn reward 1; None where the data hold none."""
 
 
 class Environment(Protocol):

@@ -18,6 +18,7 @@ from proofloop.core.task import (
     CheckProgram,
     ChoiceAnswer,
     Composite,
+    FileTree,
     JsonAnswer,
     MathAnswer,
     ProgramTests,
@@ -76,8 +77,8 @@ def _is_formed(answer: str, tests: Tests) -> bool:
             return all(defines(answer, name) for name in defined_names(tests))
         case CheckProgram():
             return defines(answer, tests.entry_point)
-        case ProgramTests():
-            return bool(program_text(answer).strip())
+        case ProgramTests() | FileTree():
+            return bool(program_text(answer, tags=tests.language.fences).strip())
         case ProjectTests():
             return isinstance(submission_of(answer, tests), dict)
         case MathAnswer():

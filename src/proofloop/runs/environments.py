@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofloop.core.errors import ConfigError
-from proofloop.core.task import Environment, Problem, Split
+from proofloop.core.task import Environment, Problem, Split, Stages
 from proofloop.runs.config import suggestion
+from proofloop.runs.languages import languages_of
 from proofloop.runs.recipe import EnvConfig
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 ENVIRONMENTS = (
     "answers",
     "exercism",
+    "files",
     "functions",
     "gsm8k",
     "humaneval",
@@ -39,6 +41,12 @@ def build_environment(env: EnvConfig) -> Environment:
                 complexity=_values(env.complexity),
                 horizon=_values(env.horizon),
             )
+        case "files":
+            from proofloop.envs.files import FilesEnvironment
+
+            return FilesEnvironment(
+                _data_of(FilesEnvironment, env), languages=languages_of(env), language=env.language
+            )
         case "answers":
             from proofloop.envs.answers import AnswersEnvironment
 
@@ -58,7 +66,12 @@ def build_environment(env: EnvConfig) -> Environment:
         case "stdio":
             from proofloop.envs.stdio import StdioEnvironment
 
-            return _from_file(StdioEnvironment, env)
+            return StdioEnvironment(
+                _data_of(StdioEnvironment, env),
+                languages=languages_of(env),
+                language=env.language,
+                stages=env.stages or Stages(),
+            )
         case "gsm8k":
             from proofloop.envs.gsm8k import Gsm8kEnvironment
 
@@ -74,12 +87,16 @@ def build_environment(env: EnvConfig) -> Environment:
 
 
 def _from_file(kind: "type[DataFileEnvironment[Any]]", env: EnvConfig) -> Environment:
+    return kind(_data_of(kind, env))
+
+
+def _data_of(kind: "type[DataFileEnvironment[Any]]", env: EnvConfig) -> Path:
     if env.data is None:
         raise ConfigError(
             f"env.data: {kind.name} needs its data file: give --data {kind.example} "
             "(or env.data in the recipe)"
         )
-    return kind(Path(env.data))
+    return Path(env.data)
 
 
 def iter_problems(environment: Environment, split: Split, num_tasks: int) -> Iterator[Problem]:

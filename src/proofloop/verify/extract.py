@@ -3,10 +3,11 @@ model wrote, and no rule refuses a program for what it says.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-_PYTHON_TAGS = ("", "python", "python3", "py")
+from proofloop.core.language import PYTHON
+
 _FENCE = re.compile(r"^([ \t]*)(`{3,})([^`]*)$")
 
 
@@ -19,19 +20,24 @@ class Block(NamedTuple):
     """What follows the tag on the fence's line."""
 
 
-def program_text(answer: str, names: Iterable[str] = ()) -> str:
-    """The last complete Python block that defines all `names`; where none does, all blocks together
-    if those do, the answer itself if what lies outside of blocks does (a docstring may show a
-    block), else the last block, else the answer.
+def program_text(
+    answer: str, names: Iterable[str] = (), tags: Collection[str] = PYTHON.fences
+) -> str:
+    """The last complete block in the language that defines all `names`; where none does, all blocks
+    together if those do, the answer itself if what lies outside of blocks does (a docstring may
+    show a block), else the last block, else the answer.
 
     A fence is a line that begins, after spaces, with three back-ticks or more; it is closed by one
-    at least as long.  Python by its tag, or without one.  The fence's own indentation is not the
-    block's: a block may stand in a list.
+    at least as long.  In the language by its tag, or without one; but where nothing tells a program
+    from the output that it shows (no `names`), a block with a tag goes before those without.  The
+    fence's own indentation is not the block's: a block may stand in a list.
     """
     names = tuple(names)
     answer = answer.removeprefix("\ufeff")
     parts = tuple(_parts(answer))
-    blocks = [part.text for part in parts if part.tag in _PYTHON_TAGS]
+    blocks = [part.text for part in parts if part.tag in tags]
+    if names or not blocks:
+        blocks = [part.text for part in parts if part.tag == "" or part.tag in tags]
     if not blocks:
         return answer
     together = "\n".join(blocks)

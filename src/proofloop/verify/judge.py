@@ -13,6 +13,7 @@ from proofloop.core.task import (
     CheckProgram,
     ChoiceAnswer,
     Composite,
+    FileTree,
     JsonAnswer,
     MathAnswer,
     ProgramTests,
@@ -27,6 +28,7 @@ from proofloop.sandbox import ForkServerSandbox
 from proofloop.verify.check_program import verify_check
 from proofloop.verify.choice_answer import verify_choice
 from proofloop.verify.composite import verify_parts
+from proofloop.verify.files import verify_files
 from proofloop.verify.functions import verify_calls
 from proofloop.verify.json_answer import verify_json
 from proofloop.verify.math.prover import Prover
@@ -98,6 +100,8 @@ class ProgramVerifier:
                 return verify_program(self._sandbox, tests, answer, self._limits)
             case ProjectTests():
                 return verify_project(self._sandbox, tests, answer)
+            case FileTree():
+                return verify_files(self._sandbox, tests, answer, self._limits)
             case MathAnswer():
                 return verify_answer(self._prover, tests, answer, self._sandbox.tier)
             case TextAnswer():
