@@ -13,7 +13,7 @@ from proofloop.envs.functions import FunctionsEnvironment
 from proofloop.runs.environments import iter_problems
 
 HUMANEVAL = Path(__file__).parents[2].parent / "shared" / "data" / "humaneval.jsonl.gz"
-KEYS = ["task_id", "index", "verdict", "reward", "passed", "cause", "detail", "tier"]
+KEYS = ["task_id", "index", "verdict", "reward", "passed", "cause", "detail", "tier", "integrity"]
 
 
 def write(path: Path, rows: list[Any]) -> Path:
@@ -57,6 +57,7 @@ def test_one_row_out_per_row_in_in_the_same_order(
     assert {v["verdict"] for v in verdicts} == {"scored"}
     assert {v["cause"] for v in verdicts} == {"passed", "no_answer", "wrong_answer"}
     assert {v["tier"] for v in verdicts} <= {"T0", "T1"}
+    assert {v["integrity"] for v in verdicts} == {"strong"}
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 

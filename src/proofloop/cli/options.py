@@ -27,7 +27,8 @@ def data_option(command: F) -> F:
     return click.option(
         "--data",
         type=click.Path(path_type=str),
-        help="Data file of an environment that reads one (all but functions).",
+        help="Data file (exercism: folder or archive) of an environment that reads one "
+        "(all but functions).",
     )(command)
 
 

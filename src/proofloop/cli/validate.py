@@ -45,6 +45,7 @@ def command(
     Examples:
       proofloop validate functions --set env.complexity=[1,2,3,4]
       proofloop validate humaneval --data HumanEval.jsonl.gz
+      proofloop validate exercism --data exercises/practice
       proofloop validate gsm8k --data gsm8k_test.jsonl.gz
     """
     from proofloop.core.task import Split

@@ -10,6 +10,7 @@ from typing import Literal, NewType, Protocol
 
 from proofloop.core.file_tree import FileTree
 from proofloop.core.language import PYTHON, Language
+from proofloop.core.project import ProjectTests
 from proofloop.core.record import Record
 
 TaskId = NewType("TaskId", str)
@@ -306,6 +307,7 @@ SingleTests = (
     | JsonAnswer
     | SqlQuery
     | SqlState
+    | ProjectTests
 )
 
 

@@ -24,6 +24,16 @@ class Tier(StrEnum):
         return list(Tier).index(self)
 
 
+class Integrity(StrEnum):
+    """How far a verdict can be trusted against an answer that sets out to forge it."""
+
+    STRONG = "strong"
+    """Made outside: the answer's process never held what decides it."""
+    WEAK = "weak"
+    """The tests shared an interpreter with the answer, which can tell lies about them; perturbed
+    twins of the tests catch the lies that do not tell the twins from the tests."""
+
+
 class ScoredCause(StrEnum):
     """Why the answer earned what it earned."""
 
@@ -44,6 +54,10 @@ class ScoredCause(StrEnum):
     OUTPUT_LIMIT = "output_limit"
     CRASH = "crash"
     """The program ended (exit, signal, exec) before all planned comparisons were made."""
+    FORBIDDEN_FILE = "forbidden_file"
+    """The answer would write where it may not."""
+    TAMPERING = "tampering"
+    """Tests passed that no honest answer can pass: the answer reached into the judging."""
 
 
 class UnscoredCause(StrEnum):
@@ -71,6 +85,7 @@ class Scored(Record, tag="scored"):
     detail: str
     """One line for a person; never holds an expected value."""
     tier: Tier
+    integrity: Integrity = Integrity.STRONG
 
 
 class Unscored(Record, tag="unscored"):

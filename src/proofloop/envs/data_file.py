@@ -65,7 +65,10 @@ class DataFileEnvironment(Generic[RowT]):
 
     def __init__(self, path: Path) -> None:
         """Raises DataError for a file or a row that cannot be used."""
-        self._rows: list[RowT] = read_rows(path, self.row_type)
+        self._hold(path, read_rows(path, self.row_type))
+
+    def _hold(self, path: Path, rows: list[RowT]) -> None:
+        self._rows = rows
         self._places: dict[str, int] = {}
         for place, row in enumerate(self._rows):
             line = place + 1

@@ -10,6 +10,7 @@ from typing import assert_never
 
 import msgspec
 
+from proofloop.core.project import ProjectTests
 from proofloop.core.rollout import RolloutId
 from proofloop.core.task import (
     AnswerKey,
@@ -33,6 +34,7 @@ from proofloop.verify.extract import defines, program_text
 from proofloop.verify.functions import defined_names
 from proofloop.verify.math.extract import NoFinalAnswer, final_answer
 from proofloop.verify.place import text_at
+from proofloop.verify.projects.submission import submission_of
 
 
 def controlled(
@@ -77,6 +79,8 @@ def _is_formed(answer: str, tests: Tests) -> bool:
             return defines(answer, tests.entry_point)
         case ProgramTests() | FileTree():
             return bool(program_text(answer, tags=tests.language.fences).strip())
+        case ProjectTests():
+            return isinstance(submission_of(answer, tests), dict)
         case MathAnswer():
             try:
                 return bool(final_answer(answer))

@@ -13,7 +13,17 @@ from proofloop.runs.recipe import EnvConfig
 if TYPE_CHECKING:
     from proofloop.envs.data_file import DataFileEnvironment
 
-ENVIRONMENTS = ("answers", "files", "functions", "gsm8k", "humaneval", "math", "mbpp", "stdio")
+ENVIRONMENTS = (
+    "answers",
+    "exercism",
+    "files",
+    "functions",
+    "gsm8k",
+    "humaneval",
+    "math",
+    "mbpp",
+    "stdio",
+)
 
 
 def build_environment(env: EnvConfig) -> Environment:
@@ -49,6 +59,10 @@ def build_environment(env: EnvConfig) -> Environment:
             from proofloop.envs.mbpp import MbppEnvironment
 
             return _from_file(MbppEnvironment, env)
+        case "exercism":
+            from proofloop.envs.exercism import ExercismEnvironment
+
+            return _from_file(ExercismEnvironment, env)
         case "stdio":
             from proofloop.envs.stdio import StdioEnvironment
 

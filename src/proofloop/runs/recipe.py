@@ -65,7 +65,8 @@ class LanguageConfig(Record):
 
 class EnvConfig(Record):
     name: str = "functions"
-    """`answers`, `files`, `functions`, `gsm8k`, `humaneval`, `math`, `mbpp` or `stdio`."""
+    """`answers`, `exercism`, `files`, `functions`, `gsm8k`, `humaneval`, `math`, `mbpp` or
+    `stdio`."""
     data: str | None = None
     """The data file of an environment that reads one (all but `functions`)."""
     families: tuple[str, ...] = ("int", "list", "string")

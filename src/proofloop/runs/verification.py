@@ -20,7 +20,7 @@ from proofloop.core.errors import DataError, UserError
 from proofloop.core.record import Record
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import Environment, Problem, Split
-from proofloop.core.verdict import Scored, Tier, Verdict
+from proofloop.core.verdict import Integrity, Scored, Tier, Verdict
 from proofloop.envs.rows import decode_row, read_lines
 from proofloop.runs.environments import iter_problems
 from proofloop.runs.machine_check import languages_of_problems
@@ -50,6 +50,8 @@ class VerdictRow(Record):
     cause: str
     detail: str
     tier: Tier
+    integrity: Integrity | None
+    """None where there is no score."""
 
 
 class Attempt(NamedTuple):
@@ -158,6 +160,7 @@ def verdict_row(task_id: str, index: int, verdict: Verdict) -> VerdictRow:
         cause=verdict.cause.value,
         detail=verdict.detail,
         tier=verdict.tier,
+        integrity=None if scored is None else scored.integrity,
     )
 
 

@@ -10,7 +10,15 @@ import math
 from collections.abc import Callable
 
 from proofloop.core.task import Composite, Part, SingleTests
-from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
+from proofloop.core.verdict import (
+    Integrity,
+    Scored,
+    ScoredCause,
+    Tier,
+    Unscored,
+    UnscoredCause,
+    Verdict,
+)
 from proofloop.verify.math.extract import NoFinalAnswer
 from proofloop.verify.outcome import judged, unscored
 from proofloop.verify.place import section_of
@@ -49,6 +57,7 @@ def composed(verdicts: list[tuple[Part, Scored]], tier: Tier) -> Scored:
     elif weighed and not any(part.gate for part, _ in failed):
         total = math.fsum(part.weight for part, _ in weighed)
         reward = math.fsum(part.weight * verdict.reward for part, verdict in weighed) / total
+    weak = any(verdict.integrity is Integrity.WEAK for _, verdict in verdicts)
     cause, detail = ScoredCause.PASSED, f"{len(verdicts)} of {len(verdicts)} parts"
     if failed:
         part, verdict = failed[0]
@@ -60,6 +69,7 @@ def composed(verdicts: list[tuple[Part, Scored]], tier: Tier) -> Scored:
         parts={part.name: verdict.reward for part, verdict in verdicts},
         detail=detail,
         tier=tier,
+        integrity=Integrity.WEAK if weak else Integrity.STRONG,
     )
 
 

@@ -16,6 +16,8 @@ class Block(NamedTuple):
 
     tag: str | None
     text: str
+    label: str = ""
+    """What follows the tag on the fence's line."""
 
 
 def program_text(
@@ -51,6 +53,13 @@ def fenced_blocks(answer: str) -> list[Block]:
     return [part for part in _parts(answer.removeprefix("\ufeff")) if part.tag is not None]
 
 
+def labelled_blocks(answer: str) -> list[tuple[str, str]]:
+    """(label, text) of every complete block whose fence says more than a tag, such as a path:
+    "```python package/module.py"."""
+    parts = _parts(answer.removeprefix("\ufeff"))
+    return [(part.label, part.text) for part in parts if part.tag is not None and part.label]
+
+
 def _parts(answer: str) -> Iterator[Block]:
     lines = answer.splitlines(keepends=True)
     never_closed = len(answer) + 1  # fences of this length or more; so that no text takes long
@@ -69,7 +78,8 @@ def _parts(answer: str) -> Iterator[Block]:
         words = fence[3].split()
         indent = re.compile(rf"^[ \t]{{0,{len(fence[1])}}}")
         text = "".join(indent.sub("", line) for line in lines[at + 1 : end])
-        yield Block(words[0].lower() if words else "", text)
+        label = " ".join(words[1:])
+        yield Block(words[0].lower() if words else "", text, label)
         at = end + 1
 
 

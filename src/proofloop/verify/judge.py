@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import assert_never
 
 from proofloop.core.errors import SandboxLost, WorkerLost
+from proofloop.core.project import ProjectTests
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import (
     AnswerKey,
@@ -34,6 +35,7 @@ from proofloop.verify.math.prover import Prover
 from proofloop.verify.math.verdicts import verify_answer
 from proofloop.verify.outcome import unscored
 from proofloop.verify.programs import verify_program
+from proofloop.verify.projects.verdicts import verify_project
 from proofloop.verify.sql import verify_query, verify_state
 from proofloop.verify.text_answer import verify_text
 
@@ -96,6 +98,8 @@ class ProgramVerifier:
                 return verify_check(self._sandbox, tests, answer, prefix, self._limits)
             case ProgramTests():
                 return verify_program(self._sandbox, tests, answer, self._limits)
+            case ProjectTests():
+                return verify_project(self._sandbox, tests, answer)
             case FileTree():
                 return verify_files(self._sandbox, tests, answer, self._limits)
             case MathAnswer():

@@ -11,6 +11,7 @@ from proofloop.verify.cards import (
     languages,
     math_answers,
     programs,
+    projects,
     sql,
     text_answers,
 )
@@ -20,6 +21,7 @@ CARDS: tuple[Card, ...] = (
     *calls.CARDS,
     *declared.CARDS,
     *programs.CARDS,
+    *projects.CARDS,
     *languages.CARDS,
     *file_trees.CARDS,
     *math_answers.CARDS,

@@ -1,0 +1,1 @@
+"""Tests of whole projects.  Start with `verdicts.verify_project`."""

@@ -1,0 +1,85 @@
+"""From an answer to the files that it writes into a project.
+
+Where the task allows one file, by its path, the answer's program is that file.  Else every file is
+a block of its own, whole, with its path behind the tag: "```python package/module.py".  Blocks
+without a path are talk.  An answer that would write one file that it may not write is refused
+whole: nothing of it runs.
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from proofloop.core.project import ProjectTests
+from proofloop.core.verdict import ScoredCause
+from proofloop.verify.extract import labelled_blocks, program_text
+
+_NEVER = frozenset(
+    (
+        "conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini",
+        "setup.cfg", "pyproject.toml", "sitecustomize.py", "usercustomize.py", "__pycache__",
+    )
+)  # fmt: skip
+"""Names that steer pytest or the interpreter, wherever they stand in a path."""
+_NEVER_SUFFIXES = (".pyc", ".pyo", ".pth", ".so", ".pyd", ".egg-link")
+_MAX_PATH = 200
+
+
+class Refusal(NamedTuple):
+    cause: ScoredCause
+    detail: str
+
+
+def submission_of(answer: str, tests: ProjectTests) -> dict[str, bytes] | Refusal:
+    """Path to content; or why the answer earns nothing."""
+    single = _single(tests)
+    if single is not None and not labelled_blocks(answer):
+        files = {single: program_text(answer, tests.names)}
+    else:
+        files = dict[str, str]()
+        for path, text in labelled_blocks(answer):
+            if path in files:
+                return Refusal(ScoredCause.CONFLICTING_ANSWERS, "the same file twice")
+            files[path] = text
+    if not any(text.strip() for text in files.values()):
+        return Refusal(ScoredCause.NO_ANSWER, "no file with anything in it")
+    for path in files:
+        problem = _problem(path, tests)
+        if problem:
+            return Refusal(ScoredCause.FORBIDDEN_FILE, f"{path[:_MAX_PATH]!r}: {problem}")
+    return {path: text.encode("utf-8", "surrogatepass") for path, text in files.items()}
+
+
+def _single(tests: ProjectTests) -> str | None:
+    only = tests.allowed[0] if len(tests.allowed) == 1 else ""
+    return only if only and "*" not in only else None
+
+
+def _problem(path: str, tests: ProjectTests) -> str:
+    """Why an answer may not write here; empty where it may."""
+    parts = path.split("/")
+    if len(path) > _MAX_PATH or not path.isprintable() or "\\" in path:
+        return "no plain path"
+    if any(part in ("", ".", "..") for part in parts) or any(part[0] == "." for part in parts):
+        return "no plain path within the project"
+    if _NEVER.intersection(part.lower() for part in parts) or path.endswith(_NEVER_SUFFIXES):
+        return "it steers the tests or the interpreter"
+    if path == tests.config or any(path == module.path for module in tests.modules):
+        return "it belongs to the tests"
+    if not any(_pattern(allowed).fullmatch(path) for allowed in tests.allowed):
+        return "not among the files that an answer may write"
+    return ""
+
+
+@lru_cache(maxsize=1024)
+def _pattern(allowed: str) -> re.Pattern[str]:
+    """`**` as a whole part: any number of parts; `*`: anything within one."""
+    text = ""
+    parts = allowed.split("/")
+    for place, part in enumerate(parts):
+        last = place == len(parts) - 1
+        if part == "**":
+            text += r".+" if last else r"(?:[^/]+/)*"
+        else:
+            text += r"[^/]*".join(map(re.escape, part.split("*"))) + ("" if last else "/")
+    return re.compile(text)
