@@ -47,6 +47,8 @@ class Program(Record):
     source: str
     calls: tuple[Call, ...]
     limits: Limits = Limits()
+    decoys: bytes = b""
+    """`core.task.AnswerKey.decoys`: wrong values, planted in the process before the source loads."""
 
 
 class Script(Record):
@@ -55,6 +57,8 @@ class Script(Record):
     source: str
     stdin: bytes
     limits: Limits = Limits()
+    decoys: bytes = b""
+    """As a program's."""
 
 
 class ClaimKind(StrEnum):

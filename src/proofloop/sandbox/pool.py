@@ -11,6 +11,7 @@ from typing import TypeVar
 from proofloop.core.errors import IsolationError
 from proofloop.core.sandbox import Claim, Execution, Limits, Program, Script
 from proofloop.core.verdict import Tier
+from proofloop.sandbox import wire
 from proofloop.sandbox.forkserver import ForkServer
 from proofloop.sandbox.script import ScriptSession
 from proofloop.sandbox.session import Session
@@ -52,6 +53,8 @@ class ForkServerSandbox:
         """All calls in one batch.  Raises SandboxLost when our side broke."""
         claims: list[Claim] = []
         with self.open_session(program.limits) as session:
+            if program.decoys:
+                session.queue(wire.DECOYS, program.decoys)
             session.load(program.source)
             for index, call in enumerate(program.calls):
                 session.queue_call(index, call)

@@ -68,14 +68,14 @@ class ProgramVerifier:
         if key.task_id != task.id:
             problem = f"the key of {key.task_id} for task {task.id}"
             return unscored(UnscoredCause.INVALID_KEY, problem, self._sandbox.tier)
-        tests = key.tests
+        tests, prefix, limits, decoys = key.tests, task.answer_prefix, self._limits, key.decoys
         match tests:
             case CallTests():
-                return verify_calls(self._sandbox, tests, answer, task.answer_prefix, self._limits)
+                return verify_calls(self._sandbox, tests, answer, prefix, limits, decoys)
             case CheckProgram():
-                return verify_check(self._sandbox, tests, answer, task.answer_prefix, self._limits)
+                return verify_check(self._sandbox, tests, answer, prefix, limits, decoys)
             case ProgramTests():
-                return verify_program(self._sandbox, tests, answer, self._limits)
+                return verify_program(self._sandbox, tests, answer, limits, decoys)
             case MathAnswer():
                 return verify_answer(self._prover, tests, answer, self._sandbox.tier)
             case _:

@@ -14,18 +14,22 @@ from proofloop.core.task import OutputTest, ProgramTests
 from proofloop.core.verdict import ScoredCause, UnscoredCause, Verdict
 from proofloop.verify.extract import program_text
 from proofloop.verify.outcome import (
+    DECOY_DETAIL,
     cause_of_claim,
     cause_of_ending,
     describe_claim,
     scored,
     unscored,
 )
+from proofloop.verify.tripwires import holds_decoy
 
 _NOISE_BYTES = 4096
 """How much longer than the wanted output a wrong one may grow before it is cut off."""
 
 
-def verify_program(sandbox: Sandbox, tests: ProgramTests, answer: str, limits: Limits) -> Verdict:
+def verify_program(
+    sandbox: Sandbox, tests: ProgramTests, answer: str, limits: Limits, decoys: bytes = b""
+) -> Verdict:
     """Raises SandboxLost when our side broke."""
     planned = len(tests.tests)
     if not planned:
@@ -37,8 +41,11 @@ def verify_program(sandbox: Sandbox, tests: ProgramTests, answer: str, limits: L
         for index, test in enumerate(tests.tests, 1):
             most = max(limits.output_bytes, 2 * len(test.stdout) + _NOISE_BYTES)
             allowed = msgspec.structs.replace(limits, output_bytes=most)
-            script = Script(source=source, stdin=test.stdin, limits=allowed)
-            problem = judge(test, tests, sandbox.run_script(script))
+            script = Script(source=source, stdin=test.stdin, limits=allowed, decoys=decoys)
+            execution = sandbox.run_script(script)
+            problem = judge(test, tests, execution)
+            if problem is not None and holds_decoy(decoys, [execution.output]):
+                problem = ScoredCause.DECOY, DECOY_DETAIL
             if problem is not None:
                 cause, detail = problem[0], f"test {index} of {planned}: {problem[1]}"
                 break
