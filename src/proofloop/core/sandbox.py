@@ -48,7 +48,7 @@ class Program(Record):
     calls: tuple[Call, ...]
     limits: Limits = Limits()
     decoys: bytes = b""
-    """`core.task.AnswerKey.decoys`: wrong values, planted in the process before the source loads."""
+    """Wrong values to plant in the process before the source loads (`core.task.AnswerKey`)."""
 
 
 class Script(Record):

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from proofloop.core.record import Record
 from proofloop.core.verdict import Tier
-from proofloop.train.config import LossKind, Schedule
+from proofloop.train.config import AlarmsConfig, LossKind, Schedule, TripwireConfig
 
 
 class Control(StrEnum):
@@ -115,3 +115,5 @@ class Recipe(Record):
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
     sandbox: SandboxConfig = SandboxConfig()
+    tripwire: TripwireConfig = TripwireConfig()
+    alarms: AlarmsConfig = AlarmsConfig()

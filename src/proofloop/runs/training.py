@@ -74,7 +74,7 @@ def run_training(
                 if interrupted():
                     raise KeyboardInterrupt
         except TrainingHalted as alarm:
-            store.event("alarm", str(alarm))
+            store.event_once("alarm", str(alarm))
             raise
         _save_trained(model, out / "model", tokenizer_from=model_path)
 
@@ -116,6 +116,8 @@ def _loop_config(recipe: Recipe) -> LoopConfig:
         eval_num_samples=evaluation.num_samples,
         final_num_tasks=evaluation.final_num_tasks,
         final_num_samples=evaluation.final_num_samples,
+        tripwire_share=recipe.tripwire.share,
+        alarms=recipe.alarms,
     )
 
 

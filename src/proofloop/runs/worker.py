@@ -16,6 +16,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -38,8 +39,10 @@ from proofloop.store.rows import rollout_id
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle
 from proofloop.train.trainer import GradientStats, accumulate
+from proofloop.train.tripwires import tripwire_problem
 from proofloop.verify import build_verifier
 from proofloop.verify.naive import passes_naively
+from proofloop.verify.tripwires import baited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +125,9 @@ class Worker:
 
     def _attempt(self, assignments: list[Assignment]) -> Attempted:
         began = time.perf_counter()
-        problems = [self._environment.problem(a.split, a.stratum, a.index) for a in assignments]
+        problems = [self._problem(a) for a in assignments]
         requests = [self._request(a, p) for a, p in zip(assignments, problems, strict=True)]
-        completions = self._engine.generate(requests)
+        completions = self._sample(assignments, requests)
         sampled = time.perf_counter()
         groups = tuple(
             self._judged(*parts)
@@ -132,6 +135,34 @@ class Worker:
         )
         judged = time.perf_counter()
         return Attempted(groups=groups, sample_s=sampled - began, verify_s=judged - sampled)
+
+    def _problem(self, assignment: Assignment) -> Problem:
+        """With decoys where it is for training and the recipe says so."""
+        split, stratum, index = assignment.split, assignment.stratum, assignment.index
+        seed = self._recipe.train.seed
+        if assignment.tripwire:
+            problem = tripwire_problem(self._environment, split, stratum, index, seed=seed)
+            assert problem is not None, "assigned because there is one"
+        else:
+            problem = self._environment.problem(split, stratum, index)
+        if assignment.phase is not Phase.TRAIN or not self._recipe.tripwire.decoys:
+            return problem
+        return msgspec.structs.replace(problem, key=baited(problem.key, seed))
+
+    def _sample(
+        self, assignments: list[Assignment], requests: list[Request]
+    ) -> list[list[Completion]]:
+        """Impossible tasks last and by themselves: batches that train stay what they are without
+        them, to the last bit."""
+        order = sorted(range(len(requests)), key=lambda i: assignments[i].tripwire)
+        num_training = sum(not a.tripwire for a in assignments)
+        sampled = [
+            group
+            for part in (order[:num_training], order[num_training:])
+            if part
+            for group in self._engine.generate([requests[i] for i in part])
+        ]
+        return [group for _, group in sorted(zip(order, sampled, strict=True), key=lambda p: p[0])]
 
     def _request(self, assignment: Assignment, problem: Problem) -> Request:
         sampling = self._recipe.sampling
@@ -182,7 +213,9 @@ class Worker:
                 )
             attempts.append(Judged(rollout=rollout, verdict=verdict))
         group = Group(task_id=problem.task.id, attempts=tuple(attempts))
-        return RecordedGroup(slot=assignment.slot, task=problem.task, group=group)
+        return RecordedGroup(
+            slot=assignment.slot, task=problem.task, group=group, tripwire=assignment.tripwire
+        )
 
 
 def sample_seed(run_seed: int, assignment: Assignment, sample: int) -> int:

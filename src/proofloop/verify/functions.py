@@ -59,9 +59,9 @@ def verify_calls(
             num_planned=num_planned,
         )
     calls, shown = (tuple(map(_call, part)) for part in (tests.calls, tests.shown))
-    batches = [(call,) for call in calls] if tests.process_per_call else [calls]
+    *batches, last = [(call,) for call in calls] if tests.process_per_call else [calls]
     # In the same process, once the hidden tests are through: what is shown costs only its calls.
-    batches[-1] += shown
+    batches.append((*last, *shown))
     executions: list[Execution] = []
     for batch in batches:
         program = Program(source=source, calls=batch, limits=limits, decoys=decoys)

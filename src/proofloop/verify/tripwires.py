@@ -33,7 +33,7 @@ _MAX_ITEMS = 3
 """Of a container that is made like another: enough to be unlikely."""
 _NUM_BLIND_DECOYS = 3
 """Where the tests are code, and what they want is not known."""
-_UNSATISFIED = '''
+_UNSATISFIED = """
 
 _asked = check
 
@@ -41,7 +41,7 @@ _asked = check
 def check(candidate):
     _asked(candidate)
     raise AssertionError
-'''
+"""
 
 
 def impossible(problem: Problem, seed: int) -> Problem | None:
@@ -57,7 +57,7 @@ def impossible(problem: Problem, seed: int) -> Problem | None:
 
 
 def baited(key: AnswerKey, seed: int) -> AnswerKey:
-    """The key with decoys, one for each result that its tests want; without where no program runs."""
+    """The key with decoys, one for each result that its tests want; none where no program runs."""
     rng = Random(f"decoys {seed} {key.task_id}")
     decoys = [unlikely(rng, result) for result in _wanted(key.tests)]
     return msgspec.structs.replace(key, decoys=value.encode(decoys) if decoys else b"")
