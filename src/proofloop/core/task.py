@@ -115,7 +115,7 @@ class CallTests(Record, tag="call_tests"):
     process_per_call: bool = False
     """Strict mode: a new process for every call, so that nothing passes from one to the next."""
     shown: tuple[TestCall, ...] = ()
-    """What the prompt shows, as tests: made after `calls`, and counted in the verdict's parts for the
+    """What the prompt shows, as tests: made after `calls`, counted in the verdict's parts for the
     visible–hidden gap.  They decide nothing (but what they print counts as output)."""
 
 

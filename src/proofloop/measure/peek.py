@@ -13,14 +13,8 @@ from rich.text import Text
 
 from proofloop.core.record import Record
 from proofloop.core.tripwire import Wire, tripped_wire
-from proofloop.measure.text import one_token, printable
+from proofloop.measure.text import WIRE_SAYS, one_token, printable
 from proofloop.store import RecordedRollout, TrippedRow
-
-WIRE_SAYS = {
-    Wire.DECOY: "a result holds a planted wrong value",
-    Wire.IMPOSSIBLE: "it passed tests that no honest answer passes",
-    Wire.CONTRADICTION: "it passed shown tests that contradict each other",
-}
 
 
 class Role(StrEnum):

@@ -56,10 +56,10 @@ def run_training(
         _graceful_interrupt() as interrupted,
     ):
         parts = Parts(
-            config=_loop_config(recipe),
+            config=loop_config(recipe),
             environment=environment,
             crew=crew,
-            optimiser=Optimiser(weights, _optimiser_config(recipe)),
+            optimiser=Optimiser(weights, optimiser_config(recipe)),
             weights_sha256=lambda: sha256(weights),
             store=store,
             directory=out / "checkpoints",
@@ -101,7 +101,7 @@ def _save_trained(model: Decoder, directory: Path, *, tokenizer_from: Path) -> N
     temporary.rename(directory)
 
 
-def _loop_config(recipe: Recipe) -> LoopConfig:
+def loop_config(recipe: Recipe) -> LoopConfig:
     train, evaluation = recipe.train, recipe.eval
     return LoopConfig(
         num_steps=train.num_steps,
@@ -121,7 +121,7 @@ def _loop_config(recipe: Recipe) -> LoopConfig:
     )
 
 
-def _optimiser_config(recipe: Recipe) -> OptimiserConfig:
+def optimiser_config(recipe: Recipe) -> OptimiserConfig:
     return OptimiserConfig(
         learning_rate=recipe.train.learning_rate,
         schedule=recipe.train.schedule,

@@ -20,7 +20,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from proofloop.core.completion import Completion, PolicyVersion, Request, SamplingParams
+from proofloop.core.completion import Completion, Engine, PolicyVersion, Request, SamplingParams
 from proofloop.core.rollout import Group, Judged, Rollout, Turn
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import Problem, Task
@@ -86,7 +86,8 @@ Reply = Attempted | GradientStats | PolicyVersion | Failed
 class Worker:
     """The parts of a worker and its three duties."""
 
-    def __init__(self, setup: WorkerSetup) -> None:
+    def __init__(self, setup: WorkerSetup, engine: Engine | None = None) -> None:
+        """`engine`: to sample from instead of the weights."""
         recipe = setup.recipe
         self._recipe = recipe
         self._environment = build_environment(recipe.env)
@@ -98,7 +99,8 @@ class Worker:
         adopt(self._model, setup.weights)
         self._gradient = setup.gradient
         _adopt_gradient(self._model, setup.gradient)
-        self._engine = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
+        self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
+        self._engine: Engine = self._local if engine is None else engine
 
     def obey(self, order: Order) -> Reply:
         match order:
@@ -115,7 +117,7 @@ class Worker:
                     max_positions=self._recipe.train.micro_batch_tokens,
                 )
             case Publish(step):
-                self._engine.step = step
+                self._local.step = step
                 return self._engine.version()
 
     def close(self) -> None:
