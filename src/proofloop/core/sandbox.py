@@ -49,6 +49,9 @@ class Program(Record):
     limits: Limits = Limits()
     decoys: bytes = b""
     """Wrong values to plant in the process before the source loads (`core.task.AnswerKey`)."""
+    after: tuple[Call, ...] = ()
+    """Made once all `calls` are answered, so that nothing that comes of them reaches those; their
+    claims follow."""
 
 
 class Script(Record):

@@ -5,6 +5,7 @@ fails the run at hand (SandboxLost) and the next run gets a new one.
 """
 
 import os
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TypeVar
 
@@ -50,7 +51,8 @@ class ForkServerSandbox:
         self.close()
 
     def run(self, program: Program) -> Execution:
-        """All calls in one batch.  Raises SandboxLost when our side broke."""
+        """All calls in one batch, then those to come after.  Raises SandboxLost when our side
+        broke."""
         claims: list[Claim] = []
         with self.open_session(program.limits) as session:
             if program.decoys:
@@ -59,11 +61,12 @@ class ForkServerSandbox:
             for index, call in enumerate(program.calls):
                 session.queue_call(index, call)
             if session.await_loaded():
-                for index in range(len(program.calls)):
-                    claim = session.receive_claim(index)
-                    if claim is None:
-                        break
-                    claims.append(claim)
+                claims += _received(session, range(len(program.calls)))
+                if program.after and session.ending is None:
+                    later = range(len(claims), len(claims) + len(program.after))
+                    for index, call in zip(later, program.after, strict=True):
+                        session.queue_call(index, call)
+                    claims += _received(session, later)
         return session.execution(tuple(claims))
 
     def run_script(self, script: Script) -> Execution:
@@ -98,6 +101,15 @@ class ForkServerSandbox:
     def close(self) -> None:
         if self._owner == os.getpid():
             self._drop()
+
+
+def _received(session: Session, indices: range) -> Iterator[Claim]:
+    """Claims in order, up to the end of the process."""
+    for index in indices:
+        claim = session.receive_claim(index)
+        if claim is None:
+            return
+        yield claim
 
 
 def _check_supported(limits: Limits) -> None:

@@ -59,12 +59,12 @@ def verify_calls(
             num_planned=num_planned,
         )
     calls, shown = (tuple(map(_call, part)) for part in (tests.calls, tests.shown))
-    *batches, last = [(call,) for call in calls] if tests.process_per_call else [calls]
-    # In the same process, once the hidden tests are through: what is shown costs only its calls.
-    batches.append((*last, *shown))
+    batches = [(call,) for call in calls] if tests.process_per_call else [calls]
     executions: list[Execution] = []
-    for batch in batches:
-        program = Program(source=source, calls=batch, limits=limits, decoys=decoys)
+    for number, batch in enumerate(batches, 1):
+        # In the last process, once the hidden tests are through: it costs its calls alone.
+        after = shown if number == len(batches) else ()
+        program = Program(source=source, calls=batch, limits=limits, decoys=decoys, after=after)
         executions.append(sandbox.run(program))
         if executions[-1].ending is not Ending.COMPLETED:
             break
