@@ -60,6 +60,8 @@ def test_what_tripped_a_wire_is_kept_with_its_text(tmp_path: Path) -> None:
         assert reader.load_draws(Phase.TRAIN, 1) == flagged
         assert reader.load_groups(Phase.TRAIN, 1) == recorded
         (row,) = reader.load_tripped()
+        assert (reader.load_tripped(1), reader.load_tripped(2)) == ([row], [])
+        assert (reader.num_tripped(0), reader.num_tripped(1)) == (0, 1)
         assert [r.id for r in reader.iter_rollouts() if r.tripwire] == [
             f"train-1-2-{i}" for i in range(4)
         ]

@@ -356,10 +356,10 @@ def test_the_metrics_of_a_step() -> None:
     assert math.isnan(tripwire_metrics(nothing_shown)["visible_hidden_gap"])
 
 
-def tripped(step: int, number: int) -> TrippedRow:
+def tripped(number: int) -> TrippedRow:
     return TrippedRow(
-        rollout_id=RolloutId(f"train-{step}-{number}-0"),
-        step=step,
+        rollout_id=RolloutId(f"train-4-{number}-0"),
+        step=4,
         task_id=TaskId("t"),
         wire=Wire.DECOY,
         answer="",
@@ -370,6 +370,7 @@ def alarms(
     config: AlarmsConfig,
     *,
     rows: list[TrippedRow] | None = None,
+    before: int = 0,
     unscored: tuple[float, ...] = (0.0,),
     gaps: tuple[float, ...] = (0.1,),
 ) -> list[str]:
@@ -378,6 +379,7 @@ def alarms(
         step=4,
         groups=GROUPS,
         tripped=rows or [],
+        num_tripped=before + len(rows or []),
         unscored_shares=unscored,
         gaps=gaps,
         run=RUN,
@@ -386,18 +388,18 @@ def alarms(
 
 def test_an_honest_run_raises_no_alarm() -> None:
     assert alarms(AlarmsConfig()) == []
-    assert alarms(AlarmsConfig(), rows=[tripped(3, 0)]) == [], "an alarm of its own step"
+    assert alarms(AlarmsConfig(), before=1) == [], "an alarm of its own step"
 
 
 def test_what_tripped_is_named_with_the_command_that_shows_it() -> None:
-    rows = [tripped(3, 0), *(tripped(4, i) for i in range(5))]
-    (alarm,) = alarms(AlarmsConfig(), rows=rows)
+    rows = [tripped(i) for i in range(5)]
+    (alarm,) = alarms(AlarmsConfig(), rows=rows, before=1)
     assert "step 4: 5 rollouts tripped a wire (decoy 5), 6 in this run" in alarm
     assert "alarms.max_tripped" in alarm
     assert "train-4-0-0, train-4-1-0, train-4-2-0 and 2 more" in alarm
     assert "`proofloop peek 'runs/my run' --tripped`" in alarm
     assert "\n" not in alarm
-    assert alarms(AlarmsConfig(max_tripped=6), rows=rows) == []
+    assert alarms(AlarmsConfig(max_tripped=6), rows=rows, before=1) == []
 
 
 def test_unscored_rollouts_raise_an_alarm_when_they_begin() -> None:

@@ -173,8 +173,14 @@ class RunReader:
         ):
             yield self._row(values)
 
-    def load_tripped(self) -> list[TrippedRow]:
-        """Submissions kept aside because they tripped a wire, in the order of their recording."""
+    def num_tripped(self, step: int) -> int:
+        """Submissions kept aside in the steps up to this one."""
+        rows = self._query("SELECT count(*) FROM tripped WHERE step <= ?", (step,))
+        return next(count for (count,) in rows)
+
+    def load_tripped(self, step: int | None = None) -> list[TrippedRow]:
+        """Submissions kept aside because they tripped a wire, in the order of their recording; of
+        all steps or of one."""
         return [
             TrippedRow(
                 rollout_id=RolloutId(rollout_id),
@@ -184,7 +190,9 @@ class RunReader:
                 answer=answer,
             )
             for rollout_id, step, task_id, wire, answer in self._query(
-                "SELECT rollout_id, step, task_id, wire, answer FROM tripped ORDER BY rowid"
+                "SELECT rollout_id, step, task_id, wire, answer FROM tripped"
+                " WHERE ?1 IS NULL OR step = ?1 ORDER BY rowid",
+                (step,),
             )
         ]
 

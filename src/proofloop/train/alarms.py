@@ -26,13 +26,15 @@ def alarms_of(
     step: int,
     groups: Sequence[RecordedGroup],
     tripped: Sequence[TrippedRow],
+    num_tripped: int,
     unscored_shares: Sequence[float],
     gaps: Sequence[float],
     run: Path,
 ) -> list[str]:
-    """One line an alarm.  `tripped`, `unscored_shares` and `gaps` are the run's up to this step."""
+    """One line an alarm.  `groups` and `tripped` are this step's; the numbers are the run's up to
+    this step."""
     problems = (
-        _tripped(config, step, tripped, run),
+        _tripped(config, step, tripped, num_tripped, run),
         _unscored(config, step, groups, unscored_shares, run),
         _gap(config, step, groups, gaps, run),
     )
@@ -40,14 +42,13 @@ def alarms_of(
 
 
 def _tripped(
-    config: AlarmsConfig, step: int, tripped: Sequence[TrippedRow], run: Path
+    config: AlarmsConfig, step: int, now: Sequence[TrippedRow], in_all: int, run: Path
 ) -> str | None:
-    now = [row for row in tripped if row.step == step]
-    if not now or len(tripped) <= config.max_tripped:
+    if not now or in_all <= config.max_tripped:
         return None
     wires = ", ".join(f"{wire} {n}" for wire, n in Counter(row.wire.value for row in now).items())
     return (
-        f"step {step}: {_rollouts(len(now))} tripped a wire ({wires}), {len(tripped)} in this run, "
+        f"step {step}: {_rollouts(len(now))} tripped a wire ({wires}), {in_all} in this run, "
         f"most allowed {config.max_tripped} (alarms.max_tripped): "
         f"{_named([row.rollout_id for row in now])}. The policy probably looks for answers or "
         f"forges verdicts; see `proofloop peek {shlex.quote(str(run))} --tripped`"

@@ -97,7 +97,7 @@ Report = StepReport | EvalReport
 def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
     """Trains from `state` to the last step.  Between two yields the run may be stopped.
 
-    Raises TrainingHalted where an alarm says so.
+    Raises TrainingHalted, at a checkpoint, where an alarm is to stop it.
     """
     config = parts.config
     yield from evaluate(parts, state.step)
@@ -122,9 +122,12 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
         )
         seen = [(g.task.stratum, g.group) for g in learnt_from]
         state = LoopState(step=step, curriculum=observe(curriculum, seen))
-        if step % config.checkpoint_every == 0 or step == config.num_steps:
+        alarms = note_alarms(parts, step, attempted)
+        halted = bool(alarms) and config.alarms.stop
+        if halted or step % config.checkpoint_every == 0 or step == config.num_steps:
             save_checkpoint(parts, state)
-        alarms = raise_alarms(parts, state, attempted)
+        if halted:
+            raise TrainingHalted(alarms[0])
         yield StepReport(step=step, num_steps=config.num_steps, metrics=metrics, alarms=alarms)
         yield from evaluate(parts, step)
 
@@ -177,18 +180,16 @@ def ledger(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> list[Draw]:
     ]
 
 
-def raise_alarms(parts: Parts, state: LoopState, attempted: Attempted) -> tuple[str, ...]:
-    """Notes the alarms of a step, and gives those that are new: a run resumed over a step that it
-    had recorded knows them already, and does not stop for them again.
-
-    Raises TrainingHalted, at a checkpoint, where the recipe says that an alarm stops the run.
-    """
-    config, store, step = parts.config.alarms, parts.store, state.step
+def note_alarms(parts: Parts, step: int, attempted: Attempted) -> tuple[str, ...]:
+    """Notes the alarms of a recorded step, and gives those that are new: a run resumed over a step
+    knows them already, and is not to stop for them again."""
+    config, store = parts.config.alarms, parts.store
     alarms = alarms_of(
         config,
         step=step,
         groups=attempted.groups,
-        tripped=[row for row in store.load_tripped() if row.step <= step],
+        tripped=store.load_tripped(step),
+        num_tripped=store.num_tripped(step),
         unscored_shares=[v for s, v in store.metrics("unscored_share") if s <= step],
         gaps=[v for s, v in store.metrics("visible_hidden_gap") if s <= step],
         run=store.directory,
@@ -196,11 +197,7 @@ def raise_alarms(parts: Parts, state: LoopState, attempted: Attempted) -> tuple[
     if config.stop:
         go_on = f"proofloop train --resume {shlex.quote(str(store.directory))}"
         alarms = [f"{alarm}. Stopped by alarms.stop; `{go_on}` goes on" for alarm in alarms]
-    new = tuple(alarm for alarm in alarms if store.event_once("alarm", alarm))
-    if new and config.stop:
-        save_checkpoint(parts, state)
-        raise TrainingHalted(new[0])
-    return new
+    return tuple(alarm for alarm in alarms if store.event_once("alarm", alarm))
 
 
 def learn(parts: Parts, credits: Credits) -> Learned:
