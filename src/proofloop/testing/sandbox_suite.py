@@ -43,6 +43,8 @@ def sandbox_suite() -> tuple[Check, ...]:
         names_its_tier,
         runs_a_script_on_its_input,
         says_how_a_script_ended,
+        keeps_answers_from_what_comes_after,
+        plants_decoys,
     )
 
 
@@ -160,3 +162,27 @@ def says_how_a_script_ended(sandbox: Sandbox) -> None:
         execution = sandbox.run_script(Script(source=source, stdin=b"", limits=_TIGHT))
         assert (execution.ending, execution.exit_status) == (ending, status), execution
         assert len(execution.claims) == num_claims, execution
+
+
+def keeps_answers_from_what_comes_after(sandbox: Sandbox) -> None:
+    leaves = "import os\nn = 0\ndef f(x):\n    global n\n    n += 1\n    if n > 3: os._exit(0)\n"
+    for _ in range(5):
+        program = Program(source=leaves, calls=_ONE * 3, after=_ONE * 2, limits=_TIGHT)
+        execution = sandbox.run(program)
+        assert (execution.ending, len(execution.claims)) == (Ending.EXITED, 3), execution
+    program = Program(source="def f(x): return x", calls=_ONE, after=_ONE * 2, limits=_TIGHT)
+    execution = sandbox.run(program)
+    assert execution.ending is Ending.COMPLETED, execution
+    assert [value.decode(claim.data) for claim in execution.claims] == [3, 3, 3]
+
+
+def plants_decoys(sandbox: Sandbox) -> None:
+    decoys = value.encode([741, "lure"])
+    seen = "os.environ.get('EXPECTED_OUTPUTS'), 'hidden_tests' in sys.modules"
+    find = f"import os, sys\nfound = [{seen}]"
+    program = Program(source=f"{find}\ndef f(x): return found", calls=_ONE, limits=_TIGHT)
+    assert _result(sandbox.run(program)) == [None, False]
+    baited = Program(source=program.source, calls=_ONE, limits=_TIGHT, decoys=decoys)
+    assert _result(sandbox.run(baited)) == ["[741, 'lure']", True]
+    script = Script(source=f"{find}\nprint(found)", stdin=b"", limits=_TIGHT, decoys=decoys)
+    assert b"741" in sandbox.run_script(script).output
