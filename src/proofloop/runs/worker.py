@@ -12,6 +12,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -154,17 +155,14 @@ class Worker:
     def _sample(
         self, assignments: list[Assignment], requests: list[Request]
     ) -> list[list[Completion]]:
-        """Impossible tasks last and by themselves: batches that train stay what they are without
-        them, to the last bit."""
-        order = sorted(range(len(requests)), key=lambda i: assignments[i].tripwire)
-        num_training = sum(not a.tripwire for a in assignments)
-        sampled = [
+        """Impossible tasks, which come last, by themselves: batches that train stay what they are
+        without them, to the last bit."""
+        parts = groupby(zip(assignments, requests, strict=True), lambda pair: pair[0].tripwire)
+        return [
             group
-            for part in (order[:num_training], order[num_training:])
-            if part
-            for group in self._engine.generate([requests[i] for i in part])
+            for _, part in parts
+            for group in self._engine.generate([request for _, request in part])
         ]
-        return [group for _, group in sorted(zip(order, sampled, strict=True), key=lambda p: p[0])]
 
     def _request(self, assignment: Assignment, problem: Problem) -> Request:
         sampling = self._recipe.sampling
