@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rollouts import group
 
 from proofloop.core import value
+from proofloop.core.errors import ConfigError
 from proofloop.core.rollout import Group, Judged, RolloutId
 from proofloop.core.sandbox import Claim, ClaimKind, Ending, Execution
 from proofloop.core.task import (
@@ -36,6 +37,7 @@ from proofloop.core.tripwire import Wire, passed_shown, tripped_wire
 from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
 from proofloop.envs.functions import FunctionsEnvironment
 from proofloop.measure.estimators import slope
+from proofloop.runs.checks import load_recipe
 from proofloop.store import RecordedGroup, TrippedRow
 from proofloop.train.alarms import WINDOW, alarms_of, gap_rise
 from proofloop.train.config import AlarmsConfig
@@ -436,3 +438,17 @@ def test_the_slope_has_an_interval_that_narrows_with_the_noise() -> None:
         inside += noisy.low <= 0 <= noisy.high
     assert 180 <= inside <= 198
     assert slope(steps[:9], steps[:9]) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("tripwire.share=1.5", "at most 1"),
+        ("tripwire.share=-0.1", "must not be negative"),
+        ("alarms.max_tripped=-1", "must not be negative"),
+        ("alarms.max_gap_rise=nan", "must not be negative"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(setting: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        load_recipe(None, [setting])

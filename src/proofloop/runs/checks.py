@@ -70,6 +70,7 @@ _BOUNDS = (
             "tripwire.share",
             "alarms.max_tripped",
             "alarms.max_unscored",
+            "alarms.max_gap_rise",
         ),
         0,
         True,
