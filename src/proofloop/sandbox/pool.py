@@ -5,7 +5,7 @@ fails the run at hand (SandboxLost) and the next run gets a new one.
 """
 
 import os
-from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from proofloop.sandbox import wire
 from proofloop.sandbox.forkserver import ForkServer
 from proofloop.sandbox.script import ScriptSession
 from proofloop.sandbox.session import Session
+from proofloop.sandbox.workspace import KeeperServer, KeptWorkspace
 
 MAX_FORKS = 20_000
 """Children of one fork-server before it is replaced."""
@@ -34,6 +35,7 @@ class ForkServerSandbox:
         self._tier = tier
         self._owner = os.getpid()
         self._server: ForkServer | None = ForkServer(tier)
+        self._keepers: KeeperServer | None = None
 
     @property
     def tier(self) -> Tier:
@@ -58,15 +60,12 @@ class ForkServerSandbox:
             if program.decoys:
                 session.queue(wire.DECOYS, program.decoys)
             session.load(program.source)
-            for index, call in enumerate(program.calls):
-                session.queue_call(index, call)
+            session.queue_calls(program.calls)
             if session.await_loaded():
-                claims += _received(session, range(len(program.calls)))
+                claims = session.receive_claims(len(program.calls))
                 if program.after and session.ending is None:
-                    later = range(len(claims), len(claims) + len(program.after))
-                    for index, call in zip(later, program.after, strict=True):
-                        session.queue_call(index, call)
-                    claims += _received(session, later)
+                    session.queue_calls(program.after)
+                    claims += session.receive_claims(len(program.after))
         return session.execution(tuple(claims))
 
     def run_script(self, script: Script) -> Execution:
@@ -80,17 +79,34 @@ class ForkServerSandbox:
         _check_supported(limits)
         return _ready(Session(self._current(), limits))
 
+    def open_workspace(
+        self, base: Path | None = None, *, disk_bytes: int = 256 * 1024 * 1024
+    ) -> KeptWorkspace:
+        """Raises SandboxLost."""
+        self._disown_inherited()
+        if self._keepers is not None and self._keepers.is_lost:
+            self._keepers.close()
+            self._keepers = None
+        if self._keepers is None:
+            self._keepers = KeeperServer(self._tier)
+        return self._keepers.open(base, disk_bytes)
+
+    def _disown_inherited(self) -> None:
+        if self._owner != os.getpid():
+            for server in (self._server, self._keepers):
+                if server is not None:
+                    server.disown()
+            self._server = self._keepers = None
+            self._owner = os.getpid()
+
     def _current(self) -> ForkServer:
-        if self._server is not None and self._owner != os.getpid():
-            self._server.disown()
-            self._server = None
-        elif self._server is not None and (
+        self._disown_inherited()
+        if self._server is not None and (
             self._server.is_lost or self._server.num_spawned >= MAX_FORKS
         ):
             self._drop()
         if self._server is None:
             self._server = ForkServer(self._tier)
-            self._owner = os.getpid()
         return self._server
 
     def _drop(self) -> None:
@@ -101,15 +117,9 @@ class ForkServerSandbox:
     def close(self) -> None:
         if self._owner == os.getpid():
             self._drop()
-
-
-def _received(session: Session, indices: range) -> Iterator[Claim]:
-    """Claims in order, up to the end of the process."""
-    for index in indices:
-        claim = session.receive_claim(index)
-        if claim is None:
-            return
-        yield claim
+            if self._keepers is not None:
+                self._keepers.close()
+                self._keepers = None
 
 
 def _check_supported(limits: Limits) -> None:

@@ -58,7 +58,7 @@ def verify_calls(
             num_passed=0,
             num_planned=num_planned,
         )
-    calls, shown = (tuple(map(_call, part)) for part in (tests.calls, tests.shown))
+    calls, shown = _calls(tests.calls), _calls(tests.shown)
     batches = [(call,) for call in calls] if tests.process_per_call else [calls]
     executions: list[Execution] = []
     for number, batch in enumerate(batches, 1):
@@ -69,6 +69,11 @@ def verify_calls(
         if executions[-1].ending is not Ending.COMPLETED:
             break
     return judge(tests, _joined(executions), decoys)
+
+
+@lru_cache(maxsize=256)  # see `problem_of_key`
+def _calls(tests: tuple[TestCall, ...]) -> tuple[Call, ...]:
+    return tuple(_call(test) for test in tests)
 
 
 def _call(test: TestCall) -> Call:
