@@ -119,13 +119,7 @@ def verify_rows(
         yield verdict_row(row.task_id, index, verdict)
 
 
-def judge(
-    attempts: Sequence[Attempt],
-    *,
-    tier: Tier | None,
-    workers: int = 0,
-    limits: Limits | None = None,
-) -> Iterator[Verdict]:
+def judge(attempts: Sequence[Attempt], *, tier: Tier | None, workers: int = 0) -> Iterator[Verdict]:
     """Verdicts in the order of the attempts.  Threads suffice: programs run in processes of their
     own, and a thread only waits for them.
 
@@ -139,7 +133,7 @@ def judge(
             if idle.empty():
                 check_languages(sandbox, languages_of_problems(a.problem for a in attempts))
             tier = sandbox.tier  # what the first one got, all must have: one file, one tier
-            idle.put(ProgramVerifier(sandbox, limits or Limits()))
+            idle.put(ProgramVerifier(sandbox, Limits()))
 
         def verify(attempt: Attempt) -> Verdict:
             verifier = idle.get()
