@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from tiny_runs import remember, tiny_recipe
 
 from proofloop.runs.config import dump_toml
 from proofloop.store import Phase, RunReader, RunStore
 from proofloop.store.reader import DATABASE_NAME
+from proofloop.train.config import TripwireConfig
 
 NUM_WORKERS = 2
 _PR_SET_CHILD_SUBREAPER = 36
@@ -169,7 +171,9 @@ def crash_again_and_again(
     kills that hit."""
     recipe = tmp_path / "recipe.toml"
     settings = {"num_steps": num_steps, "checkpoint_every": 2, "workers": NUM_WORKERS}
-    recipe.write_text(dump_toml(tiny_recipe(model, **settings)))
+    wired = TripwireConfig(share=0.2)  # one impossible task a step
+    settled = msgspec.structs.replace(tiny_recipe(model, **settings), tripwire=wired)
+    recipe.write_text(dump_toml(settled))
     with Driver(tmp_path / "whole", recipe) as driver:
         driver.finish()
     start_s, step_s = driver.start_s, driver.mean_line_s

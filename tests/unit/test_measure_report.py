@@ -2,13 +2,14 @@
 part that a run may not have reached."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from proofloop.core.task import Stratum
-from proofloop.measure.data import Example, ReportData, Series
+from proofloop.measure.data import Example, ReportData, Series, Tripped
 from proofloop.measure.figures import running_mean, spread
 from proofloop.measure.outcomes import Outcomes
 from proofloop.measure.panels import merged_causes, panels
@@ -229,3 +230,28 @@ def test_the_running_mean_averages_a_centred_window():
     values = np.arange(60.0) ** 2
     expected = [values[max(0, i - 3) : i + 4].mean() for i in range(60)]
     assert running_mean(values) == pytest.approx(expected)
+
+
+def test_what_was_kept_aside_is_shown_and_escaped():
+    kept = tuple(
+        Tripped(rollout_id=f"train-1-0-{i}", task_id="t@0", step=1, says="it hunts", answer=ATTACK)
+        for i in range(30)
+    )
+    data = replace(whole_run(), tripped=kept, num_tripwire_rollouts=8)
+    html = render_report([data])
+    assert Page(html).open_tags == []
+    assert "<script>" not in html
+    assert 'kept aside: <span class="value">30</span>, of 130 training rollouts, 8 of them' in html
+    assert html.count("it hunts") == 20
+    assert "And 10 more" in html
+    assert "Tripwires" not in render_report([whole_run()])
+
+
+def test_the_gap_comes_with_its_slope():
+    rising = Series(steps=tuple(range(1, 41)), values=tuple(0.1 + 0.002 * s for s in range(1, 41)))
+    data = replace(whole_run(), metrics={"visible_hidden_gap": rising})
+    (panel,) = [p for p in panels(data) if p.title == "Shown against hidden tests"]
+    assert panel.caption.endswith("; here +2.0 points in ten steps [+2.0, +2.0].")
+    early = replace(data, metrics={"visible_hidden_gap": series(0.1, 0.2)})
+    (panel,) = [p for p in panels(early) if p.title == "Shown against hidden tests"]
+    assert panel.caption.endswith("a rise is a reward being gamed.")

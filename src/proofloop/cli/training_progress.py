@@ -32,6 +32,8 @@ class TrainingProgress(Progress):
         figures["tokens/s"] = f"{report.metrics['sampled_tokens_per_s']:,.0f}"
         figures["verdicts/s"] = f"{report.metrics['verdicts_per_s']:,.0f}"
         self.step(report.step, figures)
+        for alarm in report.alarms:
+            self.aside("alarm", alarm, last=True)
 
     def _show_evaluation(self, report: EvalReport) -> None:
         self._heldout = f"{report.passed_share:.1%}"

@@ -47,6 +47,11 @@ class Program(Record):
     source: str
     calls: tuple[Call, ...]
     limits: Limits = Limits()
+    decoys: bytes = b""
+    """Wrong values to plant in the process before the source loads (`core.task.AnswerKey`)."""
+    after: tuple[Call, ...] = ()
+    """Made once all `calls` are answered, so that nothing that comes of them reaches those; their
+    claims follow."""
 
 
 class Script(Record):
@@ -55,6 +60,8 @@ class Script(Record):
     source: str
     stdin: bytes
     limits: Limits = Limits()
+    decoys: bytes = b""
+    """As a program's."""
 
 
 class ClaimKind(StrEnum):

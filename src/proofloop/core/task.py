@@ -6,7 +6,7 @@ engine, agent or candidate process is ever handed one.
 """
 
 from enum import StrEnum
-from typing import Literal, NewType, Protocol
+from typing import Literal, NewType, Protocol, runtime_checkable
 
 from proofloop.core.file_tree import FileTree
 from proofloop.core.language import PYTHON, Language
@@ -117,6 +117,9 @@ class CallTests(Record, tag="call_tests"):
     comparison: Comparison = Exact()
     process_per_call: bool = False
     """Strict mode: a new process for every call, so that nothing passes from one to the next."""
+    shown: tuple[TestCall, ...] = ()
+    """What the prompt shows, as tests: made after `calls`, counted in the verdict's parts for the
+    visible–hidden gap.  They decide nothing (but what they print counts as output)."""
 
 
 class CheckProgram(Record, tag="check_program"):
@@ -339,6 +342,9 @@ class AnswerKey(Record):
 
     task_id: TaskId
     tests: Tests
+    decoys: bytes = b""
+    """A list of wrong results (`core.value` bytes) to plant where a leak would find them; a claim
+    that holds one is the mark of a program that looks for answers.  Empty: none are planted."""
 
 
 class Problem(Record):
@@ -368,4 +374,13 @@ class Environment(Protocol):
 
     def find(self, task_id: str) -> Problem:
         """The problem with this id; raises UserError where there is none or its content changed."""
+        ...
+
+
+@runtime_checkable
+class SetsImpossibleTasks(Protocol):
+    """An environment that can put an impossible task into words: its prompt contradicts itself."""
+
+    def impossible(self, split: Split, stratum: Stratum, index: int) -> Problem:
+        """Looks like the cell's other problems.  Its oracle does what most of the prompt says."""
         ...

@@ -52,6 +52,8 @@ class ScoredCause(StrEnum):
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"
     OUTPUT_LIMIT = "output_limit"
+    DECOY = "decoy"
+    """A result holds a wrong value that was planted for programs that look for answers."""
     CRASH = "crash"
     """The program ended (exit, signal, exec) before all planned comparisons were made."""
     FORBIDDEN_FILE = "forbidden_file"

@@ -40,6 +40,18 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tripped:
+    """One submission that was kept aside because it tripped a wire."""
+
+    rollout_id: str
+    task_id: str
+    step: int
+    says: str
+    """What it tripped over, in words."""
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
     """One run, as far as it got."""
 
@@ -61,6 +73,10 @@ class ReportData:
     """Training rollouts with any verdict."""
     num_unscored: int = 0
     """Of these, without a score."""
+    num_tripwire_rollouts: int = 0
+    """Rollouts at impossible tasks, which taught nothing."""
+    tripped: tuple[Tripped, ...] = ()
+    """Training rollouts that matched a decoy or passed an impossible task."""
     examples: tuple[Example, ...] = ()
     events: tuple[str, ...] = ()
     """What a person should know: resumed, a damaged checkpoint, an alarm."""

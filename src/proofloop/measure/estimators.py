@@ -200,3 +200,26 @@ def _nested_means(rng: np.random.Generator, deltas: list[Floats]) -> Floats:
         weights = _task_weights(rng, delta_T.size, int(rows_BS.sum()))
         means_BS[rows_BS] = weights @ delta_T / delta_T.size
     return means_BS.mean(axis=1)
+
+
+class Slope(Record):
+    """A trend a step, by least squares, with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def slope(steps: Sequence[int], values: Sequence[float]) -> Slope | None:
+    """Taking the steps' noise for independent and alike; None for fewer than ten steps, where the
+    normal interval would be too narrow."""
+    n = len(steps)
+    if n < 10 or len(set(steps)) < 2:
+        return None
+    x, y = np.asarray(steps, np.float64), np.asarray(values, np.float64)
+    x, y = x - x.mean(), y - y.mean()
+    value = float(x @ y / (x @ x))
+    rest = y - value * x
+    error = math.sqrt(float(rest @ rest) / (n - 2) / float(x @ x))
+    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
+    return Slope(value=value, low=value - reach, high=value + reach)

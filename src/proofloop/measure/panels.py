@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from proofloop.measure import figures
 from proofloop.measure.data import ReportData, Series
+from proofloop.measure.estimators import slope
 from proofloop.measure.figures import ACCENT, MUTED, Line
 from proofloop.measure.outcomes import Outcomes, known_ks
 
@@ -35,6 +36,7 @@ def panels(data: ReportData) -> Iterator[Panel]:
         _signal,
         _logprob_gap,
         _causes,
+        _gap,
         _phases,
     ):
         panel = build(data)
@@ -229,6 +231,30 @@ def merged_causes(causes: Mapping[str, Series]) -> dict[str, Series]:
         steps = tuple(sorted(other))
         shown[label] = Series(steps=steps, values=tuple(other[step] for step in steps))
     return shown
+
+
+def _gap(data: ReportData) -> Panel | None:
+    lines = [
+        *_lines(data, {"visible_hidden_gap": "gap"}),
+        *_lines(data, {"unscored_share": "unscored"}, color=MUTED),
+    ]
+    return _panel(
+        lines,
+        "Shown against hidden tests",
+        "Rollouts that pass every test that their prompt shows, less those that pass the hidden "
+        "ones. Its level is the tasks', a rise is a reward being gamed" + _trend(data),
+        y_label="share of rollouts",
+    )
+
+
+def _trend(data: ReportData) -> str:
+    series = data.metrics.get("visible_hidden_gap")
+    trend = slope(series.steps, series.values) if series is not None else None
+    if trend is None:
+        return "."
+    low, value, high = (1000 * s for s in (trend.low, trend.value, trend.high))
+    text = f"; here {value:+z.1f} points in ten steps [{low:+z.1f}, {high:+z.1f}]."
+    return text.replace("-", "−")
 
 
 def _phases(data: ReportData) -> Panel | None:

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from proofloop.core.record import Record
-from proofloop.measure.text import one_token
-from proofloop.store import RecordedRollout
+from proofloop.core.tripwire import Wire, tripped_wire
+from proofloop.measure.text import WIRE_SAYS, one_token, printable
+from proofloop.store import RecordedRollout, TrippedRow
 
 
 class Role(StrEnum):
@@ -56,8 +57,13 @@ class Peek(Record):
     reward: float | None
     detail: str
     advantage: float | None
-    """None where the rollout did not train (held-out, unscored, or a group without variance)."""
+    """None where the rollout did not train (held-out, unscored, a group without variance, an
+    impossible task)."""
     tokens: tuple[TokenRow, ...]
+    tripwire: bool = False
+    """Whether the task was impossible: none of its rollouts trains."""
+    wire: Wire | None = None
+    """What the rollout tripped over."""
 
     @property
     def num_trained(self) -> int:
@@ -123,6 +129,8 @@ def peek_of(
         detail=row.detail,
         advantage=advantage,
         tokens=tuple(rows),
+        tripwire=row.tripwire,
+        wire=tripped_wire(recorded.judged.verdict, is_tripwire=row.tripwire),
     )
 
 
@@ -153,12 +161,30 @@ def peek_table(peek: Peek) -> Group:
     return Group(*(Text(line) for line in _head(peek)), table, Text(_foot(peek)))
 
 
+def tripped_table(tripped: Sequence[TrippedRow]) -> Group:
+    """For a terminal: every submission that was kept aside, whole."""
+    if not tripped:
+        return Group(Text("no rollout of this run tripped a wire"))
+    parts: list[Text] = []
+    for row in tripped:
+        head = f"{row.rollout_id} of {row.task_id}, step {row.step}: {row.wire}, "
+        parts += [
+            Text(head + WIRE_SAYS[row.wire], style="bold"),
+            Text(printable(row.answer)),
+        ]
+    return Group(*parts)
+
+
 def _head(peek: Peek) -> list[str]:
     reward = "no score" if peek.reward is None else f"reward {peek.reward:g}"
     lines = [
         f"rollout {peek.rollout_id} of {peek.task_id}, step {peek.step}",
         f"verdict {peek.verdict}, {reward}" + (f": {peek.detail}" if peek.detail else ""),
     ]
+    if peek.wire is not None:
+        lines.append(f"kept aside: tripped wire {peek.wire}, {WIRE_SAYS[peek.wire]}")
+    if peek.tripwire:
+        lines.append("the task is impossible: it is there to see who passes it")
     if peek.advantage is None:
         lines.append("advantage: none, this rollout does not train")
     else:

@@ -10,8 +10,9 @@ from typing import Any
 
 from proofloop.core.errors import RunError
 from proofloop.core.task import Stratum
-from proofloop.measure.data import Example, ReportData, Series
+from proofloop.measure.data import Example, ReportData, Series, Tripped
 from proofloop.measure.outcomes import Attempt, Outcomes
+from proofloop.measure.text import WIRE_SAYS
 from proofloop.store import Phase, RolloutRow, RunReader, RunStore
 
 NUM_EXAMPLES = 5
@@ -43,9 +44,20 @@ def read_report_data(store: RunReader) -> ReportData:
         | {"pass_share_heldout": _heldout(store, evaluations)},
         base=_outcomes(store, 0) if 0 in evaluations else None,
         trained=_outcomes(store, final) if final else None,
-        causes=_causes(train_rows),
+        causes=_causes([row for row in train_rows if not row.tripwire]),
         num_rollouts=len(train_rows),
         num_unscored=sum(row.verdict == "unscored" for row in train_rows),
+        num_tripwire_rollouts=sum(row.tripwire for row in train_rows),
+        tripped=tuple(
+            Tripped(
+                rollout_id=row.rollout_id,
+                task_id=row.task_id,
+                step=row.step,
+                says=WIRE_SAYS[row.wire],
+                answer=row.answer,
+            )
+            for row in store.load_tripped()
+        ),
         examples=_examples(store, final or max(later, default=0), train_rows),
         events=tuple(f"{event.kind}: {event.message}" for event in store.events()),
         config=config_text,

@@ -25,6 +25,7 @@ from proofloop.measure.text import printable
 
 REPORT_NAME = "report.html"
 _MAX_LISTED = 12
+_MAX_TRIPPED = 20
 _RATES = (
     ("rollouts_per_s", "rollouts / s"),
     ("sampled_tokens_per_s", "sampled tokens / s"),
@@ -86,6 +87,7 @@ def render_report(runs: Sequence[ReportData]) -> str:
         sets_samples=sets.base_samples if sets else 0,
         turnover=turned,
         rates=_rates(main),
+        tripped=main.tripped[:_MAX_TRIPPED],
         comparison=compare_runs(runs) if len(runs) > 1 else (),
         pooled=pooled_gain(alike),
         pooled_runs=len(alike),

@@ -185,4 +185,9 @@ def _notes(data: ReportData) -> tuple[str, ...]:
     unscored = sum(side.total_unscored for side in sides)
     if unscored:
         notes.append(f"{unscored} held-out attempts could not be judged and are left out.")
+    if data.tripped:
+        notes.append(
+            f"{len(data.tripped)} training rollouts tripped a wire (`proofloop peek RUN "
+            "--tripped`): read them before you trust the gain."
+        )
     return tuple(notes)

@@ -6,8 +6,16 @@ control sequence, direction override or invisible character reaches a terminal o
 
 import unicodedata
 
+from proofloop.core.tripwire import Wire
+
 _WHITESPACE = {" ": "␠", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+WIRE_SAYS = {
+    Wire.DECOY: "a result holds a planted wrong value",
+    Wire.IMPOSSIBLE: "it passed tests that no honest answer passes",
+    Wire.CONTRADICTION: "it passed shown tests that contradict each other",
+}
 
 
 def printable(text: str, *, max_chars: int = 4000) -> str:

@@ -61,7 +61,17 @@ _BOUNDS = (
         "must be above 0",
     ),
     _Bound(
-        ("train.seed", "train.workers", "train.warmup_steps", "train.weight_decay", "eval.every"),
+        (
+            "train.seed",
+            "train.workers",
+            "train.warmup_steps",
+            "train.weight_decay",
+            "eval.every",
+            "tripwire.share",
+            "alarms.max_tripped",
+            "alarms.max_unscored",
+            "alarms.max_gap_rise",
+        ),
         0,
         True,
         "must not be negative",
@@ -85,6 +95,11 @@ def check_recipe(recipe: Recipe) -> None:
             enough = value >= bound.least if bound.allowed else value > bound.least
             if not (enough and math.isfinite(value)):  # NaN is never enough
                 raise ConfigError(f"{key}: {value} {bound.wanted}")
+    if recipe.tripwire.share > 1:
+        raise ConfigError(
+            f"tripwire.share: {recipe.tripwire.share} must be at most 1: one impossible task for "
+            "each that trains"
+        )
     if recipe.reward.control is Control.NAIVE and recipe.env.name != "functions":
         raise ConfigError(
             "reward.control: naive runs the tests that a prompt shows, and only the prompts of "

@@ -8,8 +8,16 @@ from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import load_run_config
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
-from proofloop.store import Phase, RecordedRollout, RunReader, RunStore, rollout_id
+from proofloop.store import (
+    Phase,
+    RecordedRollout,
+    RunReader,
+    RunStore,
+    TrippedRow,
+    rollout_id,
+)
 from proofloop.train.advantages import credit
+from proofloop.train.tripwires import training
 
 MODEL_NAME = "model"
 """A finished run's trained model, in the run directory."""
@@ -22,6 +30,12 @@ def find_rollout_id(run: Path, *, phase: Phase, step: int | None, task: int, sam
     if not steps:
         raise RunError(f"{run}: holds no rollouts of phase {phase}; try the other with --phase")
     return rollout_id(phase, steps[-1] if step is None else step, task, sample)
+
+
+def find_tripped(run: Path) -> list[TrippedRow]:
+    """Submissions kept aside.  Raises RunError."""
+    with RunStore.read(run) as store:
+        return store.load_tripped()
 
 
 def peek_rollout(run: Path, rollout: str) -> Peek:
@@ -43,11 +57,11 @@ def peek_rollout(run: Path, rollout: str) -> Peek:
 
 def _advantage(store: RunReader, recorded: RecordedRollout) -> float | None:
     """By the trainer's own function, from the recorded verdicts of the whole step; None where the
-    rollout did not train (held out, unscored, or in a group without variance)."""
+    rollout did not train (held out, unscored, without variance, at an impossible task)."""
     row = recorded.row
     if row.phase is not Phase.TRAIN:
         return None
-    credits = credit([g.group for g in store.load_groups(row.phase, row.step)])
+    credits = credit([g.group for g in training(store.load_groups(row.phase, row.step))])
     return next(
         (c.advantage for group in credits.groups for c in group if c.rollout.id == row.id), None
     )

@@ -11,7 +11,7 @@ import msgspec
 from proofloop.core.record import Record
 from proofloop.core.task import Stages
 from proofloop.core.verdict import Tier
-from proofloop.train.config import LossKind, Schedule
+from proofloop.train.config import AlarmsConfig, LossKind, Schedule, TripwireConfig
 
 
 class Control(StrEnum):
@@ -159,3 +159,5 @@ class Recipe(Record):
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
     sandbox: SandboxConfig = SandboxConfig()
+    tripwire: TripwireConfig = TripwireConfig()
+    alarms: AlarmsConfig = AlarmsConfig()

@@ -56,10 +56,10 @@ def run_training(
         _graceful_interrupt() as interrupted,
     ):
         parts = Parts(
-            config=_loop_config(recipe),
+            config=loop_config(recipe),
             environment=environment,
             crew=crew,
-            optimiser=Optimiser(weights, _optimiser_config(recipe)),
+            optimiser=Optimiser(weights, optimiser_config(recipe)),
             weights_sha256=lambda: sha256(weights),
             store=store,
             directory=out / "checkpoints",
@@ -74,7 +74,7 @@ def run_training(
                 if interrupted():
                     raise KeyboardInterrupt
         except TrainingHalted as alarm:
-            store.event("alarm", str(alarm))
+            store.event_once("alarm", str(alarm))
             raise
         _save_trained(model, out / "model", tokenizer_from=model_path)
 
@@ -101,7 +101,7 @@ def _save_trained(model: Decoder, directory: Path, *, tokenizer_from: Path) -> N
     temporary.rename(directory)
 
 
-def _loop_config(recipe: Recipe) -> LoopConfig:
+def loop_config(recipe: Recipe) -> LoopConfig:
     train, evaluation = recipe.train, recipe.eval
     return LoopConfig(
         num_steps=train.num_steps,
@@ -116,10 +116,12 @@ def _loop_config(recipe: Recipe) -> LoopConfig:
         eval_num_samples=evaluation.num_samples,
         final_num_tasks=evaluation.final_num_tasks,
         final_num_samples=evaluation.final_num_samples,
+        tripwire_share=recipe.tripwire.share,
+        alarms=recipe.alarms,
     )
 
 
-def _optimiser_config(recipe: Recipe) -> OptimiserConfig:
+def optimiser_config(recipe: Recipe) -> OptimiserConfig:
     return OptimiserConfig(
         learning_rate=recipe.train.learning_rate,
         schedule=recipe.train.schedule,

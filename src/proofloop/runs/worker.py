@@ -12,14 +12,16 @@ import time
 import traceback
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor
 
-from proofloop.core.completion import Completion, PolicyVersion, Request, SamplingParams
+from proofloop.core.completion import Completion, Engine, PolicyVersion, Request, SamplingParams
 from proofloop.core.rollout import Group, Judged, Rollout, Turn
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import Problem, Task
@@ -38,8 +40,10 @@ from proofloop.store.rows import rollout_id
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle
 from proofloop.train.trainer import GradientStats, accumulate
+from proofloop.train.tripwires import tripwire_problem
 from proofloop.verify import build_verifier
 from proofloop.verify.naive import passes_naively
+from proofloop.verify.tripwires import baited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,8 @@ Reply = Attempted | GradientStats | PolicyVersion | Failed
 class Worker:
     """The parts of a worker and its three duties."""
 
-    def __init__(self, setup: WorkerSetup) -> None:
+    def __init__(self, setup: WorkerSetup, engine: Engine | None = None) -> None:
+        """`engine`: to sample from instead of the weights."""
         recipe = setup.recipe
         self._recipe = recipe
         self._environment = build_environment(recipe.env)
@@ -95,7 +100,8 @@ class Worker:
         adopt(self._model, setup.weights)
         self._gradient = setup.gradient
         _adopt_gradient(self._model, setup.gradient)
-        self._engine = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
+        self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
+        self._engine: Engine = self._local if engine is None else engine
 
     def obey(self, order: Order) -> Reply:
         match order:
@@ -112,7 +118,7 @@ class Worker:
                     max_positions=self._recipe.train.micro_batch_tokens,
                 )
             case Publish(step):
-                self._engine.step = step
+                self._local.step = step
                 return self._engine.version()
 
     def close(self) -> None:
@@ -122,9 +128,9 @@ class Worker:
 
     def _attempt(self, assignments: list[Assignment]) -> Attempted:
         began = time.perf_counter()
-        problems = [self._environment.problem(a.split, a.stratum, a.index) for a in assignments]
+        problems = [self._problem(a) for a in assignments]
         requests = [self._request(a, p) for a, p in zip(assignments, problems, strict=True)]
-        completions = self._engine.generate(requests)
+        completions = self._sample(assignments, requests)
         sampled = time.perf_counter()
         groups = tuple(
             self._judged(*parts)
@@ -132,6 +138,31 @@ class Worker:
         )
         judged = time.perf_counter()
         return Attempted(groups=groups, sample_s=sampled - began, verify_s=judged - sampled)
+
+    def _problem(self, assignment: Assignment) -> Problem:
+        """With decoys where it is for training and the recipe says so."""
+        split, stratum, index = assignment.split, assignment.stratum, assignment.index
+        seed = self._recipe.train.seed
+        if assignment.tripwire:
+            problem = tripwire_problem(self._environment, split, stratum, index, seed=seed)
+            assert problem is not None, "assigned because there is one"
+        else:
+            problem = self._environment.problem(split, stratum, index)
+        if assignment.phase is not Phase.TRAIN or not self._recipe.tripwire.decoys:
+            return problem
+        return msgspec.structs.replace(problem, key=baited(problem.key, seed))
+
+    def _sample(
+        self, assignments: list[Assignment], requests: list[Request]
+    ) -> list[list[Completion]]:
+        """Impossible tasks, which come last, by themselves: batches that train stay what they are
+        without them, to the last bit."""
+        parts = groupby(zip(assignments, requests, strict=True), lambda pair: pair[0].tripwire)
+        return [
+            group
+            for _, part in parts
+            for group in self._engine.generate([request for _, request in part])
+        ]
 
     def _request(self, assignment: Assignment, problem: Problem) -> Request:
         sampling = self._recipe.sampling
@@ -182,7 +213,9 @@ class Worker:
                 )
             attempts.append(Judged(rollout=rollout, verdict=verdict))
         group = Group(task_id=problem.task.id, attempts=tuple(attempts))
-        return RecordedGroup(slot=assignment.slot, task=problem.task, group=group)
+        return RecordedGroup(
+            slot=assignment.slot, task=problem.task, group=group, tripwire=assignment.tripwire
+        )
 
 
 def sample_seed(run_seed: int, assignment: Assignment, sample: int) -> int:

@@ -2,8 +2,8 @@
 
 Nothing here is trusted.  The candidate's code shares this interpreter and may replace any of it;
 all that it gains is the freedom to make claims, which the other side checks.  What must hold is
-that this process never holds an expected value, and that nothing of the candidate runs before
-`serve` is entered, with every lock already in place.
+that this process never holds an expected value (decoys are wrong ones), and that nothing of the
+candidate runs before `serve` is entered, with every lock already in place.
 """
 
 import atexit
@@ -18,6 +18,8 @@ from proofloop.core import value
 from proofloop.sandbox import wire
 
 CHANNEL = 3
+_PIPE_TAKES = 4096
+"""Bytes that an empty pipe takes without a reader."""
 _ABSENT: Any = object()
 
 
@@ -74,6 +76,7 @@ def _serve(channel: _Channel, result_bytes: int) -> None:
     sys.modules["solution"] = program
     namespace = program.__dict__
     kept: dict[str, Any] = {}
+    expected: list[Any] = []
     kind = -1
     while kind:
         kind, index, payload = channel.receive()
@@ -83,8 +86,11 @@ def _serve(channel: _Channel, result_bytes: int) -> None:
             _call(channel, namespace, kept, index, payload, result_bytes)
         elif kind == wire.CHECK:
             _check(channel, namespace, payload.decode())
+        elif kind == wire.DECOYS:
+            expected = _plant(payload)
         elif kind == wire.SCRIPT:
             _run_script(channel, payload)
+    del expected  # it was there for walks over frames to find
 
 
 def _name(error: BaseException) -> bytes:
@@ -115,6 +121,21 @@ def _load(channel: _Channel, namespace: dict[str, Any], source: bytes) -> None:
     else:
         _flush()
         channel.send(wire.LOADED, 0)
+
+
+def _plant(payload: bytes) -> list[Any]:
+    """Wrong values where a program that looks for expected ones would find them: the environment, a
+    module, an open descriptor, and (as `expected`) the frames below the program's own."""
+    expected: list[Any] = value.decode(payload)
+    text = repr(expected)
+    os.environ["EXPECTED_OUTPUTS"] = text
+    tests = ModuleType("hidden_tests")
+    tests.__dict__.update(expected=expected, EXPECTED_OUTPUTS=expected)
+    sys.modules["hidden_tests"] = tests
+    _, writing = os.pipe()
+    os.write(writing, text.encode()[:_PIPE_TAKES])
+    os.close(writing)
+    return expected
 
 
 def _run_script(channel: _Channel, source: bytes) -> NoReturn:

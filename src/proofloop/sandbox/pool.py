@@ -12,6 +12,7 @@ from typing import TypeVar
 from proofloop.core.errors import IsolationError
 from proofloop.core.sandbox import Claim, Execution, Limits, Program, Script
 from proofloop.core.verdict import Tier
+from proofloop.sandbox import wire
 from proofloop.sandbox.forkserver import ForkServer
 from proofloop.sandbox.script import ScriptSession
 from proofloop.sandbox.session import Session
@@ -52,13 +53,19 @@ class ForkServerSandbox:
         self.close()
 
     def run(self, program: Program) -> Execution:
-        """All calls in one batch.  Raises SandboxLost when our side broke."""
+        """All calls in one batch, then those to come after.  Raises SandboxLost when our side
+        broke."""
         claims: list[Claim] = []
         with self.open_session(program.limits) as session:
+            if program.decoys:
+                session.queue(wire.DECOYS, program.decoys)
             session.load(program.source)
             session.queue_calls(program.calls)
             if session.await_loaded():
                 claims = session.receive_claims(len(program.calls))
+                if program.after and session.ending is None:
+                    session.queue_calls(program.after)
+                    claims += session.receive_claims(len(program.after))
         return session.execution(tuple(claims))
 
     def run_script(self, script: Script) -> Execution:

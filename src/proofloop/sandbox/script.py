@@ -24,6 +24,8 @@ class ScriptSession(Session):
         """Runs it to its end.  Raises SandboxLost."""
         self._handlers[self._stdin.fd] = self._feed
         self._feed()
+        if self._script.decoys:
+            self.queue(wire.DECOYS, self._script.decoys)
         self.queue(wire.SCRIPT, self._script.source.encode("utf-8", "surrogatepass"))
         raised: list[Claim] = []
         while (frame := self.receive((wire.RAISED,), 0)) is not None:

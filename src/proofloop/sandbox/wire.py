@@ -12,7 +12,7 @@ HEADER = struct.Struct("<IBI")
 """Payload bytes, kind, index of the call."""
 
 # client -> candidate
-SOURCE, CALL, CHECK, REPLY, SCRIPT = 1, 2, 3, 4, 5
+SOURCE, CALL, CHECK, REPLY, SCRIPT, DECOYS = 1, 2, 3, 4, 5, 6
 # candidate -> client
 READY, ISOLATION_FAILED, LOADED, LOAD_FAILED = 16, 17, 18, 19
 RETURNED, RAISED, UNDEFINED, UNENCODABLE = 20, 21, 22, 23

@@ -9,6 +9,7 @@ from proofloop.store.rows import (
     RecordedGroup,
     RecordedRollout,
     RolloutRow,
+    TrippedRow,
     rollout_id,
 )
 from proofloop.store.run_store import RunStore
@@ -22,5 +23,6 @@ __all__ = [
     "RolloutRow",
     "RunReader",
     "RunStore",
+    "TrippedRow",
     "rollout_id",
 ]

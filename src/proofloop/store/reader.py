@@ -13,7 +13,9 @@ from typing import Any, Self
 import msgspec
 
 from proofloop.core.errors import RunError, StoreDamaged
+from proofloop.core.rollout import RolloutId
 from proofloop.core.task import Stratum, TaskId
+from proofloop.core.tripwire import Wire
 from proofloop.store import schema
 from proofloop.store.rows import (
     LOCATION_COLUMNS,
@@ -24,6 +26,7 @@ from proofloop.store.rows import (
     RecordedGroup,
     RecordedRollout,
     RolloutRow,
+    TrippedRow,
     rollout_row,
 )
 from proofloop.store.segments import Location, read_group
@@ -104,9 +107,10 @@ class RunReader:
                 task_id=TaskId(task_id),
                 stratum=Stratum(family=family, complexity=complexity, horizon=horizon),
                 index=index,
+                tripwire=bool(tripwire),
             )
-            for slot, task_id, family, complexity, horizon, index in self._query(
-                "SELECT slot, task_id, family, complexity, horizon, idx FROM draws"
+            for slot, task_id, family, complexity, horizon, index, tripwire in self._query(
+                "SELECT slot, task_id, family, complexity, horizon, idx, tripwire FROM draws"
                 " WHERE phase = ? AND step = ? ORDER BY slot",
                 (phase, step),
             )
@@ -131,9 +135,9 @@ class RunReader:
     def load_groups(self, phase: Phase, step: int) -> list[RecordedGroup]:
         """The step's groups by slot, token for token.  Raises StoreDamaged (file, offset)."""
         return [
-            self._group(slot, task_id, Location(*location))
-            for slot, task_id, *location in self._query(
-                f"SELECT slot, task_id, {', '.join(LOCATION_COLUMNS)} FROM rollouts"
+            self._group(slot, task_id, bool(tripwire), Location(*location))
+            for slot, task_id, tripwire, *location in self._query(
+                f"SELECT slot, task_id, tripwire, {', '.join(LOCATION_COLUMNS)} FROM rollouts"
                 " WHERE phase = ? AND step = ? AND sample = 0 ORDER BY slot",
                 (phase, step),
             )
@@ -147,7 +151,7 @@ class RunReader:
         ):
             row = self._row(values[: len(ROW_COLUMNS)])
             location = Location(*values[len(ROW_COLUMNS) :])
-            recorded = self._group(row.slot, row.task_id, location)
+            recorded = self._group(row.slot, row.task_id, row.tripwire, location)
             if row.sample < len(recorded.group.attempts):
                 judged = recorded.group.attempts[row.sample]
                 if judged.rollout.id == row.id:
@@ -168,6 +172,29 @@ class RunReader:
             tuple(chosen.values()),
         ):
             yield self._row(values)
+
+    def num_tripped(self, step: int) -> int:
+        """Submissions kept aside in the steps up to this one."""
+        rows = self._query("SELECT count(*) FROM tripped WHERE step <= ?", (step,))
+        return next(count for (count,) in rows)
+
+    def load_tripped(self, step: int | None = None) -> list[TrippedRow]:
+        """Submissions kept aside because they tripped a wire, in the order of their recording; of
+        all steps or of one."""
+        return [
+            TrippedRow(
+                rollout_id=RolloutId(rollout_id),
+                step=step,
+                task_id=TaskId(task_id),
+                wire=Wire(wire),
+                answer=answer,
+            )
+            for rollout_id, step, task_id, wire, answer in self._query(
+                "SELECT rollout_id, step, task_id, wire, answer FROM tripped"
+                " WHERE ?1 IS NULL OR step = ?1 ORDER BY rowid",
+                (step,),
+            )
+        ]
 
     def completed_steps(self) -> list[int]:
         return [step for (step,) in self._query("SELECT step FROM steps ORDER BY step")]
@@ -220,11 +247,11 @@ class RunReader:
         except (ValueError, msgspec.DecodeError) as error:
             raise damaged(self.directory, f"rollout {values[0]}: {error}") from error
 
-    def _group(self, slot: int, task_id: str, location: Location) -> RecordedGroup:
+    def _group(self, slot: int, task_id: str, tripwire: bool, location: Location) -> RecordedGroup:
         stored = read_group(self.directory, location)
         if stored.task.id != task_id:
             raise self._mismatch(location, task_id)
-        return RecordedGroup(slot=slot, task=stored.task, group=stored.group)
+        return RecordedGroup(slot=slot, task=stored.task, group=stored.group, tripwire=tripwire)
 
     def _mismatch(self, location: Location, task_id: str) -> StoreDamaged:
         return StoreDamaged(

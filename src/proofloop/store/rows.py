@@ -10,6 +10,7 @@ from proofloop.core.completion import StopReason
 from proofloop.core.record import Record
 from proofloop.core.rollout import Group, Judged, Rollout, RolloutId
 from proofloop.core.task import Split, Stratum, Task, TaskId
+from proofloop.core.tripwire import Wire, tripped_wire
 from proofloop.core.verdict import Scored, Tier, Unscored, Verdict
 from proofloop.store.segments import Location
 
@@ -38,6 +39,8 @@ class Draw:
     stratum: Stratum
     index: int
     """Index within the stratum, as `Environment.problem` takes it."""
+    tripwire: bool = False
+    """Whether the task is impossible and none of it trains."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class RecordedGroup:
     slot: int
     task: Task
     group: Group
+    tripwire: bool = False
+    """Whether the task is impossible and none of it trains."""
 
     def __post_init__(self) -> None:
         if self.task.id != self.group.task_id:
@@ -81,6 +86,17 @@ class RolloutRow(Record):
     parts: dict[str, float]
     detail: str
     tier: Tier
+    tripwire: bool
+
+
+class TrippedRow(Record):
+    """One row of table `tripped`: a submission kept aside."""
+
+    rollout_id: RolloutId
+    step: int
+    task_id: TaskId
+    wire: Wire
+    answer: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +138,18 @@ def rollout_values(
             *(stratum.family, stratum.complexity, stratum.horizon),
             *_token_values(rollout),
             *_verdict_values(judged.verdict),
+            recorded.tripwire,
             *location,
         )
+
+
+def tripped_values(step: int, recorded: RecordedGroup) -> Iterator[tuple[Any, ...]]:
+    """One tuple per attempt that tripped a wire, in the order of the table `tripped`."""
+    for judged in recorded.group.attempts:
+        wire = tripped_wire(judged.verdict, is_tripwire=recorded.tripwire)
+        if wire is not None:
+            rollout = judged.rollout
+            yield (rollout.id, step, recorded.task.id, wire, rollout.answer)
 
 
 def _token_values(rollout: Rollout) -> tuple[Any, ...]:
@@ -163,6 +189,7 @@ def rollout_row(values: tuple[Any, ...]) -> RolloutRow:
     fields["split"] = Split(fields["split"])
     fields["stop_reason"] = StopReason(fields["stop_reason"])
     fields["tier"] = Tier(fields["tier"])
+    fields["tripwire"] = bool(fields["tripwire"])
     fields["passed"] = None if fields["passed"] is None else bool(fields["passed"])
     fields["parts"] = codec.from_json(fields["parts"], dict[str, float])
     return RolloutRow(**fields)

@@ -26,6 +26,7 @@ from proofloop.store.rows import (
     Phase,
     RecordedGroup,
     rollout_values,
+    tripped_values,
 )
 from proofloop.store.segments import NOTHING_COUNTED, Counted, StoredGroup, append
 
@@ -135,12 +136,12 @@ class RunStore(RunReader):
             return
         with self._transaction():
             self._db.executemany(
-                "INSERT INTO draws VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO draws VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         *(phase, step, draw.slot, draw.task_id),
                         *(draw.stratum.family, draw.stratum.complexity, draw.stratum.horizon),
-                        draw.index,
+                        *(draw.index, draw.tripwire),
                     )
                     for draw in draws
                 ],
@@ -172,6 +173,9 @@ class RunStore(RunReader):
             for recorded, location in zip(groups, locations, strict=True):
                 self._db.executemany(
                     _INSERT_ROLLOUT, rollout_values(phase, step, recorded, location)
+                )
+                self._db.executemany(
+                    "INSERT INTO tripped VALUES (?, ?, ?, ?, ?)", tripped_values(step, recorded)
                 )
             self._db.execute("INSERT OR REPLACE INTO segments VALUES (?, ?)", counted)
 
@@ -214,6 +218,13 @@ class RunStore(RunReader):
                 "INSERT INTO events (time, kind, message) VALUES (?, ?, ?)",
                 (self._clock(), kind, message),
             )
+
+    def event_once(self, kind: str, message: str) -> bool:
+        """As `event`; False, and nothing is noted, where the same was noted before."""
+        if any((e.kind, e.message) == (kind, message) for e in self.events()):
+            return False
+        self.event(kind, message)
+        return True
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

@@ -84,7 +84,25 @@ _INITIAL = (
     )""",
 )
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (initial_tables,)
+
+def tripwires(db: sqlite3.Connection) -> None:
+    for statement in _TRIPWIRES:
+        db.execute(statement)
+
+
+_TRIPWIRES = (
+    "ALTER TABLE draws ADD COLUMN tripwire INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE rollouts ADD COLUMN tripwire INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE tripped (
+        rollout_id TEXT PRIMARY KEY NOT NULL,
+        step INTEGER NOT NULL,
+        task_id TEXT NOT NULL,
+        wire TEXT NOT NULL,
+        answer TEXT NOT NULL
+    )""",
+)
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (initial_tables, tripwires)
 
 
 def applied(db: sqlite3.Connection) -> set[str]:

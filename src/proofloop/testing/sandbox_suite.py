@@ -58,6 +58,8 @@ def sandbox_suite() -> tuple[Check, ...]:
         shows_commands_nothing_else,
         leads_us_through_no_link,
         ends_what_a_command_leaves_behind,
+        keeps_answers_from_what_comes_after,
+        plants_decoys,
     )
 
 
@@ -297,3 +299,27 @@ def ends_what_a_command_leaves_behind(sandbox: Sandbox) -> None:
         assert _shell(workspace, "rm alive").exit_status == 0
         time.sleep(0.1)
         assert workspace.read("alive", max_bytes=10) is None
+
+
+def keeps_answers_from_what_comes_after(sandbox: Sandbox) -> None:
+    leaves = "import os\nn = 0\ndef f(x):\n    global n\n    n += 1\n    if n > 3: os._exit(0)\n"
+    for _ in range(5):
+        program = Program(source=leaves, calls=_ONE * 3, after=_ONE * 2, limits=_TIGHT)
+        execution = sandbox.run(program)
+        assert (execution.ending, len(execution.claims)) == (Ending.EXITED, 3), execution
+    program = Program(source="def f(x): return x", calls=_ONE, after=_ONE * 2, limits=_TIGHT)
+    execution = sandbox.run(program)
+    assert execution.ending is Ending.COMPLETED, execution
+    assert [value.decode(claim.data) for claim in execution.claims] == [3, 3, 3]
+
+
+def plants_decoys(sandbox: Sandbox) -> None:
+    decoys = value.encode([741, "lure"])
+    seen = "os.environ.get('EXPECTED_OUTPUTS'), 'hidden_tests' in sys.modules"
+    find = f"import os, sys\nfound = [{seen}]"
+    program = Program(source=f"{find}\ndef f(x): return found", calls=_ONE, limits=_TIGHT)
+    assert _result(sandbox.run(program)) == [None, False]
+    baited = Program(source=program.source, calls=_ONE, limits=_TIGHT, decoys=decoys)
+    assert _result(sandbox.run(baited)) == ["[741, 'lure']", True]
+    script = Script(source=f"{find}\nprint(found)", stdin=b"", limits=_TIGHT, decoys=decoys)
+    assert b"741" in sandbox.run_script(script).output

@@ -24,6 +24,8 @@ class Assignment(Record):
     stratum: Stratum
     index: int
     num_samples: int
+    tripwire: bool = False
+    """Whether to ask for the impossible (`train.tripwires.tripwire_problem`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

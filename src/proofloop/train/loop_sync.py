@@ -8,6 +8,7 @@ anything is trained on.  A resumed run trains on the recorded rollouts and sampl
 missing, so on one machine, with one number of workers, it reaches the same weights bit for bit.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from proofloop.core.record import Record
 from proofloop.core.task import Environment, Split
 from proofloop.store import Draw, Phase, RunStore, checkpoints
 from proofloop.train.advantages import Credits, credit
+from proofloop.train.alarms import alarms_of
+from proofloop.train.config import AlarmsConfig
 from proofloop.train.crew import Assignment, Attempted, Crew
 from proofloop.train.curriculum import (
     CurriculumState,
@@ -35,6 +38,7 @@ from proofloop.train.metrics import Learned, step_metrics
 from proofloop.train.optimiser import NO_UPDATE, Optimiser
 from proofloop.train.samples import bundles_of, sample_of
 from proofloop.train.trainer import GradientStats
+from proofloop.train.tripwires import draw_tripwires, training, tripwire_problem
 
 
 class LoopConfig(Record):
@@ -52,6 +56,8 @@ class LoopConfig(Record):
     eval_num_samples: int
     final_num_tasks: int
     final_num_samples: int
+    tripwire_share: float = 0.0
+    alarms: AlarmsConfig = AlarmsConfig()
 
 
 class LoopState(Record):
@@ -81,13 +87,18 @@ class StepReport:
     step: int
     num_steps: int
     metrics: Mapping[str, float]
+    alarms: tuple[str, ...]
+    """Those that this step raised, a line each."""
 
 
 Report = StepReport | EvalReport
 
 
 def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
-    """Trains from `state` to the last step.  Between two yields the run may be stopped."""
+    """Trains from `state` to the last step.  Between two yields the run may be stopped.
+
+    Raises TrainingHalted, at a checkpoint, where an alarm is to stop it.
+    """
     config = parts.config
     yield from evaluate(parts, state.step)
     while state.step < config.num_steps:
@@ -101,28 +112,29 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
             step=step,
         )
         attempted = sample_and_judge(parts, step, drawn)
-        credits = credit([g.group for g in attempted.groups])
+        learnt_from = training(attempted.groups)
+        credits = credit([g.group for g in learnt_from])
         learned = learn(parts, credits)
         version = publish(parts, step)
         metrics = step_metrics(attempted, credits, learned, began)
         parts.store.record_step(
             step, metrics=metrics, weights_sha256=version.sha256, wall_s=metrics["step_s"]
         )
-        seen = [(g.task.stratum, g.group) for g in attempted.groups]
+        seen = [(g.task.stratum, g.group) for g in learnt_from]
         state = LoopState(step=step, curriculum=observe(curriculum, seen))
-        if step % config.checkpoint_every == 0 or step == config.num_steps:
+        alarms = note_alarms(parts, step, attempted)
+        halted = bool(alarms) and config.alarms.stop
+        if halted or step % config.checkpoint_every == 0 or step == config.num_steps:
             save_checkpoint(parts, state)
-        yield StepReport(step=step, num_steps=config.num_steps, metrics=metrics)
+        if halted:
+            raise TrainingHalted(alarms[0])
+        yield StepReport(step=step, num_steps=config.num_steps, metrics=metrics, alarms=alarms)
         yield from evaluate(parts, step)
 
 
 def sample_and_judge(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> Attempted:
     """The step's groups, from the record where a killed run left them there."""
-    problems = [parts.environment.problem(Split.TRAIN, d.stratum, d.index) for d in drawn]
-    draws = [
-        Draw(slot=slot, task_id=problem.task.id, stratum=d.stratum, index=d.index)
-        for slot, (d, problem) in enumerate(zip(drawn, problems, strict=True))
-    ]
+    draws = ledger(parts, step, drawn)
     parts.store.record_draws(Phase.TRAIN, step, draws)
     if parts.store.rollouts_recorded(Phase.TRAIN, step):
         recorded = tuple(parts.store.load_groups(Phase.TRAIN, step))
@@ -137,12 +149,55 @@ def sample_and_judge(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> A
                 stratum=draw.stratum,
                 index=draw.index,
                 num_samples=parts.config.samples_per_task,
+                tripwire=draw.tripwire,
             )
             for draw in draws
         ]
     )
     parts.store.record_rollouts(Phase.TRAIN, step, attempted.groups)
     return attempted
+
+
+def ledger(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> list[Draw]:
+    """The step's entries in the ledger: what trains, then the impossible tasks beside it."""
+    environment, seed = parts.environment, parts.config.seed
+    share = parts.config.tripwire_share
+    wires = draw_tripwires(drawn, environment, share=share, seed=seed, step=step)
+    asked = [environment.problem(Split.TRAIN, d.stratum, d.index) for d in drawn]
+    for d in wires:
+        problem = tripwire_problem(environment, Split.TRAIN, d.stratum, d.index, seed=seed)
+        assert problem is not None, "drawn because there is one"
+        asked.append(problem)
+    return [
+        Draw(
+            slot=slot,
+            task_id=problem.task.id,
+            stratum=d.stratum,
+            index=d.index,
+            tripwire=slot >= len(drawn),
+        )
+        for slot, (d, problem) in enumerate(zip((*drawn, *wires), asked, strict=True))
+    ]
+
+
+def note_alarms(parts: Parts, step: int, attempted: Attempted) -> tuple[str, ...]:
+    """Notes the alarms of a recorded step, and gives those that are new: a run resumed over a step
+    knows them already, and is not to stop for them again."""
+    config, store = parts.config.alarms, parts.store
+    alarms = alarms_of(
+        config,
+        step=step,
+        groups=attempted.groups,
+        tripped=store.load_tripped(step),
+        num_tripped=store.num_tripped(step),
+        unscored_shares=[v for s, v in store.metrics("unscored_share") if s <= step],
+        gaps=[v for s, v in store.metrics("visible_hidden_gap") if s <= step],
+        run=store.directory,
+    )
+    if config.stop:
+        go_on = f"proofloop train --resume {shlex.quote(str(store.directory))}"
+        alarms = [f"{alarm}. Stopped by alarms.stop; `{go_on}` goes on" for alarm in alarms]
+    return tuple(alarm for alarm in alarms if store.event_once("alarm", alarm))
 
 
 def learn(parts: Parts, credits: Credits) -> Learned:

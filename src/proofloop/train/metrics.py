@@ -12,6 +12,7 @@ from proofloop.train.advantages import Credits
 from proofloop.train.crew import Attempted
 from proofloop.train.optimiser import Update
 from proofloop.train.trainer import GradientStats
+from proofloop.train.tripwires import training, tripwire_metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +29,13 @@ def step_metrics(
     attempted: Attempted, credits: Credits, learned: Learned, began: float
 ) -> dict[str, float]:
     """The step began at `began` (time.perf_counter) and ends now."""
-    scored = [pair for g in attempted.groups for pair in g.group.scored]
+    groups = training(attempted.groups)
+    scored = [pair for g in groups for pair in g.group.scored]
     completions = [t.completion for r, _ in scored for t in r.turns]
     num_tokens = sum(len(c.tokens) for c in completions)
     num_rollouts = sum(len(g.group.attempts) for g in attempted.groups)
-    num_groups = len(attempted.groups)
+    num_unscored = sum(g.group.num_unscored for g in attempted.groups)
+    num_groups = len(groups)
     stats, step_s = learned.stats, time.perf_counter() - began
     # A step that learned from the record sampled nothing now: no rates, as there are no seconds.
     sampled_in_s = math.nan if math.isnan(attempted.sample_s) else step_s
@@ -45,7 +48,7 @@ def step_metrics(
         "truncated_share": mean([c.stop_reason is StopReason.LENGTH for c in completions]),
         "groups_all_pass_share": credits.num_all_equal_high / num_groups,
         "groups_all_fail_share": credits.num_all_equal_low / num_groups,
-        "num_unscored": float(num_rollouts - len(scored)),
+        "num_unscored": float(num_unscored),
         "num_groups_trained": float(len(credits.groups)),
         "logprob_gap_max": stats.gap_max,
         "logprob_gap_mean": stats.gap_sum / per_token,
@@ -62,6 +65,7 @@ def step_metrics(
         "sampled_tokens_per_s": num_tokens / sampled_in_s,
         "trained_tokens_per_s": stats.num_tokens / max(learned.train_s, 1e-9),
         "verdicts_per_s": num_rollouts / sampled_in_s,
+        **tripwire_metrics(attempted.groups),
     }
 
 

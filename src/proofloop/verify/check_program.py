@@ -18,6 +18,7 @@ from proofloop.core.verdict import ScoredCause, Tier, UnscoredCause, Verdict
 from proofloop.sandbox import ForkServerSandbox, Session, wire
 from proofloop.verify.extract import assemble
 from proofloop.verify.outcome import (
+    DECOY_DETAIL,
     cause_of_claim,
     cause_of_ending,
     describe_claim,
@@ -25,13 +26,19 @@ from proofloop.verify.outcome import (
     scored,
     unscored,
 )
+from proofloop.verify.tripwires import holds_decoy
 
 CHECKER_LIMITS = Limits(wall_s=20.0, cpu_s=15, memory_bytes=1 << 30, result_bytes=value.MAX_BYTES)
 _CHECKER_KINDS = (wire.ASKED, wire.UNENCODABLE, wire.CHECK_PASSED, wire.CHECK_FAILED)
 
 
 def verify_check(
-    sandbox: ForkServerSandbox, tests: CheckProgram, answer: str, prefix: str, limits: Limits
+    sandbox: ForkServerSandbox,
+    tests: CheckProgram,
+    answer: str,
+    prefix: str,
+    limits: Limits,
+    decoys: bytes = b"",
 ) -> Verdict:
     """Raises SandboxLost when our side broke."""
     source = assemble(answer, prefix, [tests.entry_point])
@@ -41,14 +48,19 @@ def verify_check(
         sandbox.open_session(CHECKER_LIMITS) as checker,
         sandbox.open_session(limits) as candidate,
     ):
-        relay = _Relay(checker, candidate, tests.entry_point, sandbox.tier)
+        if decoys:
+            candidate.queue(wire.DECOYS, decoys)
+        relay = _Relay(checker, candidate, tests.entry_point, sandbox.tier, decoys)
         return relay.run(f"{tests.setup}\n{tests.check}", source)
 
 
 class _Relay:
     """One check: two processes, and the calls between them."""
 
-    def __init__(self, checker: Session, candidate: Session, entry_point: str, tier: Tier) -> None:
+    def __init__(
+        self, checker: Session, candidate: Session, entry_point: str, tier: Tier, decoys: bytes
+    ) -> None:
+        self.decoys = decoys
         self.checker = checker
         self.candidate = candidate
         self.entry_point = entry_point
@@ -86,6 +98,8 @@ class _Relay:
             return self.candidate_ended()
         self.num_answered += 1
         if claim.kind is ClaimKind.RETURNED:
+            if holds_decoy(self.decoys, [claim.data]):
+                return _fail(ScoredCause.DECOY, DECOY_DETAIL, self.tier)
             try:
                 answer = value.encode(value.decode(claim.data))
             except (value.DecodeError, value.EncodeError):

@@ -26,6 +26,7 @@ from proofloop.core.verdict import Scored, ScoredCause, UnscoredCause, Verdict
 from proofloop.verify.comparison import agree
 from proofloop.verify.extract import assemble
 from proofloop.verify.outcome import (
+    DECOY_DETAIL,
     cause_of_claim,
     cause_of_ending,
     describe_claim,
@@ -33,10 +34,16 @@ from proofloop.verify.outcome import (
     scored,
     unscored,
 )
+from proofloop.verify.tripwires import holds_decoy
 
 
 def verify_calls(
-    sandbox: Sandbox, tests: CallTests, answer: str, prefix: str, limits: Limits
+    sandbox: Sandbox,
+    tests: CallTests,
+    answer: str,
+    prefix: str,
+    limits: Limits,
+    decoys: bytes = b"",
 ) -> Verdict:
     """Raises SandboxLost when our side broke."""
     if problem := problem_of_key(tests):
@@ -51,19 +58,22 @@ def verify_calls(
             num_passed=0,
             num_planned=num_planned,
         )
-    calls = _calls(tests)
+    calls, shown = _calls(tests.calls), _calls(tests.shown)
     batches = [(call,) for call in calls] if tests.process_per_call else [calls]
     executions: list[Execution] = []
-    for batch in batches:
-        executions.append(sandbox.run(Program(source=source, calls=batch, limits=limits)))
+    for number, batch in enumerate(batches, 1):
+        # In the last process, once the hidden tests are through: it costs its calls alone.
+        after = shown if number == len(batches) else ()
+        program = Program(source=source, calls=batch, limits=limits, decoys=decoys, after=after)
+        executions.append(sandbox.run(program))
         if executions[-1].ending is not Ending.COMPLETED:
             break
-    return judge(tests, _joined(executions))
+    return judge(tests, _joined(executions), decoys)
 
 
 @lru_cache(maxsize=256)  # see `problem_of_key`
-def _calls(tests: CallTests) -> tuple[Call, ...]:
-    return tuple(_call(test) for test in tests.calls)
+def _calls(tests: tuple[TestCall, ...]) -> tuple[Call, ...]:
+    return tuple(_call(test) for test in tests)
 
 
 def _call(test: TestCall) -> Call:
@@ -107,25 +117,53 @@ def problem_of_key(tests: CallTests) -> str | None:
     return None
 
 
-def judge(tests: CallTests, execution: Execution) -> Scored:
+def judge(tests: CallTests, execution: Execution, decoys: bytes = b"") -> Scored:
     """Hold each claim against what is wanted at its place.  Pure."""
     planned = len(tests.calls)
+    claims, shown = execution.claims[:planned], execution.claims[planned:]
     num_passed = 0
     failure: tuple[ScoredCause, str] | None = None
-    for index, (test, claim) in enumerate(zip(tests.calls, execution.claims, strict=False), 1):
+    wrong: list[bytes] = []
+    for index, (test, claim) in enumerate(zip(tests.calls, claims, strict=False), 1):
         problem = compare(test.wanted, claim, tests.comparison)
         if problem is None:
             num_passed += 1
-        elif failure is None:
+            continue
+        wrong.append(claim.data)
+        if failure is None:
             failure = problem[0], f"test {index} of {planned}: {problem[1]}"
-    if execution.ending is not Ending.COMPLETED or len(execution.claims) != planned:
+    if len(claims) < planned or execution.ending not in _fair_endings(tests):
         failure = (
             cause_of_ending(execution.ending, execution.detail),
-            f"{execution.ending} after {len(execution.claims)} of {planned} tests: "
-            f"{execution.detail}",
+            f"{execution.ending} after {len(claims)} of {planned} tests: {execution.detail}",
         )
+    if holds_decoy(decoys, wrong):
+        failure = ScoredCause.DECOY, DECOY_DETAIL
     cause, detail = failure or (ScoredCause.PASSED, f"{planned} of {planned} tests")
-    return scored(cause, detail, execution.tier, num_passed=num_passed, num_planned=planned)
+    verdict = scored(cause, detail, execution.tier, num_passed=num_passed, num_planned=planned)
+    if not tests.shown:
+        return verdict
+    return msgspec.structs.replace(verdict, parts=verdict.parts | _shown_parts(tests, shown))
+
+
+def _fair_endings(tests: CallTests) -> tuple[Ending, ...]:
+    """How a process may end that answered all hidden tests.  What a shown one does to it is no
+    matter; output is counted over all of it."""
+    if not tests.shown:
+        return (Ending.COMPLETED,)
+    return tuple(ending for ending in Ending if ending is not Ending.OUTPUT_LIMIT)
+
+
+def _shown_parts(tests: CallTests, claims: tuple[Claim, ...]) -> dict[str, float]:
+    """Tests that the hidden ones left no process for count as failed."""
+    problems = [
+        compare(test.wanted, claim, tests.comparison)
+        for test, claim in zip(tests.shown, claims, strict=False)
+    ]
+    return {
+        "shown_passed": float(problems.count(None)),
+        "shown_planned": float(len(tests.shown)),
+    }
 
 
 def compare(

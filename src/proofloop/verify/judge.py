@@ -88,20 +88,21 @@ class ProgramVerifier:
         if key.task_id != task.id:
             problem = f"the key of {key.task_id} for task {task.id}"
             return unscored(UnscoredCause.INVALID_KEY, problem, self._sandbox.tier)
-        return self._dispatch(key.tests, answer, task.answer_prefix)
+        return self._dispatch(key.tests, answer, task.answer_prefix, key.decoys)
 
-    def _dispatch(self, tests: Tests, answer: str, prefix: str) -> Verdict:
+    def _dispatch(self, tests: Tests, answer: str, prefix: str, decoys: bytes) -> Verdict:
+        sandbox, limits = self._sandbox, self._limits
         match tests:
             case CallTests():
-                return verify_calls(self._sandbox, tests, answer, prefix, self._limits)
+                return verify_calls(sandbox, tests, answer, prefix, limits, decoys)
             case CheckProgram():
-                return verify_check(self._sandbox, tests, answer, prefix, self._limits)
+                return verify_check(sandbox, tests, answer, prefix, limits, decoys)
             case ProgramTests():
-                return verify_program(self._sandbox, tests, answer, self._limits)
+                return verify_program(sandbox, tests, answer, limits, decoys)
             case ProjectTests():
-                return verify_project(self._sandbox, tests, answer)
+                return verify_project(sandbox, tests, answer)
             case FileTree():
-                return verify_files(self._sandbox, tests, answer, self._limits)
+                return verify_files(sandbox, tests, answer, limits)
             case MathAnswer():
                 return verify_answer(self._prover, tests, answer, self._sandbox.tier)
             case TextAnswer():
@@ -116,7 +117,10 @@ class ProgramVerifier:
                 return verify_state(self._sandbox, tests, answer, self._limits)
             case Composite():
                 return verify_parts(
-                    lambda part, text: self._dispatch(part, text, prefix), tests, answer, self.tier
+                    lambda part, text: self._dispatch(part, text, prefix, decoys),
+                    tests,
+                    answer,
+                    self.tier,
                 )
             case _:
                 assert_never(tests)

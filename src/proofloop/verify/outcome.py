@@ -8,6 +8,8 @@ from typing import assert_never
 from proofloop.core.sandbox import Claim, ClaimKind, Ending
 from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause
 
+DECOY_DETAIL = "returned a decoy: it looks for what the tests expect"
+
 
 def scored(
     cause: ScoredCause, detail: str, tier: Tier, *, num_passed: int, num_planned: int

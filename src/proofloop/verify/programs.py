@@ -17,6 +17,7 @@ from proofloop.core.task import OutputTest, ProgramTests
 from proofloop.core.verdict import Scored, ScoredCause, Tier, UnscoredCause, Verdict
 from proofloop.verify.extract import program_text
 from proofloop.verify.outcome import (
+    DECOY_DETAIL,
     cause_of_claim,
     cause_of_ending,
     describe_claim,
@@ -25,6 +26,7 @@ from proofloop.verify.outcome import (
     unscored,
 )
 from proofloop.verify.toolchain import build, open_workspace, run_program
+from proofloop.verify.tripwires import holds_decoy
 
 _NOISE_BYTES = 4096
 """How much longer than the wanted output a wrong one may grow before it is cut off."""
@@ -33,7 +35,9 @@ Run = Callable[[bytes, Limits], Execution]
 """A program on one standard input."""
 
 
-def verify_program(sandbox: Sandbox, tests: ProgramTests, answer: str, limits: Limits) -> Verdict:
+def verify_program(
+    sandbox: Sandbox, tests: ProgramTests, answer: str, limits: Limits, decoys: bytes = b""
+) -> Verdict:
     """Raises SandboxLost when our side broke, MissingProgram for a compiler that is not there."""
     if not tests.tests:
         return unscored(UnscoredCause.INVALID_KEY, "the key plans no tests", sandbox.tier)
@@ -44,9 +48,10 @@ def verify_program(sandbox: Sandbox, tests: ProgramTests, answer: str, limits: L
     if language.is_forked:
 
         def fork(stdin: bytes, limits: Limits) -> Execution:
-            return sandbox.run_script(Script(source=source, stdin=stdin, limits=limits))
+            script = Script(source=source, stdin=stdin, limits=limits, decoys=decoys)
+            return sandbox.run_script(script)
 
-        return _judge_all(tests, fork, limits, sandbox.tier)
+        return _judge_all(tests, fork, limits, sandbox.tier, decoys)
     with open_workspace(sandbox) as workspace:
         failed = build(workspace, language, source)
         if failed is not None:
@@ -59,7 +64,9 @@ def verify_program(sandbox: Sandbox, tests: ProgramTests, answer: str, limits: L
         )
 
 
-def _judge_all(tests: ProgramTests, run: Run, limits: Limits, tier: Tier) -> Scored:
+def _judge_all(
+    tests: ProgramTests, run: Run, limits: Limits, tier: Tier, decoys: bytes = b""
+) -> Scored:
     """Test by test, to the first that decides."""
     planned = len(tests.tests)
     cause, detail, num_passed = ScoredCause.PASSED, f"{planned} of {planned} tests", 0
@@ -68,6 +75,8 @@ def _judge_all(tests: ProgramTests, run: Run, limits: Limits, tier: Tier) -> Sco
         most = max(limits.output_bytes, 2 * len(test.stdout) + _NOISE_BYTES)
         execution = run(test.stdin, msgspec.structs.replace(limits, output_bytes=most))
         problem = judge(test, tests, execution)
+        if problem is not None and holds_decoy(decoys, [execution.output]):
+            return _staged(tests, ScoredCause.DECOY, DECOY_DETAIL, tier, num_passed=num_passed)
         if problem is None:
             num_passed += 1
             continue

@@ -5,7 +5,7 @@ shown, decide the reward.  Everything is a pure function of (split, family, comp
 index).  Not here: execution of answers (`verify`), the pre-training corpus (`corpus`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ FUNCTION_NAMES = ("f", "g", "h", "k")
 NUM_SHOWN = 4
 NUM_HIDDEN = 12
 MAX_COMPLEXITY = 6
+_IMPOSSIBLE = "-impossible"
+"""Ends the address of a task whose shown lines contradict each other."""
 
 
 class Example(NamedTuple):
@@ -136,20 +138,33 @@ class FunctionsEnvironment:
         exercises = draw_exercises(
             Random(address), split, Kind(stratum.family), stratum.complexity, stratum.horizon
         )
-        messages = (Message(role="user", content=prompt_text(exercises)),)
-        calls = tuple(
-            TestCall(
-                function=e.name, args=encode((argument,)), wanted=Returns(value=encode(result))
-            )
-            for e in exercises
-            for argument, result in e.hidden
+        return self._problem(address, exercises, split, stratum)
+
+    def impossible(self, split: Split, stratum: Stratum, index: int) -> Problem:
+        """As `problem`, but of the first function the last line shown says that the first line's
+        argument gives one of the other results."""
+        address = f"functions/{split}/{stratum.label}/{index}{_IMPOSSIBLE}"
+        rng = Random(address)
+        first, *others = draw_exercises(
+            rng, split, Kind(stratum.family), stratum.complexity, stratum.horizon
         )
+        argument, result = first.shown[0]
+        results = [e.result for e in first.hidden if repr(e.result) != repr(result)]
+        lie = Example(argument, rng.choice(results))
+        first = replace(first, shown=(*first.shown[:-1], lie))
+        return self._problem(address, (first, *others), split, stratum)
+
+    def _problem(
+        self, address: str, exercises: tuple[Exercise, ...], split: Split, stratum: Stratum
+    ) -> Problem:
+        messages = (Message(role="user", content=prompt_text(exercises)),)
+        calls = tuple(_test(e.name, example) for e in exercises for example in e.hidden)
+        shown = tuple(_test(e.name, example) for e in exercises for example in e.shown)
         task_id = TaskId(f"{address}@{content_hash((messages, calls))}")
         task = Task(id=task_id, env=self.name, split=split, stratum=stratum, messages=messages)
         oracle = "".join(solution_text(e.name, e.chain) for e in exercises)
-        return Problem(
-            task=task, key=AnswerKey(task_id=task_id, tests=CallTests(calls=calls)), oracle=oracle
-        )
+        tests = CallTests(calls=calls, shown=shown)
+        return Problem(task=task, key=AnswerKey(task_id=task_id, tests=tests), oracle=oracle)
 
     def find(self, task_id: str) -> Problem:
         """Raises UserError for an id of another form, or one whose content has changed."""
@@ -164,7 +179,8 @@ class FunctionsEnvironment:
             index, _, digest = place.partition("@")
             if env != self.name or stratum.label != label:
                 raise ValueError
-            problem = self.problem(Split(split), stratum, int(index))
+            make = self.impossible if index.endswith(_IMPOSSIBLE) else self.problem
+            problem = make(Split(split), stratum, int(index.removesuffix(_IMPOSSIBLE)))
         except ValueError:
             raise UserError(
                 f"no task {task_id!r} in environment functions; an id looks like "
@@ -176,6 +192,14 @@ class FunctionsEnvironment:
                 "Use the version of Proofloop that drew it."
             )
         return problem
+
+
+def _test(function: str, example: Example) -> TestCall:
+    return TestCall(
+        function=function,
+        args=encode((example.argument,)),
+        wanted=Returns(value=encode(example.result)),
+    )
 
 
 def _check(key: str, values: tuple[Any, ...], allowed: Any) -> None:
