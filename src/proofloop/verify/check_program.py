@@ -133,10 +133,14 @@ class _Relay:
         return _fail(cause_of_ending(ending, detail), text, self.tier)
 
     def checker_ended(self) -> Verdict:
-        """The tests' own process ended early.  Its deadline is ours; anything else is the key's
-        fault before the first answer and the answer's after it."""
+        """The tests' own process ended early.  Its wall clock is ours.  Anything else is the key's
+        fault before the first answer and the answer's after it: with the oracle's answers it ends
+        well (`validate`), and an answer may be a number that the tests count up to."""
         ending, detail = self.checker.ending or Ending.PROTOCOL, self.checker.detail
         if ending is Ending.TIME_LIMIT:
+            if self.num_answered and self.checker.used_up_cpu:
+                text = f"the check, after {self.num_answered} calls: {detail}"
+                return _fail(ScoredCause.TIME_LIMIT, text, self.tier)
             return unscored(UnscoredCause.JUDGE_DEADLINE, f"the check: {detail}", self.tier)
         if not self.num_answered:
             return self.invalid_key(f"the tests do not run: {ending}, {detail}")
