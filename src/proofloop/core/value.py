@@ -4,8 +4,9 @@ boundary to an untrusted program.
 Tag-length-value; no pickle, no eval, no repr.  `encode` takes exact built-in types only: an
 instance of a subclass is refused, so that no candidate's `__eq__` ever reaches a comparison.
 `decode` trusts nothing: depth, nodes, sizes and equal hashes are capped before anything is built,
-and it raises nothing but DecodeError.  The same source runs inside the candidate's process as a convenience; a
-candidate may subvert its copy there, and then merely makes claims that this one checks.
+and it raises nothing but DecodeError.  The same source runs inside the candidate's process as a
+convenience; a candidate may subvert its copy there, and then merely makes claims that this one
+checks.
 
 Hence this file imports the standard library only.
 

@@ -34,15 +34,23 @@ def verify_check(
     sandbox: ForkServerSandbox, tests: CheckProgram, answer: str, prefix: str, limits: Limits
 ) -> Verdict:
     """Raises SandboxLost when our side broke."""
+    return verdict_and_asked(sandbox, tests, answer, prefix, limits)[0]
+
+
+def verdict_and_asked(
+    sandbox: ForkServerSandbox, tests: CheckProgram, answer: str, prefix: str, limits: Limits
+) -> tuple[Verdict, tuple[bytes, ...]]:
+    """The verdict, and the arguments that the tests called the candidate with (`core.value` bytes
+    of tuples), in order.  Raises SandboxLost."""
     source = assemble(answer, prefix, [tests.entry_point])
     if source is None:
-        return _fail(ScoredCause.NO_ANSWER, "empty answer", sandbox.tier)
+        return _fail(ScoredCause.NO_ANSWER, "empty answer", sandbox.tier), ()
     with (
         sandbox.open_session(CHECKER_LIMITS) as checker,
         sandbox.open_session(limits) as candidate,
     ):
         relay = _Relay(checker, candidate, tests.entry_point, sandbox.tier)
-        return relay.run(f"{tests.setup}\n{tests.check}", source)
+        return relay.run(f"{tests.setup}\n{tests.check}", source), tuple(relay.asked)
 
 
 class _Relay:
@@ -53,6 +61,7 @@ class _Relay:
         self.candidate = candidate
         self.entry_point = entry_point
         self.tier = tier
+        self.asked: list[bytes] = []
         self.num_answered = 0
         self.raised: str | None = None
 
@@ -80,6 +89,7 @@ class _Relay:
 
     def relay(self, args: bytes) -> Verdict | None:
         """One call of the proxy.  A verdict where it decides the whole check."""
+        self.asked.append(args)
         call = Call(function=self.entry_point, args=args)
         claim = self.candidate.call(self.num_answered, call)
         if claim is None:
