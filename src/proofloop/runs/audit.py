@@ -193,7 +193,7 @@ def _share(name: str, num_right: int, num_total: int) -> ShareLine:
 
 
 def wrong_answers(problem: Problem, num_mutants: int) -> list[tuple[str, str]]:
-    """Mutants of the oracle, of a final answer slips of the pen: the answer, and what it changes."""
+    """Mutants of the oracle, of a final answer slips of the pen: each, and what it changes."""
     tests = problem.key.tests
     match tests:
         case CallTests():

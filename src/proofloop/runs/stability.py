@@ -61,15 +61,15 @@ def stability(
             varied.setdefault(variation.name, []).append((place, attempt))
     everything = list(enumerate(originals))
     for name, some in varied.items():
-        yield _column(name, before, some, _judged(some, tier, workers))
-    yield _column("other worker", before, everything, _judged(everything, tier, workers))
+        yield _column(name, originals, before, some, _judged(some, tier, workers))
+    yield _column("other worker", originals, before, everything, _judged(everything, tier, workers))
     for other in others:
         name = f"on {other} instead of {tier}"
-        yield _column(name, before, everything, _judged(everything, other, workers))
+        yield _column(name, originals, before, everything, _judged(everything, other, workers))
     some = everything[:: max(1, len(everything) // MAX_UNDER_LOAD)]
     with busy(LOAD * num_workers(workers), tier):
         after = _judged(some, tier, workers)
-    yield _column("under load", before, some, after)
+    yield _column("under load", originals, before, some, after)
 
 
 def _judged(some: Sequence[tuple[int, Attempt]], tier: Tier, workers: int) -> list[Verdict]:
@@ -78,6 +78,7 @@ def _judged(some: Sequence[tuple[int, Attempt]], tier: Tier, workers: int) -> li
 
 def _column(
     name: str,
+    originals: Sequence[Attempt],
     before: Sequence[Verdict],
     some: Sequence[tuple[int, Attempt]],
     after: Sequence[Verdict],
@@ -87,7 +88,7 @@ def _column(
     flips = tuple(
         Flip(
             task_id=attempt.problem.task.id,
-            answer="oracle" if attempt.answer == attempt.problem.oracle else "wrong",
+            answer="oracle" if _is_oracle(originals[place]) else "wrong",
             variation=name,
             before=before[place],
             after=verdict,
@@ -96,3 +97,7 @@ def _column(
         if reward_of(before[place]) != reward_of(verdict)
     )
     return Column(name=name, num_same=len(some) - len(flips), num_total=len(some), flips=flips)
+
+
+def _is_oracle(attempt: Attempt) -> bool:
+    return attempt.answer == attempt.problem.oracle

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from proofloop.core import value
-from proofloop.core.sandbox import Call, ClaimKind, Ending, Limits, Program, Sandbox
+from proofloop.core.sandbox import Call, Claim, ClaimKind, Ending, Limits, Program, Sandbox
 
 ORACLE_LIMITS = Limits(wall_s=10.0, cpu_s=1)
 """Of a batch: one input on which the oracle takes longer is no test for many rollouts."""
 WRONG_LIMITS = Limits(wall_s=10.0, cpu_s=2)
 BATCH = 25
+MAX_ENDED = 8
+"""Inputs on which the oracle runs long or ends its process, before the rest are dropped."""
 MAX_TESTS = 24
 """Added to one task."""
 
@@ -79,15 +81,31 @@ def _results(
     sandbox: Sandbox, function: str, source: str, inputs: Sequence[tuple[Any, ...]]
 ) -> list[bytes | None]:
     """Claimed values, None where there is none: it raised, or ended the process."""
-    found: list[bytes | None] = []
-    while len(found) < len(inputs):
-        batch = inputs[len(found) : len(found) + BATCH]
-        calls = tuple(_call(function, args) for args in batch)
-        execution = sandbox.run(Program(source=source, calls=calls, limits=ORACLE_LIMITS))
-        found += [c.data if c.kind is ClaimKind.RETURNED else None for c in execution.claims]
+    calls = [_call(function, args) for args in inputs]
+    claims = _claims(sandbox, source, calls, ORACLE_LIMITS, MAX_ENDED)
+    found = [c.data if c and c.kind is ClaimKind.RETURNED else None for c in claims]
+    return found + [None] * (len(inputs) - len(found))
+
+
+def _claims(
+    sandbox: Sandbox, source: str, calls: Sequence[Call], limits: Limits, max_ended: int
+) -> list[Claim | None]:
+    """One for each call, None where the call ended its process; short, where `max_ended` did.
+
+    Of a process that ends, claims made just before may be lost: so the call that seems to have
+    ended it is made once more, alone."""
+    found: list[Claim | None] = []
+    num_ended = 0
+    while len(found) < len(calls) and num_ended < max_ended:
+        batch = tuple(calls[len(found) : len(found) + BATCH])
+        execution = sandbox.run(Program(source=source, calls=batch, limits=limits))
+        found += execution.claims
         if execution.ending is not Ending.COMPLETED:
-            found.append(None)  # the call that ended it
-    return found[: len(inputs)]
+            suspect = (calls[len(found)],) if len(found) < len(calls) else ()
+            alone = sandbox.run(Program(source=source, calls=suspect, limits=limits))
+            found += alone.claims or (None,)
+            num_ended += not alone.claims
+    return found[: len(calls)]
 
 
 def _differences(
@@ -99,14 +117,12 @@ def _differences(
 ) -> list[int]:
     """Places at which the program does not do as the oracle did; none are looked for behind one
     that ended its process."""
-    execution = sandbox.run(Program(source=source, calls=tuple(calls), limits=WRONG_LIMITS))
-    found: list[int] = []
-    for at, (claim, test) in enumerate(zip(execution.claims, tests, strict=False)):
-        if claim.kind is not ClaimKind.RETURNED or not _agrees(claim.data, test, tolerance):
-            found.append(at)
-    if execution.ending is not Ending.COMPLETED and len(execution.claims) < len(tests):
-        found.append(len(execution.claims))
-    return found
+    claims = _claims(sandbox, source, calls, WRONG_LIMITS, 1)
+    return [
+        at
+        for at, (claim, test) in enumerate(zip(claims, tests, strict=False))
+        if not (claim and claim.kind is ClaimKind.RETURNED and _agrees(claim.data, test, tolerance))
+    ]
 
 
 def _agrees(claimed: bytes, test: NewTest, tolerance: float) -> bool:

@@ -15,7 +15,7 @@ MAX_INPUT_BYTES = 2048
 """Of the encoded arguments: hidden tests are read by people, too."""
 _TRIES_PER_INPUT = 40
 _EDGES: dict[type, tuple[Any, ...]] = {
-    int: (0, 1, -1, 2, -2, 10, 100, 10**6, -(10**6), 2**31, 10**18),
+    int: (0, 1, -1, 2, -2, 10, 100, -100, 10**6),
     float: (0.0, 1.0, -1.0, 0.5, -0.5, 1e-9, 1e9),
     str: ("", " ", "a", "A", "0", "aa", "aA", "a b", "é", "ß", "日本", "\n", "\t x "),
     list: ([],),

@@ -67,6 +67,7 @@ def _boxed(text: str) -> str:
     return f"The final answer is $\\boxed{{{text}}}$."
 
 
+_PRIMES = (2, 3, 5, 7, 11, 13)
 _Row = tuple[str, str, str]
 """Row of the catalogue, name, completion."""
 
@@ -190,7 +191,7 @@ def _bombs(gold: str) -> Iterator[_Row]:
     yield (
         "J12",
         "roots-of-primes",
-        "".join(f"\\sqrt{{{p}}}+" for p in (2, 3, 5, 7, 11, 13) * 8) + "1",
+        "".join(f"\\sqrt{{{p}}}+" for p in _PRIMES * 8) + "1",
     )
     yield "J12", "sines", "\\sin(" * 80 + "1" + ")" * 80
     yield "J12", "huge-matrix", "\\begin{pmatrix}" + "1&" * 300 + "1\\end{pmatrix}"
@@ -207,9 +208,9 @@ def _honest(gold: str, number: Fraction | None) -> Iterator[tuple[str, str]]:
     yield "spaces-inside", f"\\boxed{{ {gold} }}"
     yield "line-endings", f"We add up.\r\n\r\n\\boxed{{{gold}}}\r\n"
     yield "noise-around", f"PASSED? 1 = 2; 17, 19.\n\\boxed{{{gold}}}\n(checked)"
-    yield "braces-around", f"\\boxed{{{{{gold}}}}}"
-    yield "full-stop-after", f"#### {gold}."
     if number is not None:
+        yield "braces-around", f"\\boxed{{{{{gold}}}}}"
+        yield "full-stop-after", f"#### {gold}."
         yield "said", f"Adding up, the answer is {gold}."
         yield "bold", f"**\\boxed{{{gold}}}**"
         yield "in-dollars", f"#### ${gold}$"

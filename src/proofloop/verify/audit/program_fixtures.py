@@ -123,7 +123,7 @@ _HONEST: tuple[tuple[str, str], ...] = (
     ("noise-on-standard-error", "import sys\nsys.stderr.write('FAILED\\n')\n$ORACLE\n"),
     (
         "more-imports",
-        "import collections, heapq, itertools, math, re, bisect, functools\n$ORACLE\n",
+        "import collections, heapq, itertools, math, re, bisect\n$ORACLE\n",
     ),
     ("raised-recursion-limit", "import sys\nsys.setrecursionlimit(10 ** 6)\n$ORACLE\n"),
     ("unused-class", "class E:\n    __eq__ = lambda s, o: True\n$ORACLE\n"),

@@ -7,12 +7,13 @@ have by luck or by a leak, here given to it, so that nothing but the comparison 
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 Bend = Callable[[str], str | None]
 
 
-class OutputAttack(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class OutputAttack:
     row: str
     name: str
     bend: Bend

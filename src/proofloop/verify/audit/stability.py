@@ -6,6 +6,7 @@ Another worker, tier or load needs no text of its own: the same trial is judged 
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -34,10 +35,8 @@ def variations(problem: Problem, answer: str) -> Iterator[Variation]:
         case _:
             yield Variation(name="reworded", problem=problem, answer=f"Let us see.\n\n{answer}\n")
             return
-    try:
+    with suppress(SyntaxError):  # another language, or no program at all
         yield Variation(name="renamed", problem=problem, answer=renamed(answer))
-    except SyntaxError:  # another language, or no program at all
-        pass
     if other is not None:
         key = msgspec.structs.replace(problem.key, tests=other)
         changed = msgspec.structs.replace(problem, key=key)
