@@ -89,10 +89,11 @@ class HumanEvalEnvironment(DataFileEnvironment[Row]):
 
 
 def _both(first: str, second: str) -> str:
-    """A `check` that runs two."""
+    """A `check` that runs two, the reference's first: `assert candidate(x)` takes whatever is true,
+    so that what is wrong for a first call alone would pass it."""
     return (
-        f"{first}\n_first = check\n{second}\n_second = check\n\n"
-        "def check(candidate):\n    _first(candidate)\n    _second(candidate)\n"
+        f"{first}\n_own = check\n{second}\n_further = check\n\n"
+        "def check(candidate):\n    _further(candidate)\n    _own(candidate)\n"
     )
 
 

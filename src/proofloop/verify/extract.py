@@ -28,6 +28,8 @@ def program_text(answer: str, names: Iterable[str] = ()) -> str:
     """
     names = tuple(names)
     answer = answer.removeprefix("\ufeff")
+    if "```" not in answer:
+        return answer
     parts = tuple(_parts(answer))
     blocks = [part.text for part in parts if part.tag in _PYTHON_TAGS]
     if not blocks:

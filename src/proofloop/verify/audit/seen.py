@@ -28,6 +28,8 @@ class Place:
         sequences = [v for v in values if isinstance(v, list | tuple)]
         self.is_sorted = bool(sequences) and all(map(_is_sorted, sequences))
         self.is_distinct = bool(sequences) and all(map(_is_distinct, sequences))
+        self.is_square = bool(sequences) and all(map(_is_square, sequences))
+        self.is_even = bool(sequences) and all(map(_is_even, sequences))
         self.items = _place([x for v in values if isinstance(v, _SIZED) for x in _members(v)])
         mappings = [v for v in values if type(v) is dict]
         self.values = _place([x for v in mappings for x in v.values()])
@@ -70,6 +72,8 @@ class Place:
         if self.is_sorted and not _is_sorted(x):
             return False
         if self.is_distinct and not _is_distinct(x):
+            return False
+        if (self.is_square and not _is_square(x)) or (self.is_even and not _is_even(x)):
             return False
         if x and self.items is not None and not all(map(self.items.admits, _members(x))):
             return False
@@ -122,6 +126,16 @@ def _is_sorted(x: Any) -> bool:
 
 def _is_distinct(x: Any) -> bool:
     return all(a != b for place, a in enumerate(x) for b in list(x)[:place])
+
+
+def _is_square(x: Any) -> bool:
+    return all(isinstance(row, list | tuple) and len(row) == len(x) for row in x)
+
+
+def _is_even(x: Any) -> bool:
+    """Rows of one length."""
+    rows = [len(row) if isinstance(row, list | tuple) else -1 for row in x]
+    return len(set(rows)) <= 1 and -1 not in rows
 
 
 def _same_size(a: Any, b: Any) -> bool:
