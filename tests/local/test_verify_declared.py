@@ -5,12 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from proofloop.core import value
-from proofloop.core.sandbox import Limits
+from proofloop.core.sandbox import Claim, ClaimKind, Limits
 from proofloop.core.task import (
     AnswerKey,
+    AnyOrder,
     CallTests,
+    Close,
+    Exact,
     Keeps,
     Returns,
+    SameItems,
     Split,
     Stratum,
     Task,
@@ -21,6 +25,7 @@ from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, Unscored
 from proofloop.sandbox import probe
 from proofloop.verify import ProgramVerifier, build_verifier
 from proofloop.verify.declared_cards import CARDS, Card
+from proofloop.verify.functions import compare
 
 _REPORTS = {report.tier: report for report in probe()}
 _TASK = Task(
@@ -83,3 +88,17 @@ def test_a_key_that_cannot_judge_is_unscored(
     verdict = verdict_of(verifier, CallTests(calls=calls), "class C: f = lambda self: 1\nc = C()")
     assert isinstance(verdict, Unscored)
     assert verdict.cause is UnscoredCause.INVALID_KEY
+
+
+def test_a_claim_far_longer_than_any_equal_value_is_not_decoded() -> None:
+    wanted = Returns(value=value.encode([1]))
+    many = Claim(kind=ClaimKind.RETURNED, data=value.encode([1] * 5000))
+    broken = Claim(kind=ClaimKind.RETURNED, data=many.data + b"?")
+    for comparison in (Exact(), Close(), AnyOrder()):
+        problem = compare(wanted, broken, comparison)
+        assert problem is not None
+        assert problem[0] is ScoredCause.WRONG_ANSWER
+    assert compare(wanted, many, SameItems()) is None
+    problem = compare(wanted, broken, SameItems())
+    assert problem is not None
+    assert problem[0] is ScoredCause.INVALID_RESULT

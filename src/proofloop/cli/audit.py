@@ -13,10 +13,10 @@ from proofloop.cli.options import (
     set_option,
 )
 from proofloop.cli.output import console, note, print_json
+from proofloop.core.verdict import Tier
 
 if TYPE_CHECKING:
     from proofloop.core.task import Environment
-    from proofloop.core.verdict import Tier
     from proofloop.measure.estimators import Interval
     from proofloop.runs.audit import Audit
     from proofloop.runs.recipe import Recipe
@@ -50,7 +50,7 @@ MOST_SHOWN = 10
     "--tier",
     "tiers",
     multiple=True,
-    type=click.Choice(["T0", "T1"]),
+    type=click.Choice([tier.value for tier in Tier]),
     help="Isolation tier to attack; repeatable.  Without it, the best that this machine gives.",
 )
 @click.option("--all-tiers", is_flag=True, help="Attack every tier that this machine gives.")
@@ -103,7 +103,6 @@ def command(
       proofloop audit humaneval --data HumanEval.jsonl.gz --strengthen --out Stronger.jsonl.gz
     """
     from proofloop.core.task import Split
-    from proofloop.core.verdict import Tier
     from proofloop.runs.audit import audit, available_tiers
     from proofloop.runs.environments import build_environment
 
@@ -141,7 +140,7 @@ def command(
 def _strengthen(
     environment: "Environment",
     recipe: "Recipe",
-    tier: "Tier | None",
+    tier: Tier | None,
     num_tasks: int | None,
     num_mutants: int,
     out: Path | None,
