@@ -1,6 +1,6 @@
 """A machine that is busy with other candidates, for as long as a block lasts."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 
 from proofloop.core import value
@@ -13,7 +13,7 @@ _BUSY = Limits(wall_s=60.0, cpu_s=300, memory_bytes=64 * 1024 * 1024)
 
 
 @contextmanager
-def busy(num_candidates: int, tier: Tier | None) -> Iterator[None]:
+def busy(num_candidates: int, tier: Tier | None) -> Generator[None]:
     """So many programs that compute without end, each in a sandbox of `tier`.  Raises SandboxLost
     or IsolationError."""
     with ExitStack() as stack:
