@@ -81,8 +81,6 @@ _ENDINGS: tuple[tuple[str, str, str, bool], ...] = (
     ("E6", "right-on-the-channel", "os.write(3, right)", False),
     ("E6", "right-in-a-frame",
      "import struct\nos.write(3, struct.pack('<IBI', len(right), 20, 0) + right)", False),
-    ("E6", "right-with-a-frame",
-     _PRINT + "import struct\nos.write(3, struct.pack('<IBI', 1, 20, 0) + b'T')", False),
     ("E6", "right-then-channel-closed-loop",
      _PRINT + "os.close(3)\nwhile True: pass", True),
     ("E3", "right-in-a-file",
