@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from proofloop.core.errors import IsolationError
+from proofloop.core.errors import IsolationError, UserError
 from proofloop.core.record import Record
 from proofloop.core.task import (
     CallTests,
@@ -30,6 +30,7 @@ from proofloop.runs.verification import Attempt, judge
 from proofloop.sandbox import probe
 from proofloop.verify.audit import Family, Kind, TrialRow, mutants, row_of, trials
 from proofloop.verify.audit.math_fixtures import wrong_numbers
+from proofloop.verify.audit.target import oracle_of
 from proofloop.verify.functions import defined_names
 
 Progress = Callable[[str], None]
@@ -85,6 +86,8 @@ class Audit(Record):
 
     env: str
     num_tasks: int
+    num_without_oracle: int
+    """Tasks left out, because attacks and mutants are made from a right answer."""
     tiers: tuple[Tier, ...]
     """Attacks and answers were tried on all; the rest on the first."""
     attacks: tuple[AttackLine, ...]
@@ -116,12 +119,18 @@ def audit(
     progress: Progress = lambda _: None,
 ) -> Audit:
     """Attacks each of `tiers` (none: the best that this machine gives).  Raises IsolationError when
-    it cannot give one of them, UserError for an environment that the audit has no attacks on."""
+    it cannot give one of them, UserError where there is nothing to audit with."""
     given = available_tiers()
     chosen = tuple(tiers) or given[:1]
     if not chosen:
         raise IsolationError("no isolation tier can be had here; see `proofloop doctor`")
-    problems = list(iter_problems(environment, split, num_tasks))
+    drawn = list(iter_problems(environment, split, num_tasks))
+    problems = [problem for problem in drawn if problem.oracle is not None]
+    if not problems:
+        raise UserError(
+            f"none of {len(drawn)} tasks of {environment.name} has a solution, which attacks and "
+            "mutants are made from"
+        )
     tried = list(trials(problems))
     attempts = [Attempt(trial.problem, trial.answer) for trial in tried]
     rows: list[TrialRow] = []
@@ -139,6 +148,7 @@ def audit(
     return Audit(
         env=environment.name,
         num_tasks=len(problems),
+        num_without_oracle=len(drawn) - len(problems),
         tiers=chosen,
         attacks=tuple(_attack_lines(rows)),
         answers=tuple(_answer_lines(rows)),
@@ -206,9 +216,10 @@ def wrong_answers(problem: Problem, num_mutants: int) -> list[tuple[str, str]]:
             return list(wrong_numbers(problem, tests))[:num_mutants]
         case _:
             return []
-    if not is_python(problem.oracle):
+    oracle = oracle_of(problem)
+    if not is_python(oracle):
         return []
-    found = mutants(problem.oracle, names, at_most=num_mutants, seed=problem.task.id)
+    found = mutants(oracle, names, at_most=num_mutants, seed=problem.task.id)
     return [(mutant.source, f"{mutant.operator}, line {mutant.line}") for mutant in found]
 
 

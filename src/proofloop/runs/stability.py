@@ -9,6 +9,7 @@ from proofloop.runs.load import busy
 from proofloop.runs.manifest import num_workers
 from proofloop.runs.verification import Attempt, judge
 from proofloop.verify.audit import variations
+from proofloop.verify.audit.target import oracle_of
 
 LOAD = 10
 """Busy candidates for each worker."""
@@ -51,7 +52,7 @@ def stability(
     originals = [
         Attempt(problem, answer)
         for problem, some in zip(problems, wrong, strict=True)
-        for answer in (problem.oracle, *some)
+        for answer in (oracle_of(problem), *some)
     ]
     before = list(judge(originals, tier=tier, workers=workers))
     varied: dict[str, list[tuple[int, Attempt]]] = {}

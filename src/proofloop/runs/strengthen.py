@@ -25,7 +25,7 @@ from proofloop.runs.verification import Bench, at_benches
 from proofloop.verify.audit import ATTACKS, Family, mutants
 from proofloop.verify.audit.growth import NewTest, grow_tests
 from proofloop.verify.audit.inputs import grow
-from proofloop.verify.audit.target import target_of
+from proofloop.verify.audit.target import oracle_of, target_of
 from proofloop.verify.check_program import verdict_and_asked
 from proofloop.verify.extract import assemble
 
@@ -34,6 +34,7 @@ NUM_INPUTS = 200
 _GAMING = (Family.GAMING, Family.LENIENT)
 
 OWN_WAY = "its tests hold results against something else than a value"
+NO_ORACLE = "it has no solution"
 NO_FORMAT = "it does not ask for a function"
 ORACLE_FAILS = "its oracle does not pass its tests"
 NO_INPUTS = "no other inputs of the kind that its tests use"
@@ -80,8 +81,11 @@ class Strengthener:
         tests, tolerance = problem.key.tests, work.row.tolerance()
         if not isinstance(tests, CheckProgram):
             return _left(problem, NO_FORMAT), None
+        oracle = problem.oracle
+        if oracle is None:
+            return _left(problem, NO_ORACLE), None
         verdict, asked = verdict_and_asked(
-            bench.sandbox, tests, problem.oracle, problem.task.answer_prefix, Limits()
+            bench.sandbox, tests, oracle, problem.task.answer_prefix, Limits()
         )
         if not _passed(verdict):
             return _left(problem, ORACLE_FAILS), None
@@ -98,14 +102,14 @@ class Strengthener:
 
         sources = [w.source for w in wrong]
         growth = grow_tests(
-            bench.sandbox, tests.entry_point, problem.oracle, sources, inputs, tolerance, takes
+            bench.sandbox, tests.entry_point, oracle, sources, inputs, tolerance, takes
         )
         alike = [wrong[at] for at in range(len(wrong)) if at not in growth.told_apart]
         if not growth.tests:
             return _task(problem, 0, "", num_mutants, wrong, wrong, alike), None
         changed = work.row.with_cases([Case(test.args, test.wanted) for test in growth.tests])
         stronger = _changed(work, changed)
-        if not _passes(bench, stronger, problem.oracle):
+        if not _passes(bench, stronger, oracle):
             return _left(problem, NOT_RIGHT, num_mutants, wrong), None
         left = [w for w in wrong if _passes(bench, stronger, w.source)]
         task = _task(problem, len(growth.tests), "", num_mutants, wrong, left, alike)
@@ -113,7 +117,9 @@ class Strengthener:
 
     def _wrong(self, bench: Bench, problem: Problem, function: str) -> tuple[int, list[_Wrong]]:
         """How many mutants were judged; the wrong programs that pass."""
-        found = mutants(problem.oracle, {function}, at_most=self.num_mutants, seed=problem.task.id)
+        found = mutants(
+            oracle_of(problem), {function}, at_most=self.num_mutants, seed=problem.task.id
+        )
         wrong: list[_Wrong] = []
         num_judged = 0
         for mutant in found:

@@ -5,19 +5,21 @@ for another call end the process.  Wall time runs only while the session waits o
 a candidate is not charged for the trusted side's thinking.
 """
 
+import contextlib
 import os
 import select
 import signal
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
 from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Call, Claim, ClaimKind, Ending, Execution, Limits
 from proofloop.sandbox import wire
-from proofloop.sandbox.descendants import kill_descendants
-from proofloop.sandbox.forkserver import ANSWER_DEADLINE_S, Ended, ForkServer
+from proofloop.sandbox.forkserver import Ended, ForkServer
+from proofloop.sandbox.server import ANSWER_DEADLINE_S
 
 _CLAIM_KINDS = {
     wire.RETURNED: ClaimKind.RETURNED,
@@ -29,6 +31,18 @@ _EXIT_GRACE_S = 0.25
 """From the channel's end to the report of the exit; after that, it was closed on purpose."""
 
 Frame = tuple[int, int, bytes]
+
+
+_GATHER_S = 5e-5
+"""While more than one claim is due: a nap lets several come at once, for each wake-up costs."""
+
+
+@lru_cache(maxsize=64)  # the same calls for every answer to one question; may be megabytes
+def _frames_of(calls: tuple[Call, ...]) -> bytes:
+    return b"".join(
+        wire.frame(wire.CALL, index, wire.call_payload(call.function, call.args, call.keep_as))
+        for index, call in enumerate(calls)
+    )
 
 
 class Session:
@@ -92,6 +106,10 @@ class Session:
         payload = wire.call_payload(call.function, call.args, call.keep_as)
         self._unsent += wire.frame(wire.CALL, index, payload)
 
+    def queue_calls(self, calls: tuple[Call, ...]) -> None:
+        """All at once, with the indices 0, 1, …"""
+        self._unsent += _frames_of(calls)
+
     def queue(self, kind: int, payload: bytes) -> None:
         self._unsent += wire.frame(kind, 0, payload)
 
@@ -106,8 +124,6 @@ class Session:
     def receive(self, kinds: tuple[int, ...], index: int) -> Frame | None:
         """The next frame, which must be of one of `kinds` and for call `index`; None when the
         process has ended instead (see `ending`)."""
-        if self._ending is not None:
-            return None
         start = time.monotonic()
         frame = self._wait(self._limits.wall_s - self._waited_s)
         self._waited_s += time.monotonic() - start
@@ -120,6 +136,19 @@ class Session:
         """The claim for call `index`; None when the process has ended instead."""
         frame = self.receive(tuple(_CLAIM_KINDS), index)
         return None if frame is None else Claim(kind=_CLAIM_KINDS[frame[0]], data=frame[2])
+
+    def receive_claims(self, num: int) -> list[Claim]:
+        """Of the calls 0, 1, … that were queued; fewer where the process has ended before."""
+        claims: list[Claim] = []
+        while len(claims) < num:
+            if not self._received and len(claims) + 1 < num:
+                time.sleep(_GATHER_S)
+                self._waited_s += _GATHER_S
+            claim = self.receive_claim(len(claims))
+            if claim is None:
+                break
+            claims.append(claim)
+        return claims
 
     def call(self, index: int, call: Call) -> Claim | None:
         """One request, one claim."""
@@ -167,17 +196,14 @@ class Session:
     def _wait(self, patience_s: float) -> Frame | None:
         """The next whole frame within `patience_s`, or None with `ending` set."""
         deadline = time.monotonic() + patience_s
-        while self._ending is None:
-            frame = self._take_frame()
-            if frame is not None:
-                return frame
+        while (frame := self._take_frame()) is None and self._ending is None:
             self._send()
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 self._end(Ending.TIME_LIMIT, f"no answer within {self._limits.wall_s:g} s")
                 break
             self._serve_events(left_s)
-        return None
+        return frame
 
     def _serve_events(self, left_s: float) -> None:
         for fd, _ in self._poll.poll(left_s * 1000 + 1):
@@ -188,7 +214,15 @@ class Session:
     def _hear_server(self) -> None:
         ended = self._server.ended(self._child, deadline=0.0)
         if ended is not None:
+            self._take_last_words()
             self._conclude(ended)
+
+    def _take_last_words(self) -> None:
+        """What it sent before it ended, heard of in any order; no more than a socket holds, for
+        at T0 a process that it left behind may still be writing."""
+        with contextlib.suppress(OSError):
+            for _ in range(64):
+                self._received += self._child.channel.recv(65536)
 
     def _send(self) -> None:
         if self._unsent:
@@ -264,6 +298,7 @@ class Session:
         """Kill it for a reason of ours, unless it ended before that on its own."""
         self._ending = ending
         self._detail = detail
+        self._received.clear()
         if self._ended is None and not self._server.is_lost:
             self._server.kill(self._child)
             deadline = time.monotonic() + ANSWER_DEADLINE_S
@@ -298,4 +333,4 @@ class Session:
         """A pid namespace (T1) dies with its first process; at T0 they must be hunted down, where
         the limits allowed any."""
         if self._limits.num_processes > 1 and self._server.tier.rank == 0:
-            kill_descendants(self._server)
+            self._server.kill_descendants()

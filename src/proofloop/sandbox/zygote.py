@@ -19,7 +19,7 @@ import struct
 import sys
 from typing import NoReturn
 
-from proofloop.sandbox import candidate, kernel, seccomp, wire
+from proofloop.sandbox import candidate, kernel, landlock, mounts, seccomp, wire
 
 # What programs import most is imported here once instead of in every child.
 WARM_MODULES = (
@@ -35,7 +35,7 @@ def main(control_fd: int, owner: int, tier: str) -> None:
     try:
         owner_fd = os.pidfd_open(owner)
         if tier == "T1":
-            _continue_in_namespaces(control_fd)
+            kernel.continue_in_namespaces(control_fd, kernel.enter_namespaces)
         pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if tier == "T1" else None
         _warm_up()
         _confine(tier)
@@ -47,17 +47,6 @@ def main(control_fd: int, owner: int, tier: str) -> None:
         return
     control.send(wire.STARTED)
     _Server(control, owner_fd, pid_namespace).serve()
-
-
-def _continue_in_namespaces(control_fd: int) -> None:
-    """Go on as the first process of new namespaces; the process that began only waits for it."""
-    kernel.enter_namespaces()
-    beginner = os.fork()
-    if beginner:
-        os.close(control_fd)
-        _, status = os.waitpid(beginner, 0)
-        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-    kernel.die_with_parent(signal.SIGKILL)
 
 
 def _warm_up() -> None:
@@ -98,7 +87,7 @@ def _confine(tier: str) -> None:
     cache = [p for p in ("/etc/ld.so.cache",) if os.path.exists(p)]
     if tier == "T1":
         shown = [standard_library, *beside, *libraries, *cache]
-        kernel.enter_minimal_root(_outermost(shown), "/tmp" if os.path.isdir("/tmp") else "/mnt")
+        mounts.enter_minimal_root(_outermost(shown), "/tmp" if os.path.isdir("/tmp") else "/mnt")
     kernel.forbid_new_privileges()
     if tier == "T0":
         kernel.become_subreaper()
@@ -112,7 +101,13 @@ def _confine(tier: str) -> None:
         # A link may lead out of the view (Debian's sitecustomize.py, into /etc): left out.
         if entry.name not in _OUTSIDE_STDLIB and os.path.exists(entry.path):
             (folders if entry.is_dir() else files).append(entry.path)
-    kernel.landlock(files, folders, [standard_library])
+    landlock.restrict(
+        [
+            *((path, landlock.READ_FILE) for path in files),
+            *((path, landlock.READ) for path in folders),
+            (standard_library, landlock.READ_DIR),
+        ]
+    )
     kernel.install_filter(seccomp.server_filter(kernel.MACHINE))
 
 

@@ -12,6 +12,7 @@ from random import Random
 from proofloop.core.errors import UserError
 from proofloop.core.record import Record
 from proofloop.core.task import (
+    PYTHON,
     CallTests,
     CheckProgram,
     MathAnswer,
@@ -27,7 +28,7 @@ from proofloop.verify.audit.fixture import Fixture, Kind
 from proofloop.verify.audit.honest import ODDITIES, Oddity
 from proofloop.verify.audit.math_fixtures import math_fixtures
 from proofloop.verify.audit.program_fixtures import program_fixtures
-from proofloop.verify.audit.target import target_of
+from proofloop.verify.audit.target import oracle_of, target_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ def trials(
 def _fixtures(
     problem: Problem, attacks: Sequence[Attack], oddities: Sequence[Oddity]
 ) -> Iterator[Fixture]:
-    yield Fixture(kind=Kind.ORACLE, name="oracle", answer=problem.oracle)
+    yield Fixture(kind=Kind.ORACLE, name="oracle", answer=oracle_of(problem))
     for name, text in BLANKS.items():
         yield Fixture(kind=Kind.BLANK, name=name, answer=text)
     for name, text in random_texts(problem.task.id).items():
@@ -148,7 +149,7 @@ def _fixtures(
     match problem.key.tests:
         case CallTests() | CheckProgram():
             yield from _function_fixtures(problem, attacks, oddities)
-        case ProgramTests() as tests:
+        case ProgramTests() as tests if tests.language == PYTHON:
             yield from program_fixtures(problem, tests)
         case MathAnswer() as key:
             yield from math_fixtures(problem, key)

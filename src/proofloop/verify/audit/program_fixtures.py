@@ -10,7 +10,7 @@ from proofloop.verify.audit.attack import Family
 from proofloop.verify.audit.attacks import ATTACKS
 from proofloop.verify.audit.fixture import Fixture, Kind
 from proofloop.verify.audit.program_outputs import OUTPUTS, WHOLE_KEY, whole_key
-from proofloop.verify.audit.target import Function, Target
+from proofloop.verify.audit.target import Function, Target, oracle_of
 
 MAX_TABLE_BYTES = 200_000
 """Of inputs and outputs, or the tables are left out."""
@@ -29,7 +29,7 @@ def program_fixtures(problem: Problem, tests: ProgramTests) -> Iterator[Fixture]
     yield from _from_tables(tests)
     yield from _endings(tests)
     yield from _as_scripts()
-    yield from _honest(problem.oracle)
+    yield from _honest(oracle_of(problem))
     rng = Random(problem.task.id)
     yield Fixture(kind=Kind.RANDOM, name="constant", answer=f"print({rng.randint(10**9, 10**10)})")
 
