@@ -49,7 +49,7 @@ def _start_ours(tier):
     from proofloop.core.verdict import Tier
     from proofloop.verify import build_verifier
 
-    _verifier = build_verifier(Tier(tier), Limits(cpu_s=LIMIT_S, wall_s=10.0 * LIMIT_S))
+    _verifier = build_verifier(Tier(tier), Limits(cpu_s=LIMIT_S))
 
 
 def _ours(solution):

@@ -126,13 +126,10 @@ def programs(verdicts: Verdicts, versions: dict[str, str]) -> list[str]:
         rows_of = verdicts[peer.name]
         escaped = sorted(names(rows_of, asked, Kind.ATTACK, passed))
         lines.append(f"- **{peer.name}** gave full marks to: {', '.join(escaped) or 'none'}.")
-        for what, kind, test in (
-            ("No verdict on", Kind.ATTACK, no_verdict),
-            ("Refused, though right", Kind.HONEST, lambda row: not passed(row)),
-        ):
-            found = sorted(names(rows_of, answers, kind, test))
-            if found:
-                lines[-1] += f" {what}: {', '.join(found)}."
+        if lost_on := sorted(names(rows_of, asked, Kind.ATTACK, no_verdict)):
+            lines[-1] += f" No verdict on: {', '.join(lost_on)}."
+        if refused := sorted(names(rows_of, answers, Kind.HONEST, lambda row: not passed(row))):
+            lines[-1] += f" Refused, though right: {', '.join(refused)}."
     return lines
 
 

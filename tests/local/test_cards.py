@@ -7,11 +7,21 @@ from typing import get_args
 import pytest
 from judging import score_of
 
-from proofloop.core.task import Tests
+from proofloop.core.task import (
+    ChoiceAnswer,
+    Composite,
+    JsonAnswer,
+    SqlQuery,
+    SqlState,
+    Tests,
+    TextAnswer,
+)
 from proofloop.core.verdict import ScoredCause
 from proofloop.verify import ProgramVerifier
 from proofloop.verify.cards import CARDS, Card, Case
+from proofloop.verify.cards.math_answers import CANARIES
 
+STRUCTURED = (TextAnswer, ChoiceAnswer, JsonAnswer, SqlQuery, SqlState, Composite)
 ALL_PAIRS_UP_TO = 10
 """Cards of one kind whose gold answers are all tried on each other; of more cards, one on one."""
 
@@ -85,3 +95,13 @@ def test_one_card_s_gold_answer_does_not_pass_another_of_its_kind(
                 if other is not card:
                     verdict = score_of(verifier, card.tests, other.gold, card.prefix)
                     assert not verdict.passed, (card.name, other.name)
+
+
+@pytest.mark.parametrize(
+    "card", [c for c in CARDS if isinstance(c.tests, STRUCTURED)], ids=lambda card: card.name
+)
+def test_a_canary_earns_nothing(verifier: ProgramVerifier, card: Card) -> None:
+    """K1, K5: what says nothing.  Final answers are tried in `tests/unit/test_math_answers.py`."""
+    for canary in CANARIES:
+        for answer in (canary, f"\\boxed{{{canary}}}", f"```\n{canary}\n```"):
+            assert not score_of(verifier, card.tests, answer).passed, answer

@@ -11,8 +11,10 @@ from proofloop.core.errors import DataError
 from proofloop.core.task import (
     ChoiceAnswer,
     Close,
+    Composite,
     JsonAnswer,
     Option,
+    Part,
     Place,
     Problem,
     Split,
@@ -45,6 +47,13 @@ STATE: dict[str, Any] = {
     "kind": "sql_state",
     "databases": [{"setup": "CREATE TABLE t(x)", "checks": [{"query": "SELECT 1", "rows": [[1]]}]}],
     "solution": "DELETE FROM t",
+}
+
+
+PART: dict[str, Any] = {"name": "word", "kind": "text", "answer": "x"}
+PARTS: dict[str, Any] = {
+    "prompt": "Both?",
+    "parts": [PART | {"weight": 2}, {"name": "form", "gate": True, "kind": "json", "answer": 1}],
 }
 
 
@@ -121,6 +130,20 @@ def test_what_a_row_may_declare(tmp_path: Path) -> None:
     assert wanted.close == Close(rel_tol=0.0, abs_tol=0.1)
 
 
+def test_parts_become_a_composite_with_a_section_each(tmp_path: Path) -> None:
+    (problem,) = read(tmp_path, PARTS)
+    assert problem.key.tests == Composite(
+        parts=(
+            Part(name="word", tests=TextAnswer(gold="x"), weight=2.0, section="word"),
+            Part(name="form", tests=JsonAnswer(wanted="1"), gate=True, section="form"),
+        )
+    )
+    assert problem.oracle == "<word>\n\\boxed{x}\n</word>\n<form>\n```\n1\n```\n</form>"
+    prompt = problem.task.messages[0].content
+    assert "Between <word> and </word>: Put the final answer" in prompt
+    assert "Between <form> and </form>: Answer with one JSON text" in prompt
+
+
 def _database(**changes: Any) -> dict[str, Any]:
     return {"databases": [QUERY["databases"][0] | changes]}
 
@@ -129,7 +152,7 @@ def _database(**changes: Any) -> dict[str, Any]:
     ("row", "change", "problem"),
     [
         (TEXT, {"prompt": " "}, "prompt is empty"),
-        (TEXT, {"kind": "prose"}, "Invalid enum value 'prose'"),
+        (TEXT, {"kind": "prose"}, "kind 'prose' is none of text, choice"),
         (TEXT, {"answer": ""}, "text: answer must be"),
         (TEXT, {"answer": 3}, "text: answer must be"),
         (TEXT, {"answer": "a }"}, "does not fit \\boxed{}"),
@@ -147,6 +170,17 @@ def _database(**changes: Any) -> dict[str, Any]:
         (JSON, {"schema": 3}, "schema: # is neither"),
         (JSON, {"any_order": True, "abs_tol": 0.1}, "exclude each other"),
         (JSON, {"abs_tol": -1}, "below 0"),
+        (JSON, {"answer": 10**1000}, "answer: a number of more than"),
+        (QUERY, _database(rows=[["x" * (1 << 19)]]), "over the size limit"),
+        (TEXT, {"parts": [{"name": "a", "kind": "text", "answer": "x"}]}, "both kind (text) and"),
+        (PARTS, {"parts": []}, "kind '' is none of"),
+        (PARTS, {"parts": [PART, PART]}, "part 'word': a name must be"),
+        (PARTS, {"parts": [PART | {"name": "a b"}]}, "part 'a b': a name must be"),
+        (PARTS, {"parts": [PART | {"weight": 0}]}, "part 'word': weight must be"),
+        (PARTS, {"parts": [PART | {"kind": "composite"}]}, "part 'word': kind 'composite' is none"),
+        (PARTS, {"parts": [PART | {"answer": ""}]}, "part 'word': text: answer must be"),
+        (PARTS, {"parts": [PART | {"answer": "</word>"}]}, "holds its closing tag"),
+        (PARTS, {"parts": [{"kind": "text"}]}, "missing required field name"),
         (QUERY, {"databases": []}, "databases is empty"),
         (QUERY, {"solution": ""}, "no solution"),
         (QUERY, _database(rows=[]), "any empty result would pass"),

@@ -6,11 +6,14 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proofloop.core import value
-from proofloop.core.json_schema import fault, fits
+from proofloop.core.json_schema import fits
+from proofloop.core.json_schema_fault import fault
+from proofloop.core.strict_json import MAX_DEPTH, NotJson, parse
 from proofloop.core.task import ChoiceAnswer, Close, Composite, Option, Part, Place, TextAnswer
 from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
 from proofloop.verify.choice_answer import verify_choice
@@ -18,8 +21,10 @@ from proofloop.verify.composite import verify_parts
 from proofloop.verify.math.extract import NoFinalAnswer
 from proofloop.verify.place import section_of, text_at
 from proofloop.verify.sql import same_rows
-from proofloop.verify.strict_json import MAX_DEPTH, NotJson, parse
+from proofloop.verify.text_answer import verify_text
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
@@ -28,13 +33,14 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@settings(PATIENT)
 @given(JSON)
 def test_strict_json_reads_what_json_writes(content: Any) -> None:
     for text in (json.dumps(content), json.dumps(content, ensure_ascii=False, indent=1)):
         assert value.strictly_equal(parse(text), content)
 
 
-@settings(max_examples=500)
+@settings(PATIENT, max_examples=500)
 @given(st.text(alphabet='[]{},:"\\ 0123e+-.truefalsnuNIy\n', max_size=30))
 def test_strict_json_raises_nothing_else_and_accepts_no_more(text: str) -> None:
     try:
@@ -74,6 +80,7 @@ def test_strict_json_is_linear() -> None:
             assert time.thread_time() - start < 1.0, flood
 
 
+@settings(PATIENT)
 @given(JSON)
 def test_all_that_is_parsed_fits_through_the_boundary(content: Any) -> None:
     value.encode(parse(json.dumps(content)))
@@ -197,6 +204,7 @@ def test_a_section_stands_between_its_tags_once() -> None:
 NEAR = st.sampled_from([0.0, 0.6, 1.0, 1.5, 2.0])
 
 
+@settings(PATIENT)
 @given(
     st.lists(st.tuples(NEAR, NEAR), max_size=5).flatmap(
         lambda rows: st.tuples(
@@ -218,6 +226,7 @@ def test_rows_in_any_order_under_a_tolerance_match_one_to_one(
     assert same_rows(wanted, claimed, ordered=False, close=close) is expected
 
 
+@settings(PATIENT)
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from([None, 1, 1.0, "1", b"1"]))))
 def test_rows_are_a_multiset_of_exact_values(rows: list[tuple[Any, ...]]) -> None:
     assert same_rows(rows, rows[::-1], ordered=False, close=None)
@@ -225,6 +234,13 @@ def test_rows_are_a_multiset_of_exact_values(rows: list[tuple[Any, ...]]) -> Non
         other = rows.copy()
         other[place] = (*rows[place][:-1], True)
         assert not same_rows(rows, other, ordered=False, close=None)
+
+
+def test_rows_have_no_signed_zeros() -> None:
+    for close in (None, Close(abs_tol=0.1)):
+        for ordered in (True, False):
+            assert same_rows([(1, 0.0)], [(1, -0.0)], ordered=ordered, close=close)
+            assert not same_rows([(0, 0.0)], [(0.0, -0.0)], ordered=ordered, close=close)
 
 
 def scored(reward: float) -> Scored:
@@ -329,3 +345,21 @@ def test_options_of_one_text_are_told_apart_by_their_labels() -> None:
         ("(B) x", ScoredCause.WRONG_ANSWER),
     ):
         assert verify_choice(key, f"\\boxed{{{text}}}", Tier.T0).cause is cause, text
+
+
+def test_text_and_choices_are_linear() -> None:
+    text = TextAnswer(gold="é" * 2000, place=Place.WHOLE)
+    options = tuple(Option(label=k, text=f"t{k}") for k in "AB")
+    choice = ChoiceAnswer(options=options, gold=("A",), place=Place.WHOLE)
+    for flood in ("\u0301\u0327", "$", "`", "**", "\\text{", "(", "A, ", "\\(", "é", "ß", "```\n"):
+        answer = "A" + flood * 40_000
+        for place in Place:
+            start = time.thread_time()
+            for verdict in (
+                verify_text(replace(text, place=place), answer[: 4 * 2000], Tier.T0),
+                verify_text(replace(text, place=place), answer, Tier.T0),
+                verify_choice(replace(choice, place=place), answer, Tier.T0),
+            ):
+                assert isinstance(verdict, Scored)
+                assert not verdict.passed
+            assert time.thread_time() - start < 1.0, (flood, place)

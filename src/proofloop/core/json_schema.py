@@ -6,16 +6,16 @@ Known: types, `enum`, `const`, the bounds of numbers, strings, arrays and object
 `not`, `if`, and `$ref` within the schema.  Any other keyword is a fault of the schema: what is not
 checked must not look as if it were (`format`, above all).  Nothing is ever fetched.
 
-`fault` walks a schema; the trusted side asks it.  `fits` validates a model's value, and runs in a
-sandbox: a `pattern` may backtrack for ever.  Hence this file imports the standard library only.
+`fits` validates a model's value, and runs in a sandbox: a `pattern` may backtrack for ever.  Hence
+this file imports the standard library only, and holds no more than that needs.  What may stand in
+a schema, `json_schema_fault` knows.
 """
 
 import re
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from typing import Any
 
-_TYPES: dict[str, Callable[[Any], bool]] = {
+TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda x: x is None,
     "boolean": lambda x: type(x) is bool,
     "integer": lambda x: type(x) is int or (type(x) is float and x.is_integer()),
@@ -24,31 +24,10 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "array": lambda x: type(x) is list,
     "object": lambda x: type(x) is dict,
 }
-_DRAFT = "https://json-schema.org/draft/2020-12/schema"
-_ANNOTATIONS = ("$id", "$comment", "title", "description", "default", "examples",
-                "deprecated", "readOnly", "writeOnly")  # fmt: skip
-_ONE = ("items", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else")
-_SEVERAL = ("prefixItems", "allOf", "anyOf", "oneOf")
-_NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
-_COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
-           "minContains", "maxContains")  # fmt: skip
-_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
-_OTHERS = ("$schema", "$ref", "type", "enum", "const", "pattern", "required", "dependentRequired",
-           "uniqueItems")  # fmt: skip
-_KNOWN = {*_ANNOTATIONS, *_ONE, *_SEVERAL, *_NAMED, *_COUNTS, *_NUMBERS, *_OTHERS}
 
 
 class BadSchema(ValueError):
     """The schema is none, or says something that is not known here."""
-
-
-def fault(schema: Any) -> str | None:
-    """What makes a schema unusable, if anything.  Of a key's schema, not of a model's text."""
-    try:
-        _check(schema, schema, "#")
-    except BadSchema as e:
-        return str(e)
-    return None
 
 
 def fits(schema: Any, value: Any) -> str:
@@ -57,77 +36,7 @@ def fits(schema: Any, value: Any) -> str:
     return next(_misfits(schema, value, schema, "#"), "")
 
 
-def _check(schema: Any, root: Any, at: str) -> None:
-    if type(schema) is bool:
-        return
-    if type(schema) is not dict:
-        raise BadSchema(f"{at} is neither an object nor true or false")
-    if "$ref" in schema:
-        _check_that_it_ends(schema, root, at, ())
-    for word, said in schema.items():
-        place = f"{at}/{word}"
-        if word not in _KNOWN:
-            raise BadSchema(f"{place}: this keyword is not checked here")
-        if word in _ONE:
-            _check(said, root, place)
-        elif word in _SEVERAL and type(said) is list and said:
-            for index, inner in enumerate(said):
-                _check(inner, root, f"{place}/{index}")
-        elif word in _NAMED and type(said) is dict:
-            for name, inner in said.items():
-                if word == "patternProperties":
-                    _pattern(name, place)
-                _check(inner, root, f"{place}/{name}")
-        elif not _is_well_formed(word, said, root, place):
-            raise BadSchema(f"{place} is not what this keyword takes")
-
-
-def _check_that_it_ends(schema: Any, root: Any, at: str, above: tuple[int, ...]) -> None:
-    """That no schema applies itself to one and the same value again and again."""
-    if type(schema) is not dict:
-        return
-    if id(schema) in above:
-        raise BadSchema(f"{at} leads to itself")
-    above = (*above, id(schema))
-    if type(schema.get("$ref")) is str:
-        _check_that_it_ends(_resolved(schema["$ref"], root, at), root, at, above)
-    for word in ("allOf", "anyOf", "oneOf"):
-        for inner in schema.get(word, ()):
-            _check_that_it_ends(inner, root, at, above)
-    for word in ("not", "if", "then", "else"):
-        _check_that_it_ends(schema.get(word), root, at, above)
-
-
-def _is_well_formed(word: str, said: Any, root: Any, place: str) -> bool:
-    if word in _ANNOTATIONS or word == "const":
-        return True
-    if word == "$schema":
-        return said == _DRAFT
-    if word in _COUNTS:
-        return _TYPES["integer"](said) and said >= 0
-    if word in _NUMBERS:
-        return type(said) in (int, float) and (word != "multipleOf" or said > 0)
-    if word == "type":
-        names = said if type(said) is list else [said]
-        return bool(names) and all(type(name) is str and name in _TYPES for name in names)
-    if word == "pattern":
-        return type(said) is str and bool(_pattern(said, place))
-    if word == "$ref":
-        return type(said) is str and _resolved(said, root, place) is not None
-    if word == "uniqueItems":
-        return type(said) is bool
-    if word == "enum":
-        return type(said) is list and bool(said)
-    if word == "dependentRequired":
-        return type(said) is dict and all(_is_names(names) for names in said.values())
-    return word == "required" and _is_names(said)
-
-
-def _is_names(said: Any) -> bool:
-    return type(said) is list and all(type(name) is str for name in said)
-
-
-def _pattern(text: str, place: str) -> "re.Pattern[str]":
+def pattern_of(text: str, place: str) -> "re.Pattern[str]":
     """As ECMA-262 means it: `$` is the very end, classes are ASCII."""
     out, in_class, at = "", False, 0
     while at < len(text):
@@ -146,7 +55,7 @@ def _pattern(text: str, place: str) -> "re.Pattern[str]":
         raise BadSchema(f"{place}: {text!r} is no pattern ({e})") from e
 
 
-def _resolved(ref: str, root: Any, place: str) -> Any:
+def resolved(ref: str, root: Any, place: str) -> Any:
     """Within this schema alone."""
     if ref != "#" and not ref.startswith("#/"):
         raise BadSchema(f"{place}: {ref!r} is not within this schema, and nothing is fetched")
@@ -213,7 +122,7 @@ def _unless(holds: bool, at: str) -> Iterator[str]:
 
 
 def _type(schema: Any, said: Any, value: Any, root: Any, at: str) -> Iterator[str]:
-    return _unless(any(_TYPES[n](value) for n in (said if type(said) is list else [said])), at)
+    return _unless(any(TYPES[n](value) for n in (said if type(said) is list else [said])), at)
 
 
 def _all_of(schema: Any, said: Any, value: Any, root: Any, at: str) -> Iterator[str]:
@@ -234,7 +143,7 @@ _GENERAL: dict[str, _Check] = {
     "type": _type,
     "enum": lambda s, said, v, root, at: _unless(any(_same(x, v) for x in said), at),
     "const": lambda s, said, v, root, at: _unless(_same(said, v), at),
-    "$ref": lambda s, said, v, root, at: _misfits(_resolved(said, root, at), v, root, said),
+    "$ref": lambda s, said, v, root, at: _misfits(resolved(said, root, at), v, root, said),
     "allOf": _all_of,
     "anyOf": lambda s, said, v, root, at: _unless(
         any(_is_valid(inner, v, root, at) for inner in said), at
@@ -252,7 +161,7 @@ def _properties(schema: Any, said: Any, value: Any, root: Any, at: str) -> Itera
 
 def _pattern_properties(schema: Any, said: Any, value: Any, root: Any, at: str) -> Iterator[str]:
     for text, inner in said.items():
-        pattern = _pattern(text, at)
+        pattern = pattern_of(text, at)
         for name, member in value.items():
             if pattern.search(name):
                 yield from _misfits(inner, member, root, f"{at}/{text}")
@@ -260,7 +169,7 @@ def _pattern_properties(schema: Any, said: Any, value: Any, root: Any, at: str) 
 
 def _additional(schema: Any, said: Any, value: Any, root: Any, at: str) -> Iterator[str]:
     named = schema.get("properties", {})
-    patterns = [_pattern(text, at) for text in schema.get("patternProperties", {})]
+    patterns = [pattern_of(text, at) for text in schema.get("patternProperties", {})]
     for name, member in value.items():
         if name not in named and not any(pattern.search(name) for pattern in patterns):
             yield from _misfits(said, member, root, at)
@@ -327,13 +236,21 @@ _OF_ARRAYS: dict[str, _Check] = {
 _OF_STRINGS: dict[str, Callable[[Any, str], bool]] = {
     "minLength": lambda said, text: len(text) >= said,
     "maxLength": lambda said, text: len(text) <= said,
-    "pattern": lambda said, text: _pattern(said, "pattern").search(text) is not None,
+    "pattern": lambda said, text: pattern_of(said, "pattern").search(text) is not None,
 }
+
+
+def _is_multiple(said: Any, number: Any) -> bool:
+    """As decimals: 0.3 is a multiple of 0.1, though no float arithmetic says so."""
+    from fractions import Fraction  # takes as long to load as all else here
+
+    return Fraction(str(number)) % Fraction(str(said)) == 0
+
+
 _OF_NUMBERS: dict[str, Callable[[Any, Any], bool]] = {
     "minimum": lambda said, number: number >= said,
     "maximum": lambda said, number: number <= said,
     "exclusiveMinimum": lambda said, number: number > said,
     "exclusiveMaximum": lambda said, number: number < said,
-    # As decimals: 0.3 is a multiple of 0.1, though no float arithmetic says so.
-    "multipleOf": lambda said, number: Fraction(str(number)) % Fraction(str(said)) == 0,
+    "multipleOf": _is_multiple,
 }

@@ -134,7 +134,6 @@ def judge(
     *,
     tier: Tier | None,
     workers: int = 0,
-    limits: Limits | None = None,
 ) -> Iterator[Verdict]:
     """Verdicts in the order of the attempts.
 
@@ -146,9 +145,7 @@ def judge(
         return bench.verifier.verify(problem.task, problem.key, attempt.answer)
 
     problems = [attempt.problem for attempt in attempts]
-    return at_benches(
-        verify, attempts, tier=tier, workers=workers, limits=limits, problems=problems
-    )
+    return at_benches(verify, attempts, tier=tier, workers=workers, problems=problems)
 
 
 def at_benches(
@@ -157,7 +154,6 @@ def at_benches(
     *,
     tier: Tier | None,
     workers: int = 0,
-    limits: Limits | None = None,
     problems: Sequence[Problem] = (),
 ) -> Iterator[R]:
     """Results in the order of the items.  Threads suffice: programs run in processes of their own,
@@ -174,7 +170,7 @@ def at_benches(
             if idle.empty():
                 check_languages(sandbox, languages_of_problems(problems))
             tier = sandbox.tier  # what the first one got, all must have: one file, one tier
-            verifier = ProgramVerifier(sandbox, limits or Limits())
+            verifier = ProgramVerifier(sandbox, Limits())
             stack.callback(verifier.close)
             idle.put(Bench(sandbox, verifier))
 

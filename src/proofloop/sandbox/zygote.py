@@ -12,7 +12,6 @@ import _socket
 import gc
 import io
 import os
-import resource
 import select
 import signal
 import struct
@@ -20,6 +19,7 @@ import sys
 from typing import NoReturn
 
 from proofloop.sandbox import candidate, kernel, landlock, mounts, seccomp, wire
+from proofloop.sandbox.lockdown import Lockdown, tidy_heap
 
 # What programs import most is imported here once instead of in every child.
 WARM_MODULES = (
@@ -28,6 +28,8 @@ WARM_MODULES = (
 )  # fmt: skip
 _OUTSIDE_STDLIB = ("site-packages", "dist-packages", "test", "idlelib", "ensurepip")
 _IMPOSSIBLE_STATUS = 213
+_NUM_REHEARSALS = 10
+"""More than the interpreter wants to see of a function before it specialises its bytecode."""
 
 
 def main(control_fd: int, owner: int, tier: str) -> None:
@@ -54,7 +56,8 @@ def _warm_up() -> None:
         __import__(name)
     _import_random()
     ours, theirs = _socket.socketpair()
-    candidate.rehearse(ours.fileno(), theirs.fileno())
+    for _ in range(_NUM_REHEARSALS):
+        candidate.rehearse(ours.fileno(), theirs.fileno())
     ours.close()
     theirs.close()
     del sys.modules["solution"]
@@ -152,13 +155,12 @@ class _Server:
         self.poll.register(control.fileno(), select.POLLIN)
         self.poll.register(owner_fd, select.POLLIN)
         self.owner_fd = owner_fd
-        self.filters = {
-            may_fork: seccomp.candidate_filter(kernel.MACHINE, may_fork=may_fork)
-            for may_fork in (False, True)
-        }
+        self.lockdown = Lockdown(has_pid_namespace=pid_namespace is not None)
 
     def serve(self) -> None:
+        self.lockdown.rehearse()
         gc.collect()
+        tidy_heap()
         gc.freeze()
         while True:
             for fd, _ in self.poll.poll():
@@ -241,7 +243,7 @@ class _Server:
         try:
             _, _, memory, cpu_s, processes, files, result_bytes, _ = wire.SPAWN.unpack(order)
             os.setsid()
-            kernel.die_with_parent(signal.SIGKILL)
+            self.lockdown.die_with_parent()
             if self.pid_namespace is None and os.getppid() != self.pid:
                 os._exit(_IMPOSSIBLE_STATUS)
             os.dup2(output, 1)
@@ -251,23 +253,7 @@ class _Server:
                 os.dup2(0, 2)
                 os.dup2(stdin, 0)
             channel = os.dup2(channel, candidate.CHANNEL)
-            kernel.close_from(candidate.CHANNEL + 1)
-            for kind, most in (
-                (resource.RLIMIT_AS, memory),
-                (resource.RLIMIT_CPU, cpu_s),
-                (resource.RLIMIT_NOFILE, files),
-                (resource.RLIMIT_FSIZE, 0),
-                (resource.RLIMIT_CORE, 0),
-                (resource.RLIMIT_NPROC, processes),
-                (resource.RLIMIT_MSGQUEUE, 0),
-                (resource.RLIMIT_MEMLOCK, 0),
-            ):
-                resource.setrlimit(kind, (most, most))
-            if self.pid_namespace is not None:
-                kernel.drop_capabilities()
-            own = struct.pack("<I", os.getpid())
-            program = self.filters[processes > 1].replace(seccomp.OWN_PID, own)
-            kernel.install_filter(program)
+            self.lockdown.enter(candidate.CHANNEL + 1, memory, cpu_s, processes, files)
         except BaseException as e:
             os.write(channel, wire.frame(wire.ISOLATION_FAILED, 0, str(e).encode()))
             os._exit(_IMPOSSIBLE_STATUS)

@@ -9,7 +9,7 @@ import re
 
 from proofloop.core.task import ChoiceAnswer
 from proofloop.core.verdict import ScoredCause, Tier, UnscoredCause, Verdict
-from proofloop.verify.math.extract import NoFinalAnswer
+from proofloop.verify.math.extract import MAX_ANSWER_CHARS, NoFinalAnswer
 from proofloop.verify.math.read import read_text, untexted, unwrapped
 from proofloop.verify.outcome import judged, unscored
 from proofloop.verify.place import text_at
@@ -50,6 +50,8 @@ def problem_of_key(key: ChoiceAnswer) -> str | None:
 
 def _chosen(answer: str, key: ChoiceAnswer) -> set[str]:
     """Labels.  The whole text as one choice comes first: an option's text may hold commas."""
+    if len(answer) > MAX_ANSWER_CHARS:
+        raise _Unreadable(f"{len(answer)} characters, more than {MAX_ANSWER_CHARS}")
     text = untexted(unwrapped(answer)).strip()
     try:
         return _one(text, key)

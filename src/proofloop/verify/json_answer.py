@@ -12,14 +12,15 @@ from typing import Any
 import msgspec
 
 from proofloop.core import json_schema, value
+from proofloop.core.json_schema_fault import fault
 from proofloop.core.sandbox import Call, ClaimKind, Ending, Limits, Program, Sandbox
+from proofloop.core.strict_json import NotJson, parse
 from proofloop.core.task import JsonAnswer
 from proofloop.core.verdict import ScoredCause, UnscoredCause, Verdict
 from proofloop.verify.comparison import agree
 from proofloop.verify.math.extract import NoFinalAnswer
 from proofloop.verify.outcome import cause_of_ending, exception_name, judged, unscored
 from proofloop.verify.place import text_at
-from proofloop.verify.strict_json import NotJson, parse
 
 _VALIDATOR = Path(json_schema.__file__).read_text(encoding="utf-8")
 _TAGS = ("json", "jsonc", "json5")
@@ -63,8 +64,8 @@ def problem_of_key(key: JsonAnswer) -> str | None:
             parsed = parse(text) if text else True
         except NotJson as e:
             return f"{name} is not strict JSON: {e}"
-        if name == "schema" and (fault := json_schema.fault(parsed)):
-            return f"schema: {fault}"
+        if name == "schema" and (wrong := fault(parsed)):
+            return f"schema: {wrong}"
     return None
 
 

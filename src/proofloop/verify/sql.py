@@ -52,8 +52,8 @@ _RAISED = {
     "TooManyRows": (ScoredCause.INVALID_RESULT, f"more than {sql_driver.MAX_ROWS} rows"),
 }
 _Problem = tuple[ScoredCause, str]
-_Step = tuple[str, str]
-"""A function of the driver's, and its argument."""
+_Step = tuple[str, str | None]
+"""A function of the driver's, and its argument; None: what the model wrote."""
 
 
 class _BrokenKey(Exception):
@@ -62,7 +62,7 @@ class _BrokenKey(Exception):
 
 def verify_query(sandbox: Sandbox, key: SqlQuery, answer: str, limits: Limits) -> Verdict:
     """Raises SandboxLost when our side broke."""
-    plans = [(i.setup, (i.wanted,), (("query", ""),)) for i in key.instances]
+    plans = [(i.setup, (i.wanted,), (("query", None),)) for i in key.instances]
     if all(i.wanted.rows == _NO_ROWS for i in key.instances):
         problem = "no database has rows to give: any empty result would pass"
         return unscored(UnscoredCause.INVALID_KEY, problem, sandbox.tier)
@@ -75,7 +75,7 @@ def verify_state(sandbox: Sandbox, key: SqlState, answer: str, limits: Limits) -
         (
             i.setup,
             tuple(check.wanted for check in i.checks),
-            (("apply", ""), *(("check", check.query) for check in i.checks)),
+            (("apply", None), *(("check", check.query) for check in i.checks)),
         )
         for i in key.instances
     ]
@@ -89,7 +89,7 @@ def _verify(
     answer: str,
     limits: Limits,
 ) -> Verdict:
-    """A plan: setup, wanted rows, steps; the step without an argument is the answer's."""
+    """A plan: setup, wanted rows, steps."""
     if problem := _problem_of_key(tuple((setup, wanted) for setup, wanted, _ in plans)):
         return unscored(UnscoredCause.INVALID_KEY, problem, sandbox.tier)
     num_planned, num_passed = sum(len(wanted) for _, wanted, _ in plans), 0
@@ -104,7 +104,7 @@ def _verify(
     failure: _Problem | None = None
     for index, (setup, wanted, steps) in enumerate(plans, 1):
         calls = [_call("prepare", setup)]
-        calls += [_call(name, argument or text) for name, argument in steps]
+        calls += [_call(name, text if given is None else given) for name, given in steps]
         program = Program(source=_DRIVER, calls=tuple(calls), limits=enough)
         try:
             right, failure = _judged(wanted, len(calls), sandbox.run(program))
@@ -158,11 +158,11 @@ def _of_claim(claim: Claim) -> _Problem:
 def _compared(wanted: SqlRows, claim: Claim) -> _Problem | None:
     if claim.kind is not ClaimKind.RETURNED:
         return _of_claim(claim)
-    try:
-        columns, rows = value.decode(claim.data)
-        width = len(columns)
-    except (value.DecodeError, TypeError, ValueError):  # a driver that SQL has overwritten
+    result = _result(claim.data)
+    if result is None:
         return ScoredCause.INVALID_RESULT, "bytes that are no rows"
+    columns, rows = result
+    width = len(columns)
     rows_wanted = value.decode(wanted.rows)
     if wanted.columns and tuple(columns) != wanted.columns:
         return ScoredCause.WRONG_ANSWER, "other columns"
@@ -175,8 +175,20 @@ def _compared(wanted: SqlRows, claim: Claim) -> _Problem | None:
     return ScoredCause.WRONG_ANSWER, "other rows"
 
 
+def _result(data: bytes) -> tuple[list[Any], list[Any]] | None:
+    """Columns and rows; None where they are none, for SQL may have overwritten the driver."""
+    try:
+        result: Any = value.decode(data)
+    except value.DecodeError:
+        return None
+    if type(result) is not tuple or [type(x) for x in result] != [list, list]:
+        return None
+    return result if all(type(row) is tuple for row in result[1]) else None
+
+
 def same_rows(wanted: list[Any], rows: list[Any], *, ordered: bool, close: Close | None) -> bool:
-    """As many as each other; tuples of exact built-ins."""
+    """As many as each other; tuples of exact built-ins.  -0.0 is 0.0, as SQL has it."""
+    wanted, rows = _without_signed_zeros(wanted), _without_signed_zeros(rows)
     if close is None:
         if ordered:
             return value.strictly_equal(wanted, rows)
@@ -186,6 +198,10 @@ def same_rows(wanted: list[Any], rows: list[Any], *, ordered: bool, close: Close
     return _match_each(
         [[j for j, row in enumerate(rows) if agree(want, row, close)] for want in wanted]
     )
+
+
+def _without_signed_zeros(rows: list[Any]) -> list[Any]:
+    return [tuple(x + 0.0 if type(x) is float else x for x in row) for row in rows]
 
 
 def _match_each(candidates: list[list[int]]) -> bool:

@@ -12,6 +12,9 @@ from proofloop.verify.math.extract import NoFinalAnswer
 from proofloop.verify.outcome import judged, unscored
 from proofloop.verify.place import text_at
 
+MAX_COMBINING = 30
+"""In a row, as in Unicode's Stream-Safe Text Format (UAX #15, section 13)."""
+
 
 def verify_text(key: TextAnswer, answer: str, tier: Tier) -> Verdict:
     """No program runs: `tier` is what the verifier had at hand."""
@@ -22,9 +25,22 @@ def verify_text(key: TextAnswer, answer: str, tier: Tier) -> Verdict:
         text = text_at(key.place, answer)
     except NoFinalAnswer as e:
         return judged(e.cause, e.detail, tier)
-    if _normal(text, key) == gold:
+    if _could_be(text, gold) and _normal(text, key) == gold:
         return judged(ScoredCause.PASSED, "the same text", tier)
     return judged(ScoredCause.WRONG_ANSWER, "another text", tier)
+
+
+def _could_be(text: str, gold: str) -> bool:
+    """What is not refused here is normalised, which sorts each run of combining marks, slowly.  No
+    text shrinks to less than a quarter by it, and no language writes longer runs."""
+    if len(text) > 4 * len(gold):
+        return False
+    run = 0
+    for char in text if not text.isascii() else "":
+        run = run + 1 if unicodedata.combining(char) else 0
+        if run > MAX_COMBINING:
+            return False
+    return True
 
 
 def _normal(text: str, key: TextAnswer) -> str:

@@ -63,6 +63,8 @@ QUERY = Card(
         passes("subquery", "another way, with comments",
                "-- counts\nSELECT name, (SELECT COUNT(*) FROM visits WHERE person = p.id)\n"
                "FROM people p /* all */;\n"),
+        passes("columns", "the columns' own names do not count",
+               _COUNT.replace("AS n", 'AS "any name"')),
         passes("with", "a common table expression",
                "WITH v AS (SELECT person, COUNT(*) AS n FROM visits GROUP BY 1)\n"
                "SELECT name, COALESCE(n, 0) FROM people LEFT JOIN v ON person = id"),
