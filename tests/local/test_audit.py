@@ -17,6 +17,7 @@ from proofloop.core.task import (
     CallTests,
     CheckProgram,
     Environment,
+    MathAnswer,
     Problem,
     Split,
     Stratum,
@@ -25,8 +26,13 @@ from proofloop.core.task import (
 )
 from proofloop.core.verdict import Scored, Tier
 from proofloop.envs.functions import FunctionsEnvironment
+from proofloop.envs.gsm8k import Gsm8kEnvironment
 from proofloop.envs.humaneval import HumanEvalEnvironment
+from proofloop.envs.math import MathEnvironment
+from proofloop.envs.stdio import StdioEnvironment
+from proofloop.runs.audit import available_tiers
 from proofloop.runs.environments import iter_problems
+from proofloop.runs.stability import stability
 from proofloop.sandbox import probe
 from proofloop.verify import ProgramVerifier, build_verifier
 from proofloop.verify.audit import (
@@ -35,11 +41,13 @@ from proofloop.verify.audit import (
     Family,
     Kind,
     TrialRow,
+    Variation,
     mutants,
     run_panel,
     trials,
     variations,
 )
+from proofloop.verify.audit.math_fixtures import wrong_numbers
 from proofloop.verify.audit.stability import renamed
 from proofloop.verify.audit.target import target_of
 
@@ -151,6 +159,7 @@ def _judged_otherwise(rows: Iterator[TrialRow]) -> list[str]:
     ]
 
 
+_OF_ANSWERS = (Family.ANSWERS, Family.PERSUASION)
 _QUICK_ATTACKS = [attack for attack in ATTACKS if not attack.costly]
 _QUICK_ODDITIES = [oddity for oddity in ODDITIES if not oddity.costly]
 
@@ -201,7 +210,10 @@ def test_the_panel_is_as_large_as_we_say() -> None:
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
     assert len({attack.template for attack in ATTACKS}) == len(ATTACKS)
     assert len({oddity.name for oddity in ODDITIES}) == len(ODDITIES)
-    assert min(Counter(attack.family for attack in ATTACKS)[family] for family in Family) >= 10
+    assert (
+        min(Counter(attack.family for attack in ATTACKS)[family] for family in list(Family)[:9])
+        >= 10
+    )
 
 
 def test_attacks_are_programs_that_run_as_far_as_they_mean_to() -> None:
@@ -352,14 +364,18 @@ def test_the_verb_reports_a_clean_environment(
     assert main(["audit", "functions", "--tasks", "3", "--mutants", "4", "--json"]) == 0
     result = json.loads(capfd.readouterr().out)
     assert main(["audit", "functions", "--tasks", "3", "--mutants", "4"]) == 0
+    best, *others = available_tiers()
     assert (result["env"], result["num_tasks"]) == ("functions", 3)
+    assert result["tiers"] == [best]
     assert [line["num_escaped"] for line in result["attacks"]] == [0, 0]
     assert {line["name"]: line["num_right"] for line in result["answers"]} == {
         "oracle": 3, "honest": len(odd), "blank": 6, "random": 4,
     }  # fmt: skip
     assert {line["name"] for line in result["stability"]} == {
-        "renamed", "reordered", "other worker",
+        "renamed", "reordered", "other worker", "under load",
+        *(f"on {tier} instead of {best}" for tier in others),
     }  # fmt: skip
+    assert result["flips"] == []
     assert 0 < result["mutation"]["num_mutants"] <= 3 * 4
     assert result["findings"] == []
     assert "0 escaped" in capfd.readouterr().out
@@ -388,3 +404,107 @@ def test_the_verb_fails_where_an_attack_escapes(
     assert (finding["name"], finding["verdict"]["cause"]) == ("lookup-else-none", "passed")
     (weak,) = result["mutation"]["weak"]
     assert weak["task_id"].startswith("Weak/0@")
+
+
+# --- whole programs and final answers ---
+
+_SUM = {
+    "question": "Print the sum of each line.",
+    "inputs": ["1 2\n3 4\n", "10 -4\n0 0\n", "2.5 2\n1 1\n"],
+    "outputs": ["3\n7\n", "6\n0\n", "4.5\n2\n"],
+    "solution": "import sys\nfor line in sys.stdin:\n    a, b = map(float, line.split())\n"
+    "    print(f'{a + b:g}')\n",
+}
+_WORDS = {
+    "question": "Sort the words.",
+    "inputs": ["b a C\n", "x\n", "a a b\n"],
+    "outputs": ["C\na\nb\n", "x\n", "a\na\nb\n"],
+    "solution": "print('\\n'.join(sorted(input().split())))\n",
+    "float_tol": 1e-6,
+}
+
+
+def _stdio(tmp_path: Path) -> Path:
+    file = tmp_path / "stdio.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in (_SUM, _WORDS)))
+    return file
+
+
+def test_the_panel_on_programs(verifier: ProgramVerifier, tmp_path: Path) -> None:
+    problems = _problems(StdioEnvironment(_stdio(tmp_path)), 0, 1)
+    tried = list(trials(problems))
+    quick = {a.name for a in _QUICK_ATTACKS}
+    costly = {a.name for a in ATTACKS} - quick
+    ours = [t for t in tried if t.name not in costly]
+    attacks = {t.name: t.row for t in ours if t.kind is Kind.ATTACK}
+    assert len(attacks) >= 180
+    assert {"A", "B", "C", "D", "E", "F", "G", "H", "I"} == {row[0] for row in attacks.values()}
+    assert len({t.name for t in ours if t.kind is Kind.HONEST}) >= 15
+    # Each function attack once, on either problem; those made from the key on both.
+    some = [t for t in ours if t.name not in quick or t.problem is problems[len(t.name) % 2]]
+    assert _judged_otherwise(run_panel(verifier, iter(some))) == []
+
+
+def test_the_panel_on_final_answers(verifier: ProgramVerifier, tmp_path: Path) -> None:
+    rows = ("1,234", "-7", "0", "2.5")
+    file = tmp_path / "gsm8k.jsonl"
+    file.write_text(
+        "".join(
+            json.dumps({"question": f"How many are {gold}?", "answer": f"So\n#### {gold}"}) + "\n"
+            for gold in rows
+        )
+    )
+    golds = ("\\frac{1}{2}", "2\\sqrt{3}", "(1, 2)", "x = 5", "\\text{Evelyn}", "0.5")
+    latex = tmp_path / "math.jsonl"
+    latex.write_text(
+        "".join(
+            json.dumps({"problem": f"Compute $1 + {place}$.", "answer": gold}) + "\n"
+            for place, gold in enumerate(golds)
+        )
+    )
+    for environment, size in ((Gsm8kEnvironment(file), 4), (MathEnvironment(latex), 6)):
+        problems = list(iter_problems(environment, Split.HELDOUT, size))
+        tried = list(trials(problems))
+        attacks = {t.name: t.row for t in tried if t.kind is Kind.ATTACK}
+        assert len(attacks) >= 90
+        assert {"J", "I", "K"} <= {row[0] for row in attacks.values()}
+        assert _judged_otherwise(run_panel(verifier, iter(tried))) == []
+
+
+def test_slips_of_the_pen_are_other_numbers() -> None:
+    problem = _own("slips", "pass", "")
+    answers = dict(wrong_numbers(problem, MathAnswer(gold="1,250")))
+    assert answers["The final answer is $\\boxed{1251}$."] == "one more"
+    assert answers["The final answer is $\\boxed{-1250}$."] == "other sign"
+    assert len(answers) == 8
+    assert list(wrong_numbers(problem, MathAnswer(gold="x+1"))) == []
+
+
+def test_the_verb_on_programs_on_every_tier(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"first-line-only", "right-then-abort", "oracle", "fenced"}
+    monkeypatch.setattr(
+        "proofloop.runs.audit.trials", lambda p: [t for t in trials(p) if t.name in names]
+    )
+    file = str(_stdio(tmp_path))
+    assert main(["audit", "stdio", "--data", file, "--all-tiers", "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["tiers"] == list(available_tiers())
+    assert [line["num_trials"] for line in result["attacks"]] == [2 * len(available_tiers())] * 2
+    assert result["mutation"]["num_mutants"] > 4
+    assert {line["name"] for line in result["stability"]} >= {"renamed", "reordered", "under load"}
+
+
+def test_flips_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    (problem,) = _problems(FunctionsEnvironment(), 0)
+
+    def spoilt(problem: Problem, answer: str) -> Iterator[Variation]:
+        yield Variation(name="spoilt", problem=problem, answer=f"{answer}\ndel f\n")
+
+    monkeypatch.setattr("proofloop.runs.stability.variations", spoilt)
+    columns = list(stability([problem], [["def f(x): return None"]], available_tiers()[:1], 1))
+    assert [c.name for c in columns] == ["spoilt", "other worker", "under load"]
+    (flip,) = columns[0].flips
+    assert (flip.answer, flip.before.cause, flip.after.cause) == ("oracle", "passed", "no_answer")
+    assert [c.num_total - c.num_same for c in columns] == [1, 0, 0]

@@ -259,3 +259,16 @@ def test_humaneval_references_earn_one_and_empty_answers_nothing() -> None:
             for answer, reward in ((whole, 1), (row["canonical_solution"], 1), ("", 0)):
                 verdict = score_of(verifier, tests, answer, row["prompt"])
                 assert verdict.reward == reward, (row["task_id"], verdict)
+
+
+def test_a_number_that_the_tests_count_up_to_is_the_answers_fault(
+    verifier: ProgramVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processor time that the tests use up on an answer's values earns 0: no way to be unscored."""
+    limits = Limits(wall_s=30, cpu_s=1, result_bytes=1 << 20)
+    monkeypatch.setattr("proofloop.verify.check_program.CHECKER_LIMITS", limits)
+    check = "def check(candidate):\n    assert sum(1 for _ in range(candidate(3))) == 9\n"
+    tests = CheckProgram(setup="", check=check, entry_point="f")
+    assert score_of(verifier, tests, "def f(x): return x * x").passed
+    endless = score_of(verifier, tests, "def f(x): return 10 ** 9000")
+    assert endless.cause is ScoredCause.TIME_LIMIT

@@ -1,5 +1,7 @@
 """Which program an answer stands for."""
 
+import time
+
 import pytest
 
 from proofloop.verify.extract import assemble, defines, program_text
@@ -66,3 +68,14 @@ def test_an_answer_continues_the_prefix_unless_it_defines_every_name() -> None:
     assert assemble("def f(): 1\n", "", ["f", "g"]) == "def f(): 1\n"
     assert assemble(" \n", "def f():\n", ["f"]) is None
     assert assemble("```python\n\n```", "def f():\n", ["f"]) is None
+
+
+def test_no_arrangement_of_fences_takes_long() -> None:
+    """Each was quadratic once, or might be: fences that are never closed, shorter and shorter ones;
+    blocks whose indentation grows."""
+    falling = "".join("`" * n + "x\n" for n in range(250, 2, -1)) + "\n" * 30_000
+    growing = "".join(" " * n + "```\nx = 1\n" + " " * n + "```\n" for n in range(200))
+    for answer in (falling, growing, "```\n" * 16_000, "```\nx\n```\n" * 6_000):
+        start = time.process_time()
+        assemble(answer, "", ["f"])
+        assert time.process_time() - start < 1  # about 0.05 s; the first took 3 s

@@ -1,5 +1,6 @@
 """`proofloop audit`: attacks and honest oddities against an environment's own tasks."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -8,13 +9,18 @@ from proofloop.cli.options import (
     data_option,
     environment_recipe,
     json_option,
+    path_option,
     set_option,
-    tier_option,
 )
 from proofloop.cli.output import console, note, print_json
+from proofloop.core.verdict import Tier
 
 if TYPE_CHECKING:
+    from proofloop.core.task import Environment
+    from proofloop.measure.estimators import Interval
     from proofloop.runs.audit import Audit
+    from proofloop.runs.recipe import Recipe
+    from proofloop.runs.strengthening import Strengthening
 
 DEFAULT_TASKS = 12
 MOST_SHOWN = 10
@@ -27,7 +33,10 @@ MOST_SHOWN = 10
 @set_option
 @click.option("--split", type=click.Choice(["train", "heldout"]), default="heldout")
 @click.option(
-    "--tasks", "num_tasks", type=click.IntRange(min=1), default=DEFAULT_TASKS, show_default=True
+    "--tasks",
+    "num_tasks",
+    type=click.IntRange(min=1),
+    help=f"How many tasks; by default {DEFAULT_TASKS}, with --strengthen all.",
 )
 @click.option(
     "--mutants",
@@ -37,44 +46,87 @@ MOST_SHOWN = 10
     show_default=True,
     help="Mutants of the oracle per task, at most: a random sample, the same every time.",
 )
-@tier_option
+@click.option(
+    "--tier",
+    "tiers",
+    multiple=True,
+    type=click.Choice([tier.value for tier in Tier]),
+    help="Isolation tier to attack; repeatable.  Without it, the best that this machine gives.",
+)
+@click.option("--all-tiers", is_flag=True, help="Attack every tier that this machine gives.")
+@click.option(
+    "--strengthen",
+    "is_strengthening",
+    is_flag=True,
+    help="Instead of the attacks: write a task file with further hidden tests.",
+)
+@path_option("--out", "Where --strengthen writes; by default beside the data file.")
+@click.option("--overwrite", is_flag=True, help="Let --strengthen replace a file.")
+@click.option(
+    "--beyond",
+    is_flag=True,
+    help="Let --strengthen use inputs unlike those of the old tests: empty, negative, very large.",
+)
 @json_option
 def command(
     env: str,
     data: str | None,
     overrides: tuple[str, ...],
     split: str,
-    num_tasks: int,
+    num_tasks: int | None,
     num_mutants: int,
-    tier: str | None,
+    tiers: tuple[str, ...],
+    all_tiers: bool,
+    is_strengthening: bool,
+    out: Path | None,
+    overwrite: bool,
+    beyond: bool,
     as_json: bool,
 ) -> int:
     """Attack an environment's rewards, and try right answers in odd clothes.
 
-    Attacks (programs that are wrong and that some grader in use would pass), blank answers and
+    Attacks (answers that are wrong and that some grader in use would pass), blank answers and
     random text must all earn 0; the oracle and honest oddities must earn 1; renaming variables,
-    reordering tests or using another worker must not move a verdict.  Exit code 1 where one of
-    these fails.  Besides, mutants of the oracle: the share that the hidden tests reject, and the
-    tasks whose tests are weak.  Intervals are 95%, of shares of attacks (an attack escapes when it
-    passes on any task), and of tasks for mutants.
+    reordering tests, another worker, another isolation tier or a busy machine must not move a
+    verdict.  Exit code 1 where one of these fails.  Besides, mutants of the oracle: the share that
+    the hidden tests reject, and the tasks whose tests are weak.  Intervals are 95%, of shares of
+    attacks (an attack escapes when it passes on any task and tier), and of tasks for mutants.
+
+    --strengthen writes a task file with further hidden tests: inputs like those of the old tests
+    on which the oracle and a wrong program that the old tests pass do not agree.  Task ids change,
+    since they hold a hash of the content.
 
     \b
     Examples:
-      proofloop audit functions
+      proofloop audit functions --all-tiers
       proofloop audit humaneval --data HumanEval.jsonl.gz --tasks 164 --json > audit.json
+      proofloop audit humaneval --data HumanEval.jsonl.gz --strengthen --out Stronger.jsonl.gz
     """
     from proofloop.core.task import Split
-    from proofloop.runs.audit import audit
+    from proofloop.runs.audit import audit, available_tiers
     from proofloop.runs.environments import build_environment
 
-    more = [] if tier is None else [f"sandbox.tier={tier}"]
-    recipe = environment_recipe(env, data, overrides, *more)
+    recipe = environment_recipe(env, data, overrides)
+    environment = build_environment(recipe.env)
+    chosen = available_tiers() if all_tiers else tuple(map(Tier, dict.fromkeys(tiers)))
+    if not chosen and recipe.sandbox.tier is not None:
+        chosen = (recipe.sandbox.tier,)
+    if is_strengthening:
+        tier = chosen[0] if chosen else None
+        stronger = _strengthen(
+            environment, recipe, tier, num_tasks, num_mutants, out, beyond, overwrite
+        )
+        if as_json:
+            print_json(stronger)
+        else:
+            _print_stronger(stronger)
+        return 0
     result = audit(
-        build_environment(recipe.env),
+        environment,
         Split(split),
-        num_tasks,
+        num_tasks or DEFAULT_TASKS,
         num_mutants=num_mutants,
-        tier=recipe.sandbox.tier,
+        tiers=chosen,
         workers=recipe.train.workers,
         progress=note,
     )
@@ -85,10 +137,75 @@ def command(
     return 0 if result.is_clean else 1
 
 
-def _print(result: "Audit") -> None:
+def _strengthen(
+    environment: "Environment",
+    recipe: "Recipe",
+    tier: Tier | None,
+    num_tasks: int | None,
+    num_mutants: int,
+    out: Path | None,
+    beyond: bool,
+    overwrite: bool,
+) -> "Strengthening":
+    from proofloop.runs.strengthen import strengthen
+
+    return strengthen(
+        environment,
+        None if recipe.env.data is None else Path(recipe.env.data),
+        out,
+        num_tasks=num_tasks,
+        num_mutants=num_mutants,
+        beyond=beyond,
+        overwrite=overwrite,
+        tier=tier,
+        workers=recipe.train.workers,
+        progress=note,
+    )
+
+
+def _print_stronger(result: "Strengthening") -> None:
     from rich.table import Table
 
     title = f"{result.env}: {result.num_tasks} tasks, isolation {result.tier}"
+    table = Table("", "before", "after", title=title, title_justify="left")
+    scores = [_interval(score) for score in (result.score_before, result.score_after)]
+    table.add_row("mutants of the oracle rejected, a task", *scores)
+    table.add_row("… of those that differ on some input", "", _interval(result.score_of_different))
+    table.add_row(
+        "tasks whose tests pass a mutant that differs",
+        f"at most {result.num_weak_before}",
+        str(result.num_weak_after),
+    )
+    table.add_row(
+        "mutants that pass",
+        str(result.num_survivors_before),
+        f"{result.num_survivors_after}, {result.num_alike} of them likely equivalent",
+    )
+    table.add_row(
+        "attacks that pass (families A and I)",
+        str(result.num_attacks_before),
+        str(result.num_attacks_after),
+    )
+    out = console()
+    out.print(table)
+    out.print(f"{result.num_added} tests added to {result.num_changed} tasks: {result.out}")
+    for why, num_tasks in result.unchanged.items():
+        out.print(f"{num_tasks} tasks left as they were: {why}")
+    out.print("Task ids hold a hash of the content: those of changed tasks are new.")
+
+
+def _interval(interval: "Interval | None") -> str:
+    if interval is None:
+        return "–"
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:.1%}"
+    return f"{interval.value:.1%} ({_percent(interval.low, interval.high)})"
+
+
+def _print(result: "Audit") -> None:
+    from rich.table import Table
+
+    title = f"{result.env}: {result.num_tasks} tasks, isolation {' and '.join(result.tiers)}"
     table = Table("what", "tried", "result", "95% interval", title=title, title_justify="left")
     for line in result.attacks:
         outcome = f"{line.num_escaped} escaped"
@@ -123,12 +240,18 @@ def _print(result: "Audit") -> None:
     for row in result.findings[:MOST_SHOWN]:
         verdict = row.verdict
         out.print(f"{row.task_id}: {row.kind} {row.name}: {verdict.cause}: {verdict.detail}")
+    for flip in result.flips[:MOST_SHOWN]:
+        out.print(
+            f"{flip.task_id}: {flip.answer} {flip.variation}: {flip.before.cause} → "
+            f"{flip.after.cause}"
+        )
     for weak in mutation.weak[:MOST_SHOWN]:
         out.print(
             f"{weak.task_id}: tests pass {len(weak.survivors)} of {weak.num_mutants} mutants "
             f"({'; '.join(weak.survivors[:3])})"
         )
-    hidden = max(0, len(result.findings) - MOST_SHOWN) + max(0, len(mutation.weak) - MOST_SHOWN)
+    lists = (result.findings, result.flips, mutation.weak)
+    hidden = sum(max(0, len(some) - MOST_SHOWN) for some in lists)
     if hidden:
         note(f"… and {hidden} more; --json has all")
 

@@ -3,9 +3,10 @@ boundary to an untrusted program.
 
 Tag-length-value; no pickle, no eval, no repr.  `encode` takes exact built-in types only: an
 instance of a subclass is refused, so that no candidate's `__eq__` ever reaches a comparison.
-`decode` trusts nothing: depth, nodes and sizes are capped before anything is built, and it raises
-nothing but DecodeError.  The same source runs inside the candidate's process as a convenience; a
-candidate may subvert its copy there, and then merely makes claims that this one checks.
+`decode` trusts nothing: depth, nodes, sizes and equal hashes are capped before anything is built,
+and it raises nothing but DecodeError.  The same source runs inside the candidate's process as a
+convenience; a candidate may subvert its copy there, and then merely makes claims that this one
+checks.
 
 Hence this file imports the standard library only.
 
@@ -19,6 +20,7 @@ Hence this file imports the standard library only.
 """
 
 import struct
+from collections import Counter
 from typing import Any
 
 MAX_BYTES = 1 << 20
@@ -26,6 +28,9 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_INT_BYTES = 4096
 """About 9 800 decimal digits."""
+MAX_COLLISIONS = 50_000
+"""Pairs of members or keys with equal hashes, in one value.  Anyone can write down ints (tuples,
+complex numbers) of one hash, and a set of n of them takes n^2 comparisons to build."""
 
 _U32 = struct.Struct("<I")
 _F64 = struct.Struct("<d")
@@ -157,6 +162,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.at = 0
+        self.num_collisions = 0
 
     def take(self, size: int) -> bytes:
         end = self.at + size
@@ -225,20 +231,31 @@ class _Reader:
             return items if tag == b"l" else tuple(items)
         try:
             if tag == b"S" or tag == b"Z":
-                n = self.count()
-                members = {self.value(depth) for _ in range(n)}
-                if len(members) != n:
+                keys = [self.value(depth) for _ in range(self.count())]
+                self.check_hashes(keys)
+                members = set(keys)
+                if len(members) != len(keys):
                     raise DecodeError("a set with equal members")
                 return members if tag == b"S" else frozenset(members)
             if tag == b"d":
-                n = self.count(2)
-                entries: dict[Any, Any] = {}
-                for _ in range(n):
-                    key = self.value(depth)
-                    entries[key] = self.value(depth)
-                if len(entries) != n:
+                keys: list[Any] = []
+                values: list[Any] = []
+                for _ in range(self.count(2)):
+                    keys.append(self.value(depth))
+                    values.append(self.value(depth))
+                self.check_hashes(keys)
+                entries = dict(zip(keys, values, strict=True))
+                if len(entries) != len(keys):
                     raise DecodeError("a dict with equal keys")
                 return entries
         except TypeError:
             raise DecodeError("an unhashable member or key") from None
         raise DecodeError("an unknown tag")
+
+    def check_hashes(self, keys: list[Any]) -> None:
+        """Before any of them is put into a table.  Raises TypeError for an unhashable one."""
+        hashes = [hash(key) for key in keys]
+        if len(set(hashes)) < len(hashes):
+            self.num_collisions += sum(n * (n - 1) // 2 for n in Counter(hashes).values())
+            if self.num_collisions > MAX_COLLISIONS:
+                raise DecodeError("too many members or keys of one hash")

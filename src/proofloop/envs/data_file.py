@@ -4,9 +4,9 @@ One stratum: such data have no dials.  Nothing in them is for training by nature
 serve both splits, and whoever trains on them must not report them as held out.
 """
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -36,6 +36,13 @@ class Content(NamedTuple):
     answer_prefix: str = ""
 
 
+class Case(NamedTuple):
+    """A further test of a function: plain values, as `core.value` has them."""
+
+    args: tuple[Any, ...]
+    wanted: Any
+
+
 class DataRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of a data file; columns that other editions add are let pass."""
 
@@ -49,6 +56,19 @@ class DataRow(msgspec.Struct, frozen=True, kw_only=True):
 
     def content(self) -> Content:
         """Of a row without fault."""
+        raise NotImplementedError
+
+    def tolerance(self) -> float | None:
+        """How far floats may be off in further tests; None where none can be added: the row's own
+        tests are no calls of a function, or hold results against something else than a value."""
+        return None
+
+    def takes(self, case: Case) -> bool:
+        """Whether the row's format can say it."""
+        raise NotImplementedError
+
+    def with_cases(self, cases: Sequence[Case]) -> dict[str, Any]:
+        """Columns that hold the row's own tests and these, of which it takes each."""
         raise NotImplementedError
 
 
@@ -95,6 +115,11 @@ class DataFileEnvironment(Generic[RowT]):
     def languages(self) -> Set[Language]:
         """Of the programs that its tasks ask for, where they are run by commands."""
         return frozenset()
+
+    @property
+    def rows(self) -> Sequence[RowT]:
+        """In the order of the file: problem i of either split is row i."""
+        return self._rows
 
     @property
     def stratum(self) -> Stratum:

@@ -1,23 +1,27 @@
 """HumanEval (Chen et al. 2021, arXiv:2107.03374): complete a Python function from its docstring.
 
 Two editions of its rows are read: the original, whose tests are `check(candidate)`, and EvalPlus's
-(Liu et al. 2023, arXiv:2305.01210), whose tests are inputs for a reference.  Either way the tests
-are code that runs apart from the candidate, which sees inputs only.
+(Liu et al. 2023, arXiv:2305.01210), whose tests are inputs for a reference.  A row may have both,
+as `proofloop audit --strengthen` writes it, and then both must hold.  Either way the tests are code
+that runs apart from the candidate, which sees inputs only.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from proofloop.core import value
 from proofloop.core.task import CheckProgram
-from proofloop.envs.data_file import Content, DataFileEnvironment, DataRow
+from proofloop.envs.assertions import EXACT_FLOATS, tolerance_of
+from proofloop.envs.data_file import Case, Content, DataFileEnvironment, DataRow
 
 INSTRUCTION = "Complete this Python function. Answer with the whole function, imports included.\n\n"
 
 
 class Row(DataRow, frozen=True, kw_only=True):
-    """A row of either edition: `test`, or `base_input` with `plus_input` and `atol`."""
+    """A row of either edition: `test`, or `base_input`; `plus_input` and `atol` with either."""
 
     task_id: str
     prompt: str
@@ -46,9 +50,10 @@ class Row(DataRow, frozen=True, kw_only=True):
         setup = f"{self.prompt.rstrip()}\n    pass\n"
         oracle = self.prompt + self.canonical_solution
         check = self.test
-        if self.base_input is not None:
-            inputs = json.dumps([*self.base_input, *self.plus_input])
-            check = reference_check(oracle, self.entry_point, inputs, self.atol)
+        inputs = [*(self.base_input or []), *self.plus_input]
+        if inputs:
+            further = reference_check(oracle, self.entry_point, json.dumps(inputs), self.atol)
+            check = further if self.base_input is not None else _both(check, further)
         return Content(
             prompt=INSTRUCTION + self.prompt,
             tests=CheckProgram(setup=setup, check=check, entry_point=self.entry_point),
@@ -56,11 +61,40 @@ class Row(DataRow, frozen=True, kw_only=True):
             answer_prefix=self.prompt,
         )
 
+    def tolerance(self) -> float | None:
+        if self.entry_point == "find_zero":  # any root will do
+            return None
+        if self.base_input is not None:
+            return self.atol or EXACT_FLOATS
+        granted = tolerance_of(self.test, {"candidate", self.entry_point})
+        return granted if granted is None else max(granted, self.atol)
+
+    def takes(self, case: Case) -> bool:
+        """What JSON keeps as it is: no tuples, sets, bytes, nor keys that are no text."""
+        try:
+            again = json.loads(json.dumps(case.args, allow_nan=False))
+        except (TypeError, ValueError):
+            return False
+        return value.strictly_equal(again, list(case.args))
+
+    def with_cases(self, cases: Sequence[Case]) -> dict[str, Any]:
+        further = [list(case.args) for case in cases]
+        return {"plus_input": [*self.plus_input, *further], "atol": self.tolerance()}
+
 
 class HumanEvalEnvironment(DataFileEnvironment[Row]):
     name = "humaneval"
     row_type = Row
     example = "HumanEval.jsonl.gz"
+
+
+def _both(first: str, second: str) -> str:
+    """A `check` that runs two, the reference's first: `assert candidate(x)` takes whatever is true,
+    so that what is wrong for a first call alone would pass it."""
+    return (
+        f"{first}\n_own = check\n{second}\n_further = check\n\n"
+        "def check(candidate):\n    _further(candidate)\n    _own(candidate)\n"
+    )
 
 
 def reference_check(reference: str, entry_point: str, inputs: str, atol: float) -> str:

@@ -5,11 +5,15 @@ They run apart from the candidate, which sees the arguments of its calls only.
 """
 
 import ast
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
+from proofloop.core import value
 from proofloop.core.task import CheckProgram
-from proofloop.envs.data_file import Content, DataFileEnvironment, DataRow
+from proofloop.envs.assertions import EXACT_FLOATS, holds_floats, tolerance_of
+from proofloop.envs.data_file import Case, Content, DataFileEnvironment, DataRow
 
 
 class Row(DataRow, frozen=True, kw_only=True):
@@ -54,6 +58,30 @@ class Row(DataRow, frozen=True, kw_only=True):
             tests=CheckProgram(setup=setup, check=ast.unparse(check), entry_point=entry_point),
             oracle=self.code,
         )
+
+    def tolerance(self) -> float | None:
+        name = self._entry_point()
+        return None if name is None else tolerance_of("\n".join(self.test_list), {name})
+
+    def takes(self, case: Case) -> bool:
+        """What a literal says; of floats in a result, one alone, so that it can be off a little."""
+        if holds_floats(case.wanted) and type(case.wanted) is not float:
+            return False
+        try:
+            again = ast.literal_eval(repr((case.args, case.wanted)))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return False
+        return value.strictly_equal(again, (case.args, case.wanted))
+
+    def with_cases(self, cases: Sequence[Case]) -> dict[str, Any]:
+        return {"test_list": [*self.test_list, *map(self._assertion, cases)]}
+
+    def _assertion(self, case: Case) -> str:
+        call = f"{self._entry_point()}({', '.join(map(repr, case.args))})"
+        if type(case.wanted) is float:
+            allowed = max(self.tolerance() or EXACT_FLOATS, 1e-7 * abs(case.wanted))
+            return f"assert abs({call} - {case.wanted!r}) <= {allowed!r}"
+        return f"assert {call} == {case.wanted!r}"
 
     def _entry_point(self) -> str | None:
         """The function of `code` that the tests call."""

@@ -5,19 +5,32 @@ any task, because trials on several tasks are no independent evidence.  Mutants 
 interval of their score resamples tasks.
 """
 
+import ast
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from proofloop.core.errors import UserError
+from proofloop.core.errors import IsolationError, UserError
 from proofloop.core.record import Record
-from proofloop.core.task import CallTests, Environment, Problem, Split, TaskId
-from proofloop.core.verdict import Scored, Tier, Verdict, reward_of
+from proofloop.core.task import (
+    CallTests,
+    CheckProgram,
+    Environment,
+    MathAnswer,
+    Problem,
+    ProgramTests,
+    Split,
+    TaskId,
+)
+from proofloop.core.verdict import Scored, Tier
 from proofloop.measure.estimators import Interval, bootstrap_mean, wilson
 from proofloop.runs.environments import iter_problems
+from proofloop.runs.stability import Flip, stability
 from proofloop.runs.verification import Attempt, judge
-from proofloop.verify.audit import Family, Kind, TrialRow, mutants, row_of, trials, variations
-from proofloop.verify.audit.target import function_tests, oracle_of
+from proofloop.sandbox import probe
+from proofloop.verify.audit import Family, Kind, TrialRow, mutants, row_of, trials
+from proofloop.verify.audit.math_fixtures import wrong_numbers
+from proofloop.verify.audit.target import oracle_of
 from proofloop.verify.functions import defined_names
 
 Progress = Callable[[str], None]
@@ -75,12 +88,16 @@ class Audit(Record):
     num_tasks: int
     num_without_oracle: int
     """Tasks left out, because attacks and mutants are made from a right answer."""
-    tier: Tier | None
+    tiers: tuple[Tier, ...]
+    """Attacks and answers were tried on all; the rest on the first."""
     attacks: tuple[AttackLine, ...]
     answers: tuple[ShareLine, ...]
     """Oracle, honest oddities, blank answers, random text."""
     stability: tuple[ShareLine, ...]
-    """Verdicts that stayed the same: renamed, reordered, by another worker."""
+    """Verdicts that stayed the same: renamed, reordered, by another worker, on another tier, under
+    load."""
+    flips: tuple[Flip, ...]
+    """The ones that did not."""
     mutation: Mutation
     findings: tuple[TrialRow, ...]
     """Every trial that was not judged as it must be."""
@@ -88,9 +105,7 @@ class Audit(Record):
     @property
     def is_clean(self) -> bool:
         """Weak tasks are no fault of the verifier, and are not in this."""
-        return not self.findings and all(
-            line.num_right == line.num_total for line in self.stability
-        )
+        return not self.findings and not self.flips
 
 
 def audit(
@@ -99,12 +114,16 @@ def audit(
     num_tasks: int,
     *,
     num_mutants: int,
-    tier: Tier | None,
+    tiers: Sequence[Tier] = (),
     workers: int = 0,
     progress: Progress = lambda _: None,
 ) -> Audit:
-    """Raises IsolationError when this machine cannot give `tier`, UserError where there is nothing
-    to audit with."""
+    """Attacks each of `tiers` (none: the best that this machine gives).  Raises IsolationError when
+    it cannot give one of them, UserError where there is nothing to audit with."""
+    given = available_tiers()
+    chosen = tuple(tiers) or given[:1]
+    if not chosen:
+        raise IsolationError("no isolation tier can be had here; see `proofloop doctor`")
     drawn = list(iter_problems(environment, split, num_tasks))
     problems = [problem for problem in drawn if problem.oracle is not None]
     if not problems:
@@ -113,26 +132,36 @@ def audit(
             "mutants are made from"
         )
     tried = list(trials(problems))
-    progress(f"{len(tried)} trials on {len(problems)} tasks")
     attempts = [Attempt(trial.problem, trial.answer) for trial in tried]
-    verdicts = list(judge(attempts, tier=tier, workers=workers))
-    rows = [row_of(trial, verdict) for trial, verdict in zip(tried, verdicts, strict=True)]
-    wrong = [_mutants_of(problem, num_mutants) for problem in problems]
+    rows: list[TrialRow] = []
+    for tier in chosen:
+        progress(f"{len(tried)} trials on {len(problems)} tasks, isolation {tier}")
+        verdicts = judge(attempts, tier=tier, workers=workers)
+        rows += [row_of(trial, verdict) for trial, verdict in zip(tried, verdicts, strict=True)]
+    wrong = [wrong_answers(problem, num_mutants) for problem in problems]
     progress(f"{sum(map(len, wrong))} mutants")
-    mutation = _mutation(problems, wrong, tier, workers)
+    mutation = _mutation(problems, wrong, chosen[0], workers)
     progress("variations")
     sources = [[source for source, _ in some[:1]] for some in wrong]
+    others = [tier for tier in given if tier != chosen[0]]
+    columns = list(stability(problems, sources, [chosen[0], *others], workers))
     return Audit(
         env=environment.name,
         num_tasks=len(problems),
         num_without_oracle=len(drawn) - len(problems),
-        tier=verdicts[0].tier if verdicts else None,
+        tiers=chosen,
         attacks=tuple(_attack_lines(rows)),
         answers=tuple(_answer_lines(rows)),
-        stability=tuple(_stability(problems, sources, tier, workers)),
+        stability=tuple(_share(c.name, c.num_same, c.num_total) for c in columns),
+        flips=tuple(flip for column in columns for flip in column.flips),
         mutation=mutation,
         findings=tuple(row for row in rows if row.escaped or row.evaded or row.refused),
     )
+
+
+def available_tiers() -> tuple[Tier, ...]:
+    """What this machine gives, strongest first."""
+    return tuple(report.tier for report in reversed(probe()) if report.available)
 
 
 def _attack_lines(rows: Sequence[TrialRow]) -> Iterable[AttackLine]:
@@ -173,12 +202,33 @@ def _share(name: str, num_right: int, num_total: int) -> ShareLine:
     return ShareLine(name=name, num_right=num_right, num_total=num_total, low=low, high=high)
 
 
-def _mutants_of(problem: Problem, num_mutants: int) -> list[tuple[str, str]]:
-    """Source and description of each."""
-    tests = function_tests(problem)
-    names = defined_names(tests) if isinstance(tests, CallTests) else {tests.entry_point}
-    found = mutants(oracle_of(problem), names, at_most=num_mutants, seed=problem.task.id)
+def wrong_answers(problem: Problem, num_mutants: int) -> list[tuple[str, str]]:
+    """Mutants of the oracle, of a final answer slips of the pen: each, and what it changes."""
+    tests = problem.key.tests
+    match tests:
+        case CallTests():
+            names: set[str] | None = defined_names(tests)
+        case CheckProgram():
+            names = {tests.entry_point}
+        case ProgramTests():
+            names = None
+        case MathAnswer():
+            return list(wrong_numbers(problem, tests))[:num_mutants]
+        case _:
+            return []
+    oracle = oracle_of(problem)
+    if not is_python(oracle):
+        return []
+    found = mutants(oracle, names, at_most=num_mutants, seed=problem.task.id)
     return [(mutant.source, f"{mutant.operator}, line {mutant.line}") for mutant in found]
+
+
+def is_python(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _mutation(
@@ -213,36 +263,3 @@ def _mutation(
     weak.sort(key=lambda task: len(task.survivors) / task.num_mutants, reverse=True)
     score = bootstrap_mean(np.array(scores, dtype=np.float64)[:, None]).at(0) if scores else None
     return Mutation(num_mutants=num_judged, num_killed=num_killed, score=score, weak=tuple(weak))
-
-
-def _stability(
-    problems: Sequence[Problem],
-    wrong: Sequence[Sequence[str]],
-    tier: Tier | None,
-    workers: int,
-) -> Iterable[ShareLine]:
-    """Of right answers and wrong ones; every call of `judge` has sandboxes of its own."""
-    originals = [
-        Attempt(problem, answer)
-        for problem, some in zip(problems, wrong, strict=True)
-        for answer in (oracle_of(problem), *some)
-    ]
-    varied: list[tuple[int, str, Attempt]] = []
-    for place, (problem, answer) in enumerate(originals):
-        for variation in variations(problem, answer):
-            attempt = Attempt(variation.problem, variation.answer)
-            varied.append((place, variation.name, attempt))
-        varied.append((place, "other worker", Attempt(problem, answer)))
-    before = list(judge(originals, tier=tier, workers=workers))
-    after = list(judge([attempt for _, _, attempt in varied], tier=tier, workers=workers))
-    same: dict[str, list[bool]] = {}
-    for (place, name, _), verdict in zip(varied, after, strict=True):
-        same.setdefault(name, []).append(_alike(before[place], verdict))
-    for name, alike in same.items():
-        yield _share(name, sum(alike), len(alike))
-
-
-def _alike(a: Verdict, b: Verdict) -> bool:
-    """The same reward.  The cause may differ: with its tests in another order, a wrong program
-    fails another one first."""
-    return reward_of(a) == reward_of(b)

@@ -93,6 +93,11 @@ class Session:
         """One line on the ending."""
         return self._detail
 
+    @property
+    def used_up_cpu(self) -> bool:
+        """Whether it ended by its processor's time rather than by the wall's."""
+        return self._ended is not None and self._ended.cpu_s >= self._limits.cpu_s / 2
+
     def load(self, source: str) -> None:
         """Queue the program's source; `receive` then gives LOADED or LOAD_FAILED."""
         self._unsent += wire.frame(wire.SOURCE, 0, source.encode("utf-8", "surrogatepass"))
@@ -303,8 +308,7 @@ class Session:
         self._detail = f"killed by {name}"
         # The kernel counts processor time in ticks and kills by that count; where other machines
         # steal time it runs well ahead of the exact time that is reported in the end.
-        used_up = -code == signal.SIGKILL and ended.cpu_s >= self._limits.cpu_s / 2
-        if -code == signal.SIGXCPU or used_up:
+        if -code == signal.SIGXCPU or (-code == signal.SIGKILL and self.used_up_cpu):
             self._ending = Ending.TIME_LIMIT
             self._detail = f"more than {self._limits.cpu_s} s of processor time"
         elif -code == signal.SIGKILL:  # not ours, not the CPU limit's: out of memory

@@ -41,9 +41,22 @@ def verify_check(
     decoys: bytes = b"",
 ) -> Verdict:
     """Raises SandboxLost when our side broke."""
+    return verdict_and_asked(sandbox, tests, answer, prefix, limits, decoys)[0]
+
+
+def verdict_and_asked(
+    sandbox: ForkServerSandbox,
+    tests: CheckProgram,
+    answer: str,
+    prefix: str,
+    limits: Limits,
+    decoys: bytes = b"",
+) -> tuple[Verdict, tuple[bytes, ...]]:
+    """The verdict, and the arguments that the tests called the candidate with (`core.value` bytes
+    of tuples), in order.  Raises SandboxLost."""
     source = assemble(answer, prefix, [tests.entry_point])
     if source is None:
-        return _fail(ScoredCause.NO_ANSWER, "empty answer", sandbox.tier)
+        return _fail(ScoredCause.NO_ANSWER, "empty answer", sandbox.tier), ()
     with (
         sandbox.open_session(CHECKER_LIMITS) as checker,
         sandbox.open_session(limits) as candidate,
@@ -51,7 +64,7 @@ def verify_check(
         if decoys:
             candidate.queue(wire.DECOYS, decoys)
         relay = _Relay(checker, candidate, tests.entry_point, sandbox.tier, decoys)
-        return relay.run(f"{tests.setup}\n{tests.check}", source)
+        return relay.run(f"{tests.setup}\n{tests.check}", source), tuple(relay.asked)
 
 
 class _Relay:
@@ -65,6 +78,7 @@ class _Relay:
         self.candidate = candidate
         self.entry_point = entry_point
         self.tier = tier
+        self.asked: list[bytes] = []
         self.num_answered = 0
         self.raised: str | None = None
 
@@ -92,6 +106,7 @@ class _Relay:
 
     def relay(self, args: bytes) -> Verdict | None:
         """One call of the proxy.  A verdict where it decides the whole check."""
+        self.asked.append(args)
         call = Call(function=self.entry_point, args=args)
         claim = self.candidate.call(self.num_answered, call)
         if claim is None:
@@ -147,10 +162,14 @@ class _Relay:
         return _fail(cause_of_ending(ending, detail), text, self.tier)
 
     def checker_ended(self) -> Verdict:
-        """The tests' own process ended early.  Its deadline is ours; anything else is the key's
-        fault before the first answer and the answer's after it."""
+        """The tests' own process ended early.  Its wall clock is ours.  Anything else is the key's
+        fault before the first answer and the answer's after it: with the oracle's answers it ends
+        well (`validate`), and an answer may be a number that the tests count up to."""
         ending, detail = self.checker.ending or Ending.PROTOCOL, self.checker.detail
         if ending is Ending.TIME_LIMIT:
+            if self.num_answered and self.checker.used_up_cpu:
+                text = f"the check, after {self.num_answered} calls: {detail}"
+                return _fail(ScoredCause.TIME_LIMIT, text, self.tier)
             return unscored(UnscoredCause.JUDGE_DEADLINE, f"the check: {detail}", self.tier)
         if not self.num_answered:
             return self.invalid_key(f"the tests do not run: {ending}, {detail}")

@@ -34,6 +34,8 @@ def program_text(
     """
     names = tuple(names)
     answer = answer.removeprefix("\ufeff")
+    if "```" not in answer:
+        return answer
     parts = tuple(_parts(answer))
     blocks = [part.text for part in parts if part.tag in tags]
     if names or not blocks:
@@ -61,35 +63,50 @@ def labelled_blocks(answer: str) -> list[tuple[str, str]]:
 
 
 def _parts(answer: str) -> Iterator[Block]:
+    """Linear in the answer: which fences are never closed is known beforehand."""
     lines = answer.splitlines(keepends=True)
-    never_closed = len(answer) + 1  # fences of this length or more; so that no text takes long
+    fences = [_fence(line) for line in lines]
+    longest_after = _longest_closing_after(fences)
     at = 0
     while at < len(lines):
-        fence = _FENCE.match(lines[at].rstrip())
-        end: int | None = None
-        if fence is not None and len(fence[2]) < never_closed:
-            end = _closing(lines, at, len(fence[2]))
-            if end is None:
-                never_closed = len(fence[2])
-        if fence is None or end is None:
+        fence = fences[at]
+        if fence is None or len(fence[2]) > longest_after[at]:
             yield Block(None, lines[at])
             at += 1
             continue
+        end = at + 1
+        while not _closes(fences[end], len(fence[2])):
+            end += 1
         words = fence[3].split()
-        indent = re.compile(rf"^[ \t]{{0,{len(fence[1])}}}")
-        text = "".join(indent.sub("", line) for line in lines[at + 1 : end])
-        label = " ".join(words[1:])
-        yield Block(words[0].lower() if words else "", text, label)
+        most = len(fence[1])
+        text = "".join(_outdented(line, most) for line in lines[at + 1 : end])
+        yield Block(words[0].lower() if words else "", text, " ".join(words[1:]))
         at = end + 1
 
 
-def _closing(lines: list[str], opened: int, length: int) -> int | None:
-    """The line that closes the fence at line `opened`; None where it is never closed."""
-    for at in range(opened + 1, len(lines)):
-        fence = _FENCE.match(lines[at].rstrip())
-        if fence is not None and len(fence[2]) >= length and not fence[3].strip():
-            return at
-    return None
+def _fence(line: str) -> re.Match[str] | None:
+    return _FENCE.match(line.rstrip()) if "```" in line else None
+
+
+def _closes(fence: re.Match[str] | None, length: int) -> bool:
+    return fence is not None and len(fence[2]) >= length and not fence[3].strip()
+
+
+def _longest_closing_after(fences: list[re.Match[str] | None]) -> list[int]:
+    """For each line, the length of the longest fence below it that can close a block."""
+    longest, below = 0, [0] * len(fences)
+    for at in range(len(fences) - 1, -1, -1):
+        below[at] = longest
+        fence = fences[at]
+        if fence is not None and _closes(fence, longest + 1):
+            longest = len(fence[2])
+    return below
+
+
+def _outdented(line: str, most: int) -> str:
+    """Without blanks at its start, up to `most` of them."""
+    num_blanks = len(line) - len(line.lstrip(" \t"))
+    return line[min(most, num_blanks) :]
 
 
 def defines(text: str, name: str) -> bool:

@@ -21,7 +21,15 @@ from proofloop.core.sandbox import (
     Program,
     Sandbox,
 )
-from proofloop.core.task import CallTests, Comparison, Keeps, Raises, Returns, TestCall
+from proofloop.core.task import (
+    CallTests,
+    Comparison,
+    Keeps,
+    Raises,
+    Returns,
+    SameItems,
+    TestCall,
+)
 from proofloop.core.verdict import Scored, ScoredCause, UnscoredCause, Verdict
 from proofloop.verify.comparison import agree
 from proofloop.verify.extract import assemble
@@ -188,6 +196,13 @@ def compare(
             assert_never(wanted)
 
 
+def _is_far_longer(claimed: bytes, expected: bytes, comparison: Comparison) -> bool:
+    """Equal values have encodings of about one length, but for repeated items; so a flood of large
+    wrong ones is not worth decoding."""
+    most = 4 * len(expected) + 4096
+    return len(claimed) > most and not isinstance(comparison, SameItems)
+
+
 def _compare_value(
     expected: bytes, claim: Claim, comparison: Comparison
 ) -> tuple[ScoredCause, str] | None:
@@ -195,6 +210,8 @@ def _compare_value(
         return cause_of_claim(claim), describe_claim(claim)
     if claim.data == expected:  # the same bytes decode to the same value
         return None
+    if _is_far_longer(claim.data, expected, comparison):
+        return ScoredCause.WRONG_ANSWER, "a value far longer than any that will do"
     try:
         claimed = value.decode(claim.data)
     except value.DecodeError:

@@ -9,9 +9,10 @@ ignored by default, processes by the handful.
 
 from proofloop.verify.audit.attack import Attack, Family, NaiveRule
 from proofloop.verify.audit.attacks import ATTACKS
+from proofloop.verify.audit.fixture import Fixture, Kind
 from proofloop.verify.audit.honest import ODDITIES
 from proofloop.verify.audit.mutants import Mutant, mutants
-from proofloop.verify.audit.panel import Kind, Trial, TrialRow, row_of, run_panel, trials
+from proofloop.verify.audit.panel import Trial, TrialRow, row_of, run_panel, trials
 from proofloop.verify.audit.stability import Variation, variations
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ODDITIES",
     "Attack",
     "Family",
+    "Fixture",
     "Kind",
     "Mutant",
     "NaiveRule",

@@ -10,7 +10,7 @@ from proofloop.verify.audit.target import Target
 
 
 class Family(StrEnum):
-    """Families of the catalogue of reward hacks that concern programs under test."""
+    """Families of the catalogue of reward hacks that concern programs and final answers."""
 
     GAMING = "A"
     PROTOCOLS = "B"
@@ -21,6 +21,8 @@ class Family(StrEnum):
     FINDING = "G"
     RESOURCES = "H"
     LENIENT = "I"
+    ANSWERS = "J"
+    PERSUASION = "K"
 
     @property
     def meaning(self) -> str:
@@ -37,6 +39,8 @@ _MEANINGS = {
     Family.FINDING: "finding the answer",
     Family.RESOURCES: "clock and resources",
     Family.LENIENT: "lenient comparison",
+    Family.ANSWERS: "final answers",
+    Family.PERSUASION: "persuading a judge",
 }
 
 

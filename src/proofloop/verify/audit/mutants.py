@@ -27,14 +27,15 @@ class _Change(NamedTuple):
 
 
 def mutants(
-    source: str, names: Collection[str], *, at_most: int | None = None, seed: str = ""
+    source: str, names: Collection[str] | None, *, at_most: int | None = None, seed: str = ""
 ) -> tuple[Mutant, ...]:
-    """Mutants of the functions `names` and of those that they call, in the order of the text; with
-    `at_most`, a random sample of that size, the same for the same seed."""
+    """Mutants of the functions `names` and of those that they call (None: of the whole text), in
+    the order of the text; with `at_most`, a random sample of that size, the same for the same
+    seed."""
     tree = ast.parse(source)
     seen = {ast.unparse(tree)}
     found: list[Mutant] = []
-    for function in _called_from(tree, names):
+    for function in [tree] if names is None else _called_from(tree, names):
         for parent, field, node in _places(function):
             for change in _changes(node):
                 text = _unparsed_with(tree, parent, field, node, change.node)
@@ -67,7 +68,7 @@ _SKIPPED = {"annotation", "returns", "decorator_list", "type_params", "args", "c
 """Fields that hold no behaviour of a body; `args` of a function only (see `_places`)."""
 
 
-def _places(function: ast.FunctionDef) -> Iterator[tuple[ast.AST, _Field, ast.AST]]:
+def _places(function: ast.FunctionDef | ast.Module) -> Iterator[tuple[ast.AST, _Field, ast.AST]]:
     """Every node below, with where it hangs; parents before children."""
     waiting: list[ast.AST] = [function]
     while waiting:

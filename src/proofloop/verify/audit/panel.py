@@ -7,31 +7,28 @@ verifier; nothing here knows where problems come from or how many verifiers ther
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from random import Random
 
+from proofloop.core.errors import UserError
 from proofloop.core.record import Record
-from proofloop.core.task import CallTests, Problem, TaskId
+from proofloop.core.task import (
+    PYTHON,
+    CallTests,
+    CheckProgram,
+    MathAnswer,
+    Problem,
+    ProgramTests,
+    TaskId,
+)
 from proofloop.core.verdict import Scored, Unscored, Verdict
 from proofloop.core.verifier import Verifier
 from proofloop.verify.audit.attack import Attack
 from proofloop.verify.audit.attacks import ATTACKS
+from proofloop.verify.audit.fixture import Fixture, Kind
 from proofloop.verify.audit.honest import ODDITIES, Oddity
-from proofloop.verify.audit.target import Target, oracle_of, target_of
-
-
-class Kind(StrEnum):
-    """What is tried; an answer of the first two must earn 1, any other must earn 0."""
-
-    ORACLE = "oracle"
-    HONEST = "honest"
-    ATTACK = "attack"
-    BLANK = "blank"
-    RANDOM = "random"
-
-    @property
-    def is_right(self) -> bool:
-        return self in (Kind.ORACLE, Kind.HONEST)
+from proofloop.verify.audit.math_fixtures import math_fixtures
+from proofloop.verify.audit.program_fixtures import program_fixtures
+from proofloop.verify.audit.target import oracle_of, target_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +102,7 @@ _WORDS = (
 )
 
 
-def random_texts(target: Target, seed: str) -> dict[str, str]:
+def random_texts(seed: str) -> dict[str, str]:
     """Text without any thought, of kinds that a policy may fall into."""
     rng = Random(seed)
     printable = "".join(chr(rng.randint(32, 126)) for _ in range(200))
@@ -113,10 +110,7 @@ def random_texts(target: Target, seed: str) -> dict[str, str]:
         chr(rng.choice((rng.randint(1, 127), rng.randint(128, 0xD7FF)))) for _ in "x" * 200
     )
     soup = " ".join(rng.choice(_WORDS) for _ in range(100))
-    constant = "".join(
-        f"def {f.name}(*args):\n    return {rng.randint(10**9, 10**10)}\n" for f in target.functions
-    )
-    return {"printable": printable, "anything": anything, "soup": soup, "constant": constant}
+    return {"printable": printable, "anything": anything, "soup": soup}
 
 
 def trials(
@@ -125,29 +119,66 @@ def trials(
     attacks: Sequence[Attack] = ATTACKS,
     oddities: Sequence[Oddity] = ODDITIES,
 ) -> Iterator[Trial]:
-    """All of it, problem by problem; costly attacks and oddities meet one problem each, in turn."""
-    costly = [item for item in (*attacks, *oddities) if item.costly]
-    place_of = {id(item): place % len(problems) for place, item in enumerate(costly)}
+    """All of it, problem by problem; costly attacks and oddities meet one problem each, in turn.
+    `attacks` and `oddities` are those on functions; whole programs and final answers have their
+    own.  Raises UserError where the audit knows no attacks on what a problem asks for."""
+    turns: dict[tuple[Kind, str], int] = {}
     for place, problem in enumerate(problems):
-        target = target_of(problem)
+        for fixture in _fixtures(problem, attacks, oddities):
+            if fixture.costly:
+                turn = turns.setdefault((fixture.kind, fixture.name), len(turns))
+                if turn % len(problems) != place:
+                    continue
+            yield Trial(
+                kind=fixture.kind,
+                row=fixture.row,
+                name=fixture.name,
+                problem=problem,
+                answer=fixture.answer,
+            )
 
-        def trial(
-            kind: Kind, name: str, answer: str, row: str = "", problem: Problem = problem
-        ) -> Trial:
-            return Trial(kind=kind, row=row, name=name, problem=problem, answer=answer)
 
-        yield trial(Kind.ORACLE, "oracle", oracle_of(problem))
-        for name, text in BLANKS.items():
-            yield trial(Kind.BLANK, name, text)
-        for name, text in random_texts(target, problem.task.id).items():
-            yield trial(Kind.RANDOM, name, text)
-        for oddity in oddities:
-            if place_of.get(id(oddity), place) == place:
-                yield trial(Kind.HONEST, oddity.name, oddity.write(target))
-        is_strict = isinstance(problem.key.tests, CallTests)
-        for attack in attacks:
-            if place_of.get(id(attack), place) == place and (is_strict or not attack.strict_only):
-                yield trial(Kind.ATTACK, attack.name, attack.answer(target), attack.row)
+def _fixtures(
+    problem: Problem, attacks: Sequence[Attack], oddities: Sequence[Oddity]
+) -> Iterator[Fixture]:
+    yield Fixture(kind=Kind.ORACLE, name="oracle", answer=oracle_of(problem))
+    for name, text in BLANKS.items():
+        yield Fixture(kind=Kind.BLANK, name=name, answer=text)
+    for name, text in random_texts(problem.task.id).items():
+        yield Fixture(kind=Kind.RANDOM, name=name, answer=text)
+    match problem.key.tests:
+        case CallTests() | CheckProgram():
+            yield from _function_fixtures(problem, attacks, oddities)
+        case ProgramTests() as tests if tests.language == PYTHON:
+            yield from program_fixtures(problem, tests)
+        case MathAnswer() as key:
+            yield from math_fixtures(problem, key)
+        case _:
+            raise UserError(f"{problem.task.env}: the audit knows no attacks on this kind of tests")
+
+
+def _function_fixtures(
+    problem: Problem, attacks: Sequence[Attack], oddities: Sequence[Oddity]
+) -> Iterator[Fixture]:
+    target = target_of(problem)
+    rng = Random(problem.task.id)
+    constant = "".join(
+        f"def {f.name}(*args):\n    return {rng.randint(10**9, 10**10)}\n" for f in target.functions
+    )
+    yield Fixture(kind=Kind.RANDOM, name="constant", answer=constant)
+    for oddity in oddities:
+        answer = oddity.write(target)
+        yield Fixture(kind=Kind.HONEST, name=oddity.name, answer=answer, costly=oddity.costly)
+    is_strict = isinstance(problem.key.tests, CallTests)
+    for attack in attacks:
+        if is_strict or not attack.strict_only:
+            yield Fixture(
+                kind=Kind.ATTACK,
+                row=attack.row,
+                name=attack.name,
+                answer=attack.answer(target),
+                costly=attack.costly,
+            )
 
 
 def row_of(trial: Trial, verdict: Verdict) -> TrialRow:

@@ -1,16 +1,17 @@
-"""Variations that must not move a verdict: the answer's local names, the order of the tests.
+"""Variations that must not move a verdict: the answer's local names, the order of the tests, what
+stands around a final answer.
 
-Another worker needs no text of its own: the same trial is given to a second verifier.
+Another worker, tier or load needs no text of its own: the same trial is judged once more.
 """
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
-from proofloop.core.task import CallTests, CheckProgram, Problem
-from proofloop.verify.audit.target import function_tests
+from proofloop.core.task import CallTests, CheckProgram, Problem, ProgramTests, Tests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +24,19 @@ class Variation:
 
 
 def variations(problem: Problem, answer: str) -> Iterator[Variation]:
-    """`answer` must parse."""
-    yield Variation(name="renamed", problem=problem, answer=renamed(answer))
-    tests = function_tests(problem)
-    other = (
-        msgspec.structs.replace(tests, calls=tests.calls[::-1])
-        if isinstance(tests, CallTests)
-        else _reordered(tests)
-    )
+    tests = problem.key.tests
+    match tests:
+        case CallTests():
+            other: Tests | None = msgspec.structs.replace(tests, calls=tests.calls[::-1])
+        case CheckProgram():
+            other = _reordered(tests)
+        case ProgramTests():
+            other = msgspec.structs.replace(tests, tests=tests.tests[::-1])
+        case _:
+            yield Variation(name="reworded", problem=problem, answer=f"Let us see.\n\n{answer}\n")
+            return
+    with suppress(SyntaxError):  # another language, or no program at all
+        yield Variation(name="renamed", problem=problem, answer=renamed(answer))
     if other is not None:
         key = msgspec.structs.replace(problem.key, tests=other)
         changed = msgspec.structs.replace(problem, key=key)

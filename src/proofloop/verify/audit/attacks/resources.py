@@ -145,6 +145,41 @@ ATTACKS: tuple[Attack, ...] = (
         def $NAME(*args):
             return "{:>999999999}".format(1)
         """),
+    attack("H8", "set-of-one-hash", _LIMITS, "a set that takes n^2 comparisons to build", """
+        import os, struct
+        def header(tag, n):
+            return tag + struct.pack("<I", n)
+        members = [(2 ** 61 - 1) * n for n in range(1, 4000)]
+        def encoded(x):
+            size = x.bit_length() // 8 + 1
+            return header(b"i", size) + x.to_bytes(size, "little")
+        value = header(b"S", len(members)) + b"".join(map(encoded, members))
+        calls = -1
+        def $NAME(*args):
+            global calls
+            calls += 1
+            os.write(3, struct.pack("<IBI", len(value), 20, calls) + value)
+            os.read(3, 65536)
+        """),
+    attack("H8", "dict-of-one-hash", _LIMITS, "the same for a dict, by its keys", """
+        def $NAME(*args):
+            return {tuple([(2 ** 61 - 1) * n]): None for n in range(1, 1000)}
+        """),
+    attack("H8", "large-and-wrong", _LIMITS, "as many values as a result may hold", """
+        def $NAME(*args):
+            return [None] * 60_000
+        """),
+    attack("H8", "endless-for-the-tests", _LIMITS, "a number that tests may count up to", """
+        def $NAME(*args):
+            return 10 ** 9000
+        """),
+    attack("H8", "fences-never-closed", _LIMITS, "opens ever shorter fences to be searched for", """
+        _ = '''
+        %s
+        '''
+        def $NAME(*args):
+            return None
+        """ % ("\n        ".join("`" * n + "x" for n in range(240, 3, -1)) + "\n" * 30_000)),
     attack("H9", "sleep-in-slices", _LIMITS, "waits, a little at every call", """
         import time
         def $NAME(*args):
