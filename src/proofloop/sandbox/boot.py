@@ -1,4 +1,4 @@
-"""Entry point of a fork-server's process: `python boot.py CONTROL_FD OWNER_PID TIER`.
+"""Entry point of a fork-server's process: `python boot.py CONTROL TIER`.
 
 Makes the few files that it needs importable without running any package's `__init__` (which would
 load third-party packages), hands over to `zygote`, and leaves no trace of them in `sys.modules`
@@ -22,9 +22,9 @@ def _main() -> None:
 
     for name in [n for n in sys.modules if n.split(".")[0] == "proofloop"]:
         del sys.modules[name]
-    control, owner, tier = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    control, tier = sys.argv[1:]
     sys.argv[:] = [""]
-    zygote.main(control, owner, tier)
+    zygote.main(control, tier)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,11 @@
-"""Ending what a program left running where no pid namespace does it (T0, several processes).
+"""The tree of processes below one of ours, found through /proc.
 
-The fork-server is a subreaper, so every orphan below it, however often it forked or changed its
-session, stays below it; this walks that tree from outside, through /proc.
+Where no pid namespace ends what a program left running (T0, several processes), the fork-server
+is a subreaper, so every orphan below it, however often it forked or changed its session, stays
+below it.
 """
 
-import os
-import signal
-import time
 from pathlib import Path
-
-from proofloop.core.errors import SandboxLost
-from proofloop.sandbox.forkserver import ForkServer
-
-_DEADLINE_S = 10.0
-
-
-def kill_descendants(server: ForkServer) -> None:
-    """Kill all that lives below the fork-server; raises SandboxLost if some of it will not die.
-
-    The caller has no other child running."""
-    deadline = time.monotonic() + _DEADLINE_S
-    while living := descendants(server.process.pid):
-        if time.monotonic() > deadline:
-            server.is_lost = True
-            raise SandboxLost(f"{len(living)} processes outlived their program")
-        for pid in living:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        server.reap_strays()
-        time.sleep(0.001)
 
 
 def descendants(root: int) -> list[int]:

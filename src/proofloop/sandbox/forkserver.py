@@ -5,23 +5,25 @@ the fork-server's memory.  Whatever breaks here is our side's fault: SandboxLost
 where the machine refuses a step of the confinement.
 """
 
+import contextlib
 import os
 import select
+import signal
 import socket
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from proofloop.core.errors import IsolationError, SandboxLost
+from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Limits
 from proofloop.core.verdict import Tier
-from proofloop.sandbox import wire
+from proofloop.sandbox import shells, wire
+from proofloop.sandbox.descendants import descendants
+from proofloop.sandbox.start import START_DEADLINE_S, start_server
 
-START_DEADLINE_S = 20.0
 ANSWER_DEADLINE_S = 20.0
 """How long the fork-server may take over its own work before it is given up."""
+CLEARING_DEADLINE_S = 10.0
 _BOOT = Path(__file__).with_name("boot.py")
 
 
@@ -55,40 +57,28 @@ class ForkServer:
         self.is_lost = False
         """Whether it has failed us in any way; it must then be replaced."""
         self._ended: dict[int, Ended] = {}
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.control = ours
-        # PYTHONHASHSEED needs -E and -I absent; the environment is ours alone instead.
-        # Symbols bound at start are not bound again, page by page, in every child.
-        env = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "LD_BIND_NOW": "1"}
-        if "LD_LIBRARY_PATH" in os.environ:  # some interpreters need it to find libpython
-            env["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-        flags = ["-S", "-s", "-B", "-P", "-X", "utf8"]
-        arguments = [str(_BOOT), str(theirs.fileno()), str(os.getpid()), tier.value]
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, *flags, *arguments],
-                env=env,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        self._await_start()
+        self.server = start_server(tier, _BOOT)
+        self.control = self.server.control
+        self.measures = self._await_start()
 
-    def _await_start(self) -> None:
+    @property
+    def pid(self) -> int:
+        """Of the process that was started: the server, or what is around it."""
+        return self.server.process.pid
+
+    def _await_start(self) -> str:
+        """What it says that it confined itself by: T0's or T1's measures."""
         try:
             report = self._report(time.monotonic() + START_DEADLINE_S)
         except SandboxLost as e:
             noise = self.close()
+            if self.tier.rank > 1 and noise:  # the shell's words, for the server itself has none
+                raise shells.refusal(self.tier, noise.splitlines()[-1]) from None
             raise SandboxLost(f"the fork-server did not start ({e}); it wrote: {noise}") from None
         if report[:1] == wire.FAILED:
             self.close()
-            raise IsolationError(
-                f"isolation tier {self.tier} cannot be had on this machine: "
-                f"{report[1:].decode(errors='replace')}; `proofloop doctor` shows what can"
-            )
+            raise shells.refusal(self.tier, report[1:].decode(errors="replace"))
+        return report[1:].decode()
 
     def spawn(self, limits: Limits, *, is_script: bool = False) -> Child:
         """Order a child.  Confinement is complete once its READY frame comes."""
@@ -128,9 +118,6 @@ class ForkServer:
 
     def kill(self, child: Child) -> None:
         self._order("K", child.number)
-
-    def reap_strays(self) -> None:
-        self._order("R", 0)
 
     def _order(self, kind: str, number: int) -> None:
         try:
@@ -174,21 +161,28 @@ class ForkServer:
         self.is_lost = True
         return SandboxLost(f"the fork-server {what}")
 
+    def clear_descendants(self) -> None:
+        """Kill what a program left running where no pid namespace of its own did; raises
+        SandboxLost if some of it will not die.  The caller has no other child running."""
+        if self.measures == "T1":
+            return
+        if self.tier is not Tier.T0:  # in a container, out of our sight
+            self._order("C", 0)
+            return
+        deadline = time.monotonic() + CLEARING_DEADLINE_S
+        while living := descendants(self.pid):
+            if time.monotonic() > deadline:
+                raise self._lost(f"has {len(living)} processes that outlived their program")
+            for pid in living:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._order("R", 0)
+            time.sleep(0.001)
+
     def close(self) -> str:
         """End it and all its children; returns what it last wrote to standard error."""
-        self.control.close()
-        self.process.kill()
-        self.process.wait()
-        noise = b""
-        if self.process.stderr is not None:
-            os.set_blocking(self.process.stderr.fileno(), False)
-            noise = self.process.stderr.read() or b""
-            self.process.stderr.close()
-        return noise.decode(errors="replace").strip()[-300:]
+        return self.server.end()
 
     def disown(self) -> None:
         """In a forked copy of the owner: let go without touching the owner's server."""
-        self.control.close()
-        if self.process.stderr is not None:
-            self.process.stderr.close()
-        self.process.returncode = 0
+        self.server.disown()

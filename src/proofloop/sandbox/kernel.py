@@ -25,7 +25,8 @@ _CLOSE_RANGE = 436
 _PIVOT_ROOT = 155 if MACHINE == "x86_64" else 41
 _CAPSET = 126 if MACHINE == "x86_64" else 91
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP = 1, 4, 22
+_PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -96,7 +97,8 @@ def drop_capabilities() -> None:
 def drop_bounding_set() -> None:
     for capability in range(64):
         try:
-            _prctl("prctl(CAPBSET_DROP)", _PR_CAPBSET_DROP, capability)
+            if _prctl("prctl(CAPBSET_READ)", _PR_CAPBSET_READ, capability):
+                _prctl("prctl(CAPBSET_DROP)", _PR_CAPBSET_DROP, capability)
         except StepFailed as e:
             if e.code == errno.EINVAL:  # past the last capability of this kernel
                 return

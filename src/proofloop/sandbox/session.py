@@ -16,7 +16,6 @@ from typing import Self
 from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Call, Claim, ClaimKind, Ending, Execution, Limits
 from proofloop.sandbox import wire
-from proofloop.sandbox.descendants import kill_descendants
 from proofloop.sandbox.forkserver import ANSWER_DEADLINE_S, Ended, ForkServer
 
 _CLAIM_KINDS = {
@@ -291,7 +290,7 @@ class Session:
             self._ending = Ending.SIGNALLED
 
     def _clear_descendants(self) -> None:
-        """A pid namespace (T1) dies with its first process; at T0 they must be hunted down, where
+        """A pid namespace dies with its first process; without one they must be hunted down, where
         the limits allowed any."""
-        if self._limits.num_processes > 1 and self._server.tier.rank == 0:
-            kill_descendants(self._server)
+        if self._limits.num_processes > 1:
+            self._server.clear_descendants()

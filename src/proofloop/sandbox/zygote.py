@@ -1,8 +1,8 @@
 """The fork-server: a small, warm, single-threaded process that forks one child per program.
 
 It holds no key, test, expected value, source or argument; those travel between the client and a
-child over a channel of their own.  It confines itself first (namespaces at T1, then Landlock and
-the shared system-call filter), and each child completes the confinement before any of its program
+child over a channel of their own.  It confines itself first (namespaces from T1 on, then Landlock
+and the shared system-call filter), and each child completes the confinement before any of its program
 runs.  A step that fails ends the server or the child: nothing runs half confined.
 
 It dies with its owner (a pidfd and the control channel's end tell), and its children with it.
@@ -28,25 +28,73 @@ WARM_MODULES = (
 )  # fmt: skip
 _OUTSIDE_STDLIB = ("site-packages", "dist-packages", "test", "idlelib", "ensurepip")
 _IMPOSSIBLE_STATUS = 213
+_ENVIRONMENT = {"PYTHONHASHSEED", "LC_ALL", "LD_BIND_NOW", "LD_LIBRARY_PATH"}
 
 
-def main(control_fd: int, owner: int, tier: str) -> None:
-    control = _socket.socket(fileno=control_fd)
+def main(where: str, tier: str) -> None:
+    """`where`: the control socket's descriptor, or its path (T3).  Measures from within are those
+    of T1 at T1 and T2, of T0 at T0; in a container (T3) those of T1 if it allows them."""
+    control = _meet(where)
     try:
-        owner_fd = os.pidfd_open(owner)
-        if tier == "T1":
-            _continue_in_namespaces(control_fd)
-        pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if tier == "T1" else None
+        owner_fd = _receive_owner(control)
+        _clear_environment()
+        measures = {"T0": "T0", "T3": "T0"}.get(tier, "T1")
+        if tier == "T3" and _allows_namespaces():
+            measures = "T1"
+        if measures == "T1":
+            _continue_in_namespaces(control.fileno())
+        pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if measures == "T1" else None
         _warm_up()
-        _confine(tier)
+        _confine(measures)
     except kernel.StepFailed as e:
         control.send(wire.FAILED + str(e).encode())
         return
     except Exception as e:
         control.send(wire.FAILED + f"{type(e).__name__}: {e}".encode())
         return
-    control.send(wire.STARTED)
+    control.send(wire.STARTED + measures.encode())
     _Server(control, owner_fd, pid_namespace).serve()
+
+
+def _meet(where: str) -> _socket.socket:
+    if where.isdigit():
+        return _socket.socket(fileno=int(where))
+    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    control.connect(where)
+    return control
+
+
+def _receive_owner(control: _socket.socket) -> int:
+    order, ancillary, _, _ = control.recvmsg(16, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+    if order != wire.OWNER or not ancillary:
+        raise RuntimeError("no descriptors come through the control socket (as under gVisor)")
+    return _descriptors(ancillary[0][2])[0]
+
+
+def _clear_environment() -> None:
+    """Shells add variables of their own, and none of them is a program's business."""
+    for name in set(os.environ) - _ENVIRONMENT:
+        del os.environ[name]
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def _allows_namespaces() -> bool:
+    """Tried in a process of its own, for a refused step leaves the earlier ones behind."""
+    trial = os.fork()
+    if not trial:
+        try:
+            kernel.enter_namespaces()
+            kernel.enter_minimal_root([], _staging())
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(os.fork() or os._exit(0), 0)[1]))
+        except BaseException:
+            os._exit(1)
+    return os.waitpid(trial, 0)[1] == 0
+
+
+def _staging() -> str:
+    return "/tmp" if os.path.isdir("/tmp") else "/mnt"
 
 
 def _continue_in_namespaces(control_fd: int) -> None:
@@ -89,18 +137,18 @@ def _import_random() -> None:
     random.seed(0)
 
 
-def _confine(tier: str) -> None:
+def _confine(measures: str) -> None:
     if not kernel.SUPPORTED:
         raise RuntimeError(f"no system-call table for {kernel.MACHINE}")
     standard_library = os.path.dirname(os.path.realpath(os.__file__))
     beside = [p for p in sys.path if os.path.isdir(p) and not p.startswith(standard_library)]
     libraries = _library_folders()
     cache = [p for p in ("/etc/ld.so.cache",) if os.path.exists(p)]
-    if tier == "T1":
+    if measures == "T1":
         shown = [standard_library, *beside, *libraries, *cache]
-        kernel.enter_minimal_root(_outermost(shown), "/tmp" if os.path.isdir("/tmp") else "/mnt")
+        kernel.enter_minimal_root(_outermost(shown), _staging())
     kernel.forbid_new_privileges()
-    if tier == "T0":
+    if measures == "T0":
         kernel.become_subreaper()
         kernel.hide_from_peers()
         if os.geteuid() == 0:
@@ -197,6 +245,8 @@ class _Server:
             for child, pid in self.children.values():
                 if child == number:
                     os.kill(pid, signal.SIGKILL)
+        elif kind == ord("C"):
+            self.clear_strays()
         else:
             self.reap_strays()
 
@@ -234,6 +284,19 @@ class _Server:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
+                return
+            if found is None or found.si_pid in ours:
+                return
+            os.waitpid(found.si_pid, 0)
+
+    def clear_strays(self) -> None:
+        """Kill all there is beside us in our pid namespace, which is a container's (T3)."""
+        ours = {pid for _, pid in self.children.values()}
+        while True:
+            try:
+                os.kill(-1, signal.SIGKILL)
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            except (ProcessLookupError, ChildProcessError):
                 return
             if found is None or found.si_pid in ours:
                 return
