@@ -50,7 +50,7 @@ def _evaluate(sandbox: ForkServerSandbox, source: str, limits: Limits | None = N
 def _server_pid(sandbox: ForkServerSandbox) -> int:
     sandbox.run(_HELLO)
     assert sandbox._server is not None
-    return sandbox._server.process.pid
+    return sandbox._server.pid
 
 
 @pytest.mark.parametrize("check", sandbox_suite(), ids=lambda check: check.__name__)

@@ -225,7 +225,7 @@ def test_expected_values_are_in_no_process_of_the_sandbox(verifier: ProgramVerif
     answer = "import time\ndef f(x):\n    time.sleep(1)\n    return x\n"
     _verify(verifier, card_tests(), HONEST[0].answer)
     assert verifier._sandbox._server is not None
-    server = verifier._sandbox._server.process.pid
+    server = verifier._sandbox._server.pid
     idle = len(descendants(server))
     judging = threading.Thread(target=_verify, args=(verifier, tests, answer))
     judging.start()

@@ -1,8 +1,8 @@
-"""Entry point of a fork-server's process: `python boot.py CONTROL TIER`.
+"""Entry point of a server process: `python boot.py CONTROL TIER ROLE`.
 
 Makes the few files that it needs importable without running any package's `__init__` (which would
-load third-party packages), hands over to `zygote`, and leaves no trace of them in `sys.modules`
-for candidates to find by name.
+load third-party packages), hands over to the module ROLE, and leaves no trace of them in
+`sys.modules` for candidates to find by name.
 """
 
 import os
@@ -18,13 +18,13 @@ def _main() -> None:
         package = ModuleType(name)
         package.__path__ = [os.path.join(SOURCE_DIR, *name.split(".")[1:])]
         sys.modules[name] = package
-    from proofloop.sandbox import zygote
-
+    control, tier, role = sys.argv[1:]
+    # Not importlib: whatever is imported here is copied with every child.
+    module = __import__(f"proofloop.sandbox.{role}", fromlist=["main"])
     for name in [n for n in sys.modules if n.split(".")[0] == "proofloop"]:
         del sys.modules[name]
-    control, tier = sys.argv[1:]
     sys.argv[:] = [""]
-    zygote.main(control, tier)
+    module.main(control, tier)
 
 
 if __name__ == "__main__":

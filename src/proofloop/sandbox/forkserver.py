@@ -1,4 +1,4 @@
-"""The client's end of a fork-server: starts it, has it fork children, hears how they ended.
+"""The client's end of a fork-server: has it fork children, hears how they ended.
 
 Knows nothing of programs or verdicts.  A child's data channel and output pipe never pass through
 the fork-server's memory.  Whatever breaks here is our side's fault: SandboxLost, or IsolationError
@@ -7,24 +7,18 @@ where the machine refuses a step of the confinement.
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Limits
 from proofloop.core.verdict import Tier
-from proofloop.sandbox import shells, wire
+from proofloop.sandbox import wire
 from proofloop.sandbox.descendants import descendants
-from proofloop.sandbox.start import START_DEADLINE_S, start_server
+from proofloop.sandbox.server import Server
 
-ANSWER_DEADLINE_S = 20.0
-"""How long the fork-server may take over its own work before it is given up."""
 CLEARING_DEADLINE_S = 10.0
-_BOOT = Path(__file__).with_name("boot.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,50 +41,45 @@ class Child:
     """The end to write to, where it is to run a script."""
 
 
-class ForkServer:
+class ForkServer(Server):
     """One fork-server process and the children it has now."""
 
+    role = "zygote"
+
     def __init__(self, tier: Tier) -> None:
-        """Raises IsolationError when the tier cannot be had, SandboxLost when it will not start."""
-        self.tier = tier
-        self.num_spawned = 0
-        self.is_lost = False
-        """Whether it has failed us in any way; it must then be replaced."""
         self._ended: dict[int, Ended] = {}
-        self.server = start_server(tier, _BOOT)
-        self.control = self.server.control
-        self.measures = self._await_start()
-
-    @property
-    def pid(self) -> int:
-        """Of the process that was started: the server, or what is around it."""
-        return self.server.process.pid
-
-    def _await_start(self) -> str:
-        """What it says that it confined itself by: T0's or T1's measures."""
-        try:
-            report = self._report(time.monotonic() + START_DEADLINE_S)
-        except SandboxLost as e:
-            noise = self.close()
-            if self.tier.rank > 1 and noise:  # the shell's words, for the server itself has none
-                raise shells.refusal(self.tier, noise.splitlines()[-1]) from None
-            raise SandboxLost(f"the fork-server did not start ({e}); it wrote: {noise}") from None
-        if report[:1] == wire.FAILED:
-            self.close()
-            raise shells.refusal(self.tier, report[1:].decode(errors="replace"))
-        return report[1:].decode()
+        super().__init__(tier)
 
     def spawn(self, limits: Limits, *, is_script: bool = False) -> Child:
-        """Order a child.  Confinement is complete once its READY frame comes."""
+        """Order a child.  Confinement is complete once its READY frame comes.
+
+        Raises SandboxLost, also where we have no descriptors left; the server is none the worse
+        for that."""
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            try:
+                channel, channel_end = socket.socketpair()
+                ours.callback(channel.close)
+                theirs.callback(channel_end.close)
+                output_fd, output_end = _pipe(ours, theirs)
+                given = [channel_end.fileno(), output_end]
+                stdin_fd = None
+                if is_script:
+                    stdin_end, stdin_fd = _pipe(theirs, ours)
+                    given.append(stdin_end)
+            except OSError as e:
+                raise SandboxLost(f"no channel to a child can be opened: {e}") from None
+            number = self._send_order(limits, given)
+            for fd in (channel.fileno(), output_fd, stdin_fd):
+                if fd is not None:
+                    os.set_blocking(fd, False)
+            ours.pop_all()
+        return Child(number=number, channel=channel, output_fd=output_fd, stdin_fd=stdin_fd)
+
+    def _send_order(self, limits: Limits, given: list[int]) -> int:
         self.num_spawned += 1
-        number = self.num_spawned
-        ours, theirs = socket.socketpair()
-        output_fd, output_end = os.pipe()
-        stdin_end, stdin_fd = os.pipe() if is_script else (None, None)
-        given = [theirs.fileno(), output_end, *([] if stdin_end is None else [stdin_end])]
         order = wire.SPAWN.pack(
             ord("S"),
-            number,
+            self.num_spawned,
             limits.memory_bytes,
             limits.cpu_s,
             limits.num_processes,
@@ -101,20 +90,8 @@ class ForkServer:
         try:
             socket.send_fds(self.control, [order], given)
         except OSError as e:
-            ours.close()
-            for fd in (output_fd, stdin_fd):
-                if fd is not None:
-                    os.close(fd)
             raise self._lost(f"takes no orders: {e}") from None
-        finally:
-            theirs.close()
-            for fd in given[1:]:
-                os.close(fd)
-        ours.setblocking(False)
-        for fd in (output_fd, stdin_fd):
-            if fd is not None:
-                os.set_blocking(fd, False)
-        return Child(number=number, channel=ours, output_fd=output_fd, stdin_fd=stdin_fd)
+        return self.num_spawned
 
     def kill(self, child: Child) -> None:
         self._order("K", child.number)
@@ -141,30 +118,10 @@ class ForkServer:
             reason = report[wire.REFUSED.size :].decode(errors="replace")
             raise self._lost(f"could not start a child: {reason}")
 
-    def _readable(self, deadline: float) -> bool:
-        poll = select.poll()
-        poll.register(self.control, select.POLLIN)
-        return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
-
-    def _report(self, deadline: float) -> bytes:
-        if not self._readable(deadline):
-            raise self._lost("gave no answer in time")
-        try:
-            report = self.control.recv(4096)
-        except OSError as e:
-            raise self._lost(f"is gone: {e}") from None
-        if not report:
-            raise self._lost("is gone")
-        return report
-
-    def _lost(self, what: str) -> SandboxLost:
-        self.is_lost = True
-        return SandboxLost(f"the fork-server {what}")
-
     def clear_descendants(self) -> None:
         """Kill what a program left running where no pid namespace of its own did; raises
         SandboxLost if some of it will not die.  The caller has no other child running."""
-        if self.measures == "T1":
+        if self.measures is Tier.T1:
             return
         if self.tier is not Tier.T0:  # in a container, out of our sight
             self._order("C", 0)
@@ -179,10 +136,9 @@ class ForkServer:
             self._order("R", 0)
             time.sleep(0.001)
 
-    def close(self) -> str:
-        """End it and all its children; returns what it last wrote to standard error."""
-        return self.server.end()
 
-    def disown(self) -> None:
-        """In a forked copy of the owner: let go without touching the owner's server."""
-        self.server.disown()
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    read_end, write_end = os.pipe()
+    reader.callback(os.close, read_end)
+    writer.callback(os.close, write_end)
+    return read_end, write_end

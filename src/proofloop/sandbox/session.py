@@ -5,9 +5,11 @@ for another call end the process.  Wall time runs only while the session waits o
 a candidate is not charged for the trusted side's thinking.
 """
 
+import contextlib
 import os
 import select
 import signal
+import socket
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -16,7 +18,8 @@ from typing import Self
 from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Call, Claim, ClaimKind, Ending, Execution, Limits
 from proofloop.sandbox import wire
-from proofloop.sandbox.forkserver import ANSWER_DEADLINE_S, Ended, ForkServer
+from proofloop.sandbox.forkserver import Ended, ForkServer
+from proofloop.sandbox.server import ANSWER_DEADLINE_S
 
 _CLAIM_KINDS = {
     wire.RETURNED: ClaimKind.RETURNED,
@@ -26,6 +29,9 @@ _CLAIM_KINDS = {
 }
 _EXIT_GRACE_S = 0.25
 """From the channel's end to the report of the exit; after that, it was closed on purpose."""
+
+_MOST_UNREAD_BYTES = 16 * 1024 * 1024
+"""More than any socket's buffers hold: someone else still writes."""
 
 Frame = tuple[int, int, bytes]
 
@@ -99,9 +105,7 @@ class Session:
 
     def receive(self, kinds: tuple[int, ...], index: int) -> Frame | None:
         """The next frame, which must be of one of `kinds` and for call `index`; None when the
-        process has ended instead (see `ending`)."""
-        if self._ending is not None:
-            return None
+        process has ended instead (see `ending`).  What it said before it ended still counts."""
         start = time.monotonic()
         frame = self._wait(self._limits.wall_s - self._waited_s)
         self._waited_s += time.monotonic() - start
@@ -161,17 +165,14 @@ class Session:
     def _wait(self, patience_s: float) -> Frame | None:
         """The next whole frame within `patience_s`, or None with `ending` set."""
         deadline = time.monotonic() + patience_s
-        while self._ending is None:
-            frame = self._take_frame()
-            if frame is not None:
-                return frame
+        while (frame := self._take_frame()) is None and self._ending is None:
             self._send()
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 self._end(Ending.TIME_LIMIT, f"no answer within {self._limits.wall_s:g} s")
                 break
             self._serve_events(left_s)
-        return None
+        return frame
 
     def _serve_events(self, left_s: float) -> None:
         for fd, _ in self._poll.poll(left_s * 1000 + 1):
@@ -182,7 +183,16 @@ class Session:
     def _hear_server(self) -> None:
         ended = self._server.ended(self._child, deadline=0.0)
         if ended is not None:
+            self._read_rest()
             self._conclude(ended)
+
+    def _read_rest(self) -> None:
+        """What the kernel still holds of its words: news of its end may overtake them."""
+        with contextlib.suppress(OSError):
+            while data := self._child.channel.recv(65536, socket.MSG_DONTWAIT):
+                self._received += data
+                if len(self._received) > _MOST_UNREAD_BYTES:
+                    return
 
     def _send(self) -> None:
         if self._unsent:
@@ -258,6 +268,7 @@ class Session:
         """Kill it for a reason of ours, unless it ended before that on its own."""
         self._ending = ending
         self._detail = detail
+        self._received.clear()
         if self._ended is None and not self._server.is_lost:
             self._server.kill(self._child)
             deadline = time.monotonic() + ANSWER_DEADLINE_S

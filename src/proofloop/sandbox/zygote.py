@@ -1,9 +1,9 @@
 """The fork-server: a small, warm, single-threaded process that forks one child per program.
 
 It holds no key, test, expected value, source or argument; those travel between the client and a
-child over a channel of their own.  It confines itself first (namespaces from T1 on, then Landlock
-and the shared system-call filter), and each child completes the confinement before any of its program
-runs.  A step that fails ends the server or the child: nothing runs half confined.
+child over a channel of their own.  It confines itself first (namespaces, from T1 on, then
+Landlock and the shared system-call filter), and each child completes the confinement before any of
+its program runs.  A step that fails ends the server or the child: nothing runs half confined.
 
 It dies with its owner (a pidfd and the control channel's end tell), and its children with it.
 """
@@ -19,7 +19,7 @@ import struct
 import sys
 from typing import NoReturn
 
-from proofloop.sandbox import candidate, kernel, seccomp, wire
+from proofloop.sandbox import candidate, entrance, kernel, seccomp, wire
 
 # What programs import most is imported here once instead of in every child.
 WARM_MODULES = (
@@ -28,21 +28,16 @@ WARM_MODULES = (
 )  # fmt: skip
 _OUTSIDE_STDLIB = ("site-packages", "dist-packages", "test", "idlelib", "ensurepip")
 _IMPOSSIBLE_STATUS = 213
-_ENVIRONMENT = {"PYTHONHASHSEED", "LC_ALL", "LD_BIND_NOW", "LD_LIBRARY_PATH"}
 
 
 def main(where: str, tier: str) -> None:
-    """`where`: the control socket's descriptor, or its path (T3).  Measures from within are those
-    of T1 at T1 and T2, of T0 at T0; in a container (T3) those of T1 if it allows them."""
-    control = _meet(where)
+    control = entrance.meet(where)
     try:
-        owner_fd = _receive_owner(control)
-        _clear_environment()
-        measures = {"T0": "T0", "T3": "T0"}.get(tier, "T1")
-        if tier == "T3" and _allows_namespaces():
-            measures = "T1"
+        owner_fd = entrance.receive_owner(control)
+        entrance.clean_up()
+        measures = entrance.measures_of(tier)
         if measures == "T1":
-            _continue_in_namespaces(control.fileno())
+            entrance.continue_in_namespaces(control.fileno())
         pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if measures == "T1" else None
         _warm_up()
         _confine(measures)
@@ -54,58 +49,6 @@ def main(where: str, tier: str) -> None:
         return
     control.send(wire.STARTED + measures.encode())
     _Server(control, owner_fd, pid_namespace).serve()
-
-
-def _meet(where: str) -> _socket.socket:
-    if where.isdigit():
-        return _socket.socket(fileno=int(where))
-    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    control.connect(where)
-    return control
-
-
-def _receive_owner(control: _socket.socket) -> int:
-    order, ancillary, _, _ = control.recvmsg(16, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
-    if order != wire.OWNER or not ancillary:
-        raise RuntimeError("no descriptors come through the control socket (as under gVisor)")
-    return _descriptors(ancillary[0][2])[0]
-
-
-def _clear_environment() -> None:
-    """Shells add variables of their own, and none of them is a program's business."""
-    for name in set(os.environ) - _ENVIRONMENT:
-        del os.environ[name]
-    null = os.open("/dev/null", os.O_RDWR)
-    os.dup2(null, 0)
-    os.close(null)
-
-
-def _allows_namespaces() -> bool:
-    """Tried in a process of its own, for a refused step leaves the earlier ones behind."""
-    trial = os.fork()
-    if not trial:
-        try:
-            kernel.enter_namespaces()
-            kernel.enter_minimal_root([], _staging())
-            os._exit(os.waitstatus_to_exitcode(os.waitpid(os.fork() or os._exit(0), 0)[1]))
-        except BaseException:
-            os._exit(1)
-    return os.waitpid(trial, 0)[1] == 0
-
-
-def _staging() -> str:
-    return "/tmp" if os.path.isdir("/tmp") else "/mnt"
-
-
-def _continue_in_namespaces(control_fd: int) -> None:
-    """Go on as the first process of new namespaces; the process that began only waits for it."""
-    kernel.enter_namespaces()
-    beginner = os.fork()
-    if beginner:
-        os.close(control_fd)
-        _, status = os.waitpid(beginner, 0)
-        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-    kernel.die_with_parent(signal.SIGKILL)
 
 
 def _warm_up() -> None:
@@ -146,7 +89,7 @@ def _confine(measures: str) -> None:
     cache = [p for p in ("/etc/ld.so.cache",) if os.path.exists(p)]
     if measures == "T1":
         shown = [standard_library, *beside, *libraries, *cache]
-        kernel.enter_minimal_root(_outermost(shown), _staging())
+        kernel.enter_minimal_root(_outermost(shown), entrance.staging())
     kernel.forbid_new_privileges()
     if measures == "T0":
         kernel.become_subreaper()
@@ -187,10 +130,6 @@ def _outermost(paths: list[str]) -> list[str]:
         if not kept or not path.startswith(kept[-1] + "/"):
             kept.append(path)
     return kept
-
-
-def _descriptors(packed: bytes) -> tuple[int, ...]:
-    return struct.unpack(f"{len(packed) // 4}i", packed)
 
 
 class _Server:
@@ -235,7 +174,7 @@ class _Server:
         if not order:
             self.quit()
         if order[:1] == b"S":
-            given = _descriptors(ancillary[0][2])
+            given = entrance.descriptors(ancillary[0][2])
             self.spawn(order, given)
             for fd in given:
                 os.close(fd)
