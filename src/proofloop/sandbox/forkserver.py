@@ -12,6 +12,7 @@ import socket
 import time
 from dataclasses import dataclass
 
+from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Limits
 from proofloop.core.verdict import Tier
 from proofloop.sandbox import wire

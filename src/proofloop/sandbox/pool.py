@@ -37,6 +37,11 @@ class ForkServerSandbox:
     def tier(self) -> Tier:
         return self._tier
 
+    @property
+    def measures(self) -> Tier:
+        """What confines a program inside the tier's shell: T0's or T1's measures."""
+        return self._current().measures
+
     def __enter__(self) -> "ForkServerSandbox":
         return self
 

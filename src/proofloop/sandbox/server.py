@@ -46,11 +46,11 @@ class Server:
         except SandboxLost as e:
             noise = self.close()
             if self.tier.rank > 1 and noise:  # the shell's words, for the server itself has none
-                raise shells.refusal(self.tier, noise.splitlines()[-1]) from None
+                raise shells.TierRefused(self.tier, noise.splitlines()[-1]) from None
             raise SandboxLost(f"the {self.role} did not start ({e}); it wrote: {noise}") from None
         if report[:1] == wire.FAILED:
             self.close()
-            raise shells.refusal(self.tier, report[1:].decode(errors="replace"))
+            raise shells.TierRefused(self.tier, report[1:].decode(errors="replace"))
         return Tier(report[1:].decode())
 
     def _readable(self, deadline: float) -> bool:

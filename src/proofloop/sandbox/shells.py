@@ -32,6 +32,17 @@ _MAX_PROCESSES = 4096
 _NOBODY = "65534"
 
 
+class TierRefused(IsolationError):
+    """A tier cannot be had here."""
+
+    def __init__(self, tier: Tier, reason: str) -> None:
+        super().__init__(
+            f"isolation tier {tier} cannot be had on this machine: {reason}; "
+            "`proofloop doctor` says more"
+        )
+        self.reason = reason
+
+
 def interpreter() -> str:
     """The interpreter itself, not a virtual environment's link to it."""
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
@@ -57,7 +68,7 @@ def bubblewrap(env: Mapping[str, str], shown: Iterable[str]) -> list[str]:
     the server itself watches its owner."""
     program = shutil.which("bwrap")
     if program is None:
-        raise refusal(
+        raise TierRefused(
             Tier.T2, "bubblewrap is not installed (on most systems the package `bubblewrap`)"
         )
     command = [program, "--unshare-all", "--uid", _NOBODY, "--gid", _NOBODY, "--cap-drop", "ALL"]
@@ -78,12 +89,14 @@ def container_engine() -> list[str]:
     chosen = shlex.split(os.environ.get(ENGINE_VARIABLE, ""))
     if chosen:
         if shutil.which(chosen[0]) is None:
-            raise refusal(Tier.T3, f"{ENGINE_VARIABLE} names {chosen[0]}, which is not installed")
+            raise TierRefused(
+                Tier.T3, f"{ENGINE_VARIABLE} names {chosen[0]}, which is not installed"
+            )
         return chosen
     for name in _ENGINES:
         if shutil.which(name) is not None:
             return [name]
-    raise refusal(
+    raise TierRefused(
         Tier.T3,
         f"neither podman nor docker is installed (or name an engine in {ENGINE_VARIABLE})",
     )
@@ -122,10 +135,3 @@ def container(
         command += ["--volume", f"{os.path.realpath(path)}:{path}:ro"]
     command += ["--volume", f"{meeting_folder}:{MEETING_POINT}", *more]
     return [*command, image()]
-
-
-def refusal(tier: Tier, reason: str) -> IsolationError:
-    return IsolationError(
-        f"isolation tier {tier} cannot be had on this machine: {reason}; "
-        "`proofloop doctor` shows what can"
-    )

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from proofloop.sandbox.descendants import descendants
 START_DEADLINE_S = 20.0
 _END_DEADLINE_S = 5.0
 _ENGINE_DEADLINE_S = 20.0
+_NO_IMAGE = ("no such image", "no such object", "image not known")
+"""What docker and podman say of an image that they do not have."""
 # -P and -S: nothing of the user's is imported.  PYTHONHASHSEED needs -E and -I absent; the
 # environment is ours alone instead.
 _FLAGS = ("-S", "-s", "-B", "-P", "-X", "utf8")
@@ -97,7 +100,8 @@ def start_server(
     # Symbols bound at start are not bound again, page by page, in every child.
     if "LD_LIBRARY_PATH" in os.environ:  # some interpreters need it to find libpython
         env["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-    python = [shells.interpreter(), *_FLAGS, str(script)]
+    executable = sys.executable if tier.rank < 2 else shells.interpreter()
+    python = [executable, *_FLAGS, str(script)]
     after = [tier.value, *arguments]
     try:
         owner = os.pidfd_open(os.getpid())
@@ -168,7 +172,7 @@ def _await_caller(
     unheard = ServerProcess(tier=Tier.T3, control=ours, process=process, container=(engine, name))
     has_ended = process.poll() is not None
     noise = unheard.end()
-    raise shells.refusal(Tier.T3, _why_no_container(engine, noise, has_ended=has_ended))
+    raise shells.TierRefused(Tier.T3, _why_no_container(engine, noise, has_ended=has_ended))
 
 
 def _why_no_container(engine: str, noise: str, *, has_ended: bool) -> str:
@@ -188,9 +192,9 @@ def _why_no_container(engine: str, noise: str, *, has_ended: bool) -> str:
     if found.returncode == 0:
         return f"{engine} could not start a container: {last}"
     complaint = found.stderr.decode(errors="replace").strip()
-    if "daemon" in complaint.lower():
-        return f"{engine} cannot be used: {complaint.splitlines()[-1]}"
-    return shells.image_advice(engine)
+    if any(words in complaint.lower() for words in _NO_IMAGE):
+        return shells.image_advice(engine)
+    return f"{engine} cannot be used: {complaint.splitlines()[-1] if complaint else last}"
 
 
 def _popen(command: list[str], env: dict[str, str], *fds: int) -> subprocess.Popen[bytes]:
