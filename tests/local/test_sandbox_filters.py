@@ -30,6 +30,8 @@ def _run(program: bytes, arch: int, number: int, args: tuple[int, ...] = ()) -> 
                 at += jump_true if accumulator >= constant else jump_false
             case 0x45:
                 at += jump_true if accumulator & constant else jump_false
+            case 0x54:
+                accumulator &= constant
             case 0x06:
                 return constant
             case _:
@@ -38,7 +40,7 @@ def _run(program: bytes, arch: int, number: int, args: tuple[int, ...] = ()) -> 
 
 
 def _numbers(name: str, machine: str) -> int | None:
-    known = seccomp._NUMBERS | seccomp._CANDIDATE_NUMBERS | seccomp._FORKS
+    known = seccomp._SERVER_NUMBERS | seccomp._CANDIDATE_NUMBERS | seccomp._FORKS
     return known[name][list(_ARCH).index(machine)]
 
 
@@ -48,7 +50,7 @@ def test_every_listed_call_is_refused_and_no_other(machine: str) -> None:
     own = struct.pack("<I", _PID)
     candidate = seccomp.candidate_filter(machine, may_fork=False).replace(seccomp.OWN_PID, own)
     for table, program in (
-        (seccomp._NUMBERS, server),
+        (seccomp._SERVER_NUMBERS, server),
         (seccomp._CANDIDATE_NUMBERS | seccomp._FORKS, candidate),
     ):
         listed = {n for name in table if (n := _numbers(name, machine)) is not None}

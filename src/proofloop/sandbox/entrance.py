@@ -1,14 +1,13 @@
-"""The first steps of a server process: meet the client, learn who owns us, leave for namespaces.
+"""The first steps of a server process: meet the client, learn who owns us, tidy up.
 
 Standard library only, as all that runs in a server; see `boot`.
 """
 
 import _socket
 import os
-import signal
 import struct
 
-from proofloop.sandbox import kernel, wire
+from proofloop.sandbox import kernel, mounts, wire
 
 _ENVIRONMENT = {"PYTHONHASHSEED", "LC_ALL", "LD_BIND_NOW", "LD_LIBRARY_PATH"}
 
@@ -56,7 +55,7 @@ def _allows_namespaces() -> bool:
     if not trial:
         try:
             kernel.enter_namespaces()
-            kernel.enter_minimal_root([], staging())
+            mounts.enter_minimal_root([], staging())
             inner = os.fork()
             if not inner:
                 os._exit(0)
@@ -69,14 +68,3 @@ def _allows_namespaces() -> bool:
 def staging() -> str:
     """A folder to build a new root over."""
     return "/tmp" if os.path.isdir("/tmp") else "/mnt"
-
-
-def continue_in_namespaces(control_fd: int) -> None:
-    """Go on as the first process of new namespaces; the process that began only waits for it."""
-    kernel.enter_namespaces()
-    beginner = os.fork()
-    if beginner:
-        os.close(control_fd)
-        _, status = os.waitpid(beginner, 0)
-        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-    kernel.die_with_parent(signal.SIGKILL)

@@ -9,7 +9,8 @@ import ctypes
 import errno
 import os
 import platform
-from collections.abc import Iterable
+import signal
+from collections.abc import Callable
 
 MACHINE = platform.machine()
 SUPPORTED = MACHINE in ("x86_64", "aarch64")
@@ -19,18 +20,15 @@ CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 CLONE_NEW_ANY = 0x7E020000
 
 # Numbers after 423 are the same on every architecture.
-_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
-_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _CLOSE_RANGE = 436
-_PIVOT_ROOT = 155 if MACHINE == "x86_64" else 41
 _CAPSET = 126 if MACHINE == "x86_64" else 91
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP = 1, 4, 22
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
 
 
 class StepFailed(Exception):
@@ -42,25 +40,25 @@ class StepFailed(Exception):
         self.code = code
 
 
-def _checked(step: str, result: int) -> int:
+def checked(step: str, result: int) -> int:
     if result < 0:
         raise StepFailed(step, ctypes.get_errno())
     return result
 
 
-def _syscall(step: str, number: int, *args: object) -> int:
+def syscall(step: str, number: int, *args: object) -> int:
     plain = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
-    return _checked(step, _libc.syscall(ctypes.c_long(number), *plain))
+    return checked(step, libc.syscall(ctypes.c_long(number), *plain))
 
 
 def _prctl(step: str, option: int, *args: object) -> int:
     rest = [ctypes.c_ulong(a) if isinstance(a, int) else a for a in args]
     rest += [ctypes.c_ulong(0)] * (4 - len(rest))
-    return _checked(step, _libc.prctl(ctypes.c_int(option), *rest))
+    return checked(step, libc.prctl(ctypes.c_int(option), *rest))
 
 
-def die_with_parent(signal: int) -> None:
-    _prctl("prctl(PDEATHSIG)", _PR_SET_PDEATHSIG, signal)
+def die_with_parent(number: int) -> None:
+    _prctl("prctl(PDEATHSIG)", _PR_SET_PDEATHSIG, number)
 
 
 def become_subreaper() -> None:
@@ -78,7 +76,7 @@ def hide_from_peers() -> None:
 
 
 def close_from(first: int) -> None:
-    _syscall("close_range", _CLOSE_RANGE, first, 0xFFFFFFFF, 0)
+    syscall("close_range", _CLOSE_RANGE, first, 0xFFFFFFFF, 0)
 
 
 class _CapHeader(ctypes.Structure):
@@ -91,7 +89,7 @@ _CAP_NONE = (ctypes.c_uint32 * 6)()
 
 def drop_capabilities() -> None:
     """None left, and none to be had back: NO_NEW_PRIVS is set and exec is denied."""
-    _syscall("capset", _CAPSET, ctypes.byref(_CAP_HEADER), ctypes.byref(_CAP_NONE))
+    syscall("capset", _CAPSET, ctypes.byref(_CAP_HEADER), ctypes.byref(_CAP_NONE))
 
 
 def drop_bounding_set() -> None:
@@ -115,69 +113,20 @@ def install_filter(program: bytes) -> None:
     _prctl("prctl(SECCOMP)", _PR_SET_SECCOMP, 2, ctypes.byref(loaded))
 
 
-# --- Landlock ---
-
-_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
-_HANDLED_FS = {1: 0x1FFF, 2: 0x3FFF, 3: 0x7FFF, 4: 0x7FFF}
-
-
-class _RulesetAttr(ctypes.Structure):
-    _fields_ = [
-        ("handled_fs", ctypes.c_uint64),
-        ("handled_net", ctypes.c_uint64),
-        ("scoped", ctypes.c_uint64),
-    ]
-
-
-class _PathBeneath(ctypes.Structure):
-    _pack_ = 1
-    _fields_ = [("allowed", ctypes.c_uint64), ("fd", ctypes.c_int32)]
-
-
-def landlock_abi() -> int:
-    return _syscall("landlock_create_ruleset", _LANDLOCK_CREATE, None, 0, 1)
-
-
-def landlock(files: Iterable[str], folders: Iterable[str], listed: Iterable[str]) -> None:
-    """Restrict this process and its children for good: read `files`, read and list all beneath
-    `folders`, list (without reading) beneath `listed`; nothing else: no other path can be opened,
-    none written or executed, no TCP, no signal or abstract socket to the outside where the kernel
-    knows of those."""
-    abi = landlock_abi()
-    attr = _RulesetAttr(
-        _HANDLED_FS.get(abi, 0xFFFF), 0x3 if abi >= 4 else 0, 0x3 if abi >= 6 else 0
-    )
-    size = 24 if abi >= 6 else 16 if abi >= 4 else 8
-    ruleset = _syscall("landlock_create_ruleset", _LANDLOCK_CREATE, ctypes.byref(attr), size, 0)
-    for paths, allowed in (
-        (files, _READ_FILE),
-        (folders, _READ_FILE | _READ_DIR),
-        (listed, _READ_DIR),
-    ):
-        for path in paths:
-            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            rule = _PathBeneath(allowed, fd)
-            _syscall("landlock_add_rule", _LANDLOCK_ADD, ruleset, 1, ctypes.byref(rule), 0)
-            os.close(fd)
-    _syscall("landlock_restrict_self", _LANDLOCK_RESTRICT, ruleset, 0)
-    os.close(ruleset)
-
-
 # --- Namespaces ---
 
 
 def unshare(step: str, flags: int) -> None:
-    _checked(step, _libc.unshare(ctypes.c_int(flags)))
+    checked(step, libc.unshare(ctypes.c_int(flags)))
 
 
 def setns(step: str, fd: int, kind: int) -> None:
-    _checked(step, _libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)))
+    checked(step, libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)))
 
 
-def enter_namespaces() -> None:
-    """User, mount, network, IPC, UTS and (for children) pid namespaces.  Inside, the caller is
-    nobody by number and holds capabilities over these namespaces only."""
-    uid, gid = os.getuid(), os.getgid()
+def enter_user_namespace() -> None:
+    """Inside, the caller is nobody by number and holds capabilities over its namespaces only."""
+    uid, gid = os.geteuid(), os.getegid()
     unshare("unshare(NEWUSER)", CLONE_NEWUSER)
     for name, text in (
         ("setgroups", "deny"),
@@ -189,69 +138,48 @@ def enter_namespaces() -> None:
                 f.write(text)
         except OSError as e:
             raise StepFailed(f"write {name}", e.errno or 0) from None
+
+
+def enter_namespaces() -> None:
+    """User, mount, network, IPC, UTS and (for children) pid namespaces."""
+    enter_user_namespace()
     unshare("unshare(NEWNS|NEWIPC|NEWUTS)", CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS)
     unshare("unshare(NEWNET)", CLONE_NEWNET)
     unshare("unshare(NEWPID)", CLONE_NEWPID)
 
 
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
-_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
-_MNT_DETACH = 2
-_AT_RECURSIVE = 0x8000
+def continue_in_namespaces(control_fd: int, enter: Callable[[], None]) -> None:
+    """Go on as the first process of new namespaces, a pid namespace among them; the process that
+    began only waits for it, and keeps no end of the control channel."""
+    enter()
+    beginner = os.fork()
+    if beginner:
+        os.close(control_fd)
+        _, status = os.waitpid(beginner, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    die_with_parent(signal.SIGKILL)
 
 
-class _MountAttr(ctypes.Structure):
-    _fields_ = [(n, ctypes.c_uint64) for n in ("set", "clear", "propagation", "userns")]
+class _OpenHow(ctypes.Structure):
+    _fields_ = [(n, ctypes.c_uint64) for n in ("flags", "mode", "resolve")]
 
 
-def _mount(step: str, source: str, target: str, kind: str | None, flags: int, data: str) -> None:
-    _checked(
-        step,
-        _libc.mount(
-            source.encode(),
-            target.encode(),
-            kind.encode() if kind else None,
-            ctypes.c_ulong(flags),
-            data.encode(),
-        ),
-    )
+_BENEATH = 0x02 | 0x04 | 0x08 | 0x01
+"""RESOLVE_NO_MAGICLINKS, NO_SYMLINKS, BENEATH, NO_XDEV."""
 
 
-def _mount_read_only(path: str) -> None:
-    attr = _MountAttr(_MS_RDONLY | _MS_NOSUID | _MS_NODEV, 0, 0, 0)
-    _syscall(
-        "mount_setattr(read-only)",
-        _MOUNT_SETATTR,
-        -100,
-        ctypes.c_char_p(path.encode()),
-        _AT_RECURSIVE,
-        ctypes.byref(attr),
-        32,
-    )
+def open_beneath(folder: int, path: str, flags: int, mode: int = 0) -> int:
+    """Open `path` from the folder `folder`, through no link, no mount and not out of it.
+
+    Raises OSError."""
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, _BENEATH)
+    name = ctypes.c_char_p(os.fsencode(path))
+    try:
+        return syscall("openat2", 437, folder, name, ctypes.byref(how), 24)
+    except StepFailed as e:
+        raise OSError(e.code, os.strerror(e.code), path) from None
 
 
-def enter_minimal_root(paths: Iterable[str], staging: str) -> None:
-    """Replace the root by an empty read-only tmpfs that shows `paths`, read-only, and no /proc.
-
-    `staging`: any existing folder; covered within this mount namespace only.
-    """
-    _mount("mount(private)", "none", "/", None, _MS_REC | _MS_PRIVATE, "")
-    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-    _mount("mount(tmpfs)", "tmpfs", staging, "tmpfs", flags, "size=256k,mode=755")
-    for path in paths:
-        target = staging + path
-        if os.path.isdir(path):
-            os.makedirs(target, exist_ok=True)
-        else:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            open(target, "w").close()
-        _mount("mount(bind)", path, target, None, _MS_BIND | _MS_REC, "")
-    for entry in os.scandir("/"):
-        if entry.is_symlink():  # /lib -> usr/lib, which the dynamic loader may go by
-            os.symlink(os.readlink(entry.path), staging + entry.path)
-    _mount_read_only(staging)
-    os.chdir(staging)
-    dot = ctypes.c_char_p(b".")
-    _syscall("pivot_root", _PIVOT_ROOT, dot, dot)
-    _checked("umount2", _libc.umount2(b".", ctypes.c_int(_MNT_DETACH)))
-    os.chdir("/")
+def show_to_peers() -> None:
+    """Undo `hide_from_peers`, as `execve` does: only so may a process write its own id maps."""
+    _prctl("prctl(DUMPABLE)", _PR_SET_DUMPABLE, 1)

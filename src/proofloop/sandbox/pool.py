@@ -5,6 +5,7 @@ fails the run at hand (SandboxLost) and the next run gets a new one.
 """
 
 import os
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from proofloop.core.verdict import Tier
 from proofloop.sandbox.forkserver import ForkServer
 from proofloop.sandbox.script import ScriptSession
 from proofloop.sandbox.session import Session
+from proofloop.sandbox.workspace import KeeperServer, KeptWorkspace
 
 MAX_FORKS = 20_000
 """Children of one fork-server before it is replaced."""
@@ -32,6 +34,7 @@ class ForkServerSandbox:
         self._tier = tier
         self._owner = os.getpid()
         self._server: ForkServer | None = ForkServer(tier)
+        self._keepers: KeeperServer | None = None
 
     @property
     def tier(self) -> Tier:
@@ -79,17 +82,34 @@ class ForkServerSandbox:
         _check_supported(limits)
         return _ready(Session(self._current(), limits))
 
+    def open_workspace(
+        self, base: Path | None = None, *, disk_bytes: int = 256 * 1024 * 1024
+    ) -> KeptWorkspace:
+        """Raises SandboxLost."""
+        self._disown_inherited()
+        if self._keepers is not None and self._keepers.is_lost:
+            self._keepers.close()
+            self._keepers = None
+        if self._keepers is None:
+            self._keepers = KeeperServer(self._tier)
+        return self._keepers.open(base, disk_bytes)
+
+    def _disown_inherited(self) -> None:
+        if self._owner != os.getpid():
+            for server in (self._server, self._keepers):
+                if server is not None:
+                    server.disown()
+            self._server = self._keepers = None
+            self._owner = os.getpid()
+
     def _current(self) -> ForkServer:
-        if self._server is not None and self._owner != os.getpid():
-            self._server.disown()
-            self._server = None
-        elif self._server is not None and (
+        self._disown_inherited()
+        if self._server is not None and (
             self._server.is_lost or self._server.num_spawned >= MAX_FORKS
         ):
             self._drop()
         if self._server is None:
             self._server = ForkServer(self._tier)
-            self._owner = os.getpid()
         return self._server
 
     def _drop(self) -> None:
@@ -100,6 +120,9 @@ class ForkServerSandbox:
     def close(self) -> None:
         if self._owner == os.getpid():
             self._drop()
+            if self._keepers is not None:
+                self._keepers.close()
+                self._keepers = None
 
 
 def _check_supported(limits: Limits) -> None:

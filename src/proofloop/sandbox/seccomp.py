@@ -10,23 +10,31 @@ import struct
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _KILL, _ALLOW = 0x80000000, 0x7FFF0000
-_EPERM, _ENOSYS = 0x00050000 | 1, 0x00050000 | 38
-_LOAD, _JUMP, _JEQ, _JGE, _JSET, _RET = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
+_EPERM, _ENOSYS, _ENOTSUP = 0x00050000 | 1, 0x00050000 | 38, 0x00050000 | 95
+_LOAD, _JUMP, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x05, 0x15, 0x35, 0x45, 0x54, 0x06
 _OPEN_TO_WRITE = 0x1 | 0x2 | 0x40 | 0x200 | 0x400000
 """WRONLY, RDWR, CREAT, TRUNC, TMPFILE's own bit: the same on both architectures."""
 _CLONE_NEW_ANY = 0x7E020000
 
 # name: (x86_64, aarch64); None where the architecture has no such call.
-_NUMBERS: dict[str, tuple[int | None, int | None]] = {
-    # network: the descriptors a process was given are all it gets
-    "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200),
-    "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242), "sendmmsg": (307, 269),
-    # other processes' memory, descriptors, clocks, priorities
+_Table = dict[str, tuple[int | None, int | None]]
+# The descriptors a process was given are all it gets.
+_NETWORK: _Table = {
+    "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
+    "accept4": (288, 242), "sendmmsg": (307, 269),
+}  # fmt: skip
+_SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
+_PRIORITIES: _Table = {
+    "setpriority": (141, 140), "sched_setaffinity": (203, 122), "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+}  # fmt: skip
+_EVERYWHERE: _Table = {
+    # other processes' memory, descriptors, clocks
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "kcmp": (312, 272), "pidfd_getfd": (438, 438), "process_madvise": (440, 440),
-    "process_mrelease": (448, 448), "setpriority": (141, 140), "ioprio_set": (251, 30),
+    "process_mrelease": (448, 448), "ioprio_set": (251, 30),
     "sched_setattr": (314, 274), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
-    "sched_setaffinity": (203, 122), "migrate_pages": (256, 238), "move_pages": (279, 239),
+    "migrate_pages": (256, 238), "move_pages": (279, 239),
     # mounts and roots
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
     "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
@@ -37,8 +45,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "perf_event_open": (298, 241), "userfaultfd": (323, 282), "kexec_load": (246, 104),
     "kexec_file_load": (320, 294), "init_module": (175, 105), "finit_module": (313, 273),
-    "delete_module": (176, 106), "fanotify_init": (300, 262), "inotify_init": (253, None),
-    "inotify_init1": (294, 26), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
+    "delete_module": (176, 106), "fanotify_init": (300, 262),
+    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
     "lookup_dcookie": (212, 18), "quotactl": (179, 60), "quotactl_fd": (443, 443),
     "acct": (163, 89), "swapon": (167, 224), "swapoff": (168, 225), "reboot": (169, 142),
     "syslog": (103, 116), "sethostname": (170, 161), "setdomainname": (171, 162),
@@ -55,7 +63,9 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "setuid": (105, 146), "setgid": (106, 144), "setreuid": (113, 145), "setregid": (114, 143),
     "setresuid": (117, 147), "setresgid": (119, 149), "setfsuid": (122, 151),
     "setfsgid": (123, 152), "setgroups": (116, 159),
-    # changes to the file system
+}  # fmt: skip
+# Changes to the file system.
+_CHANGES: _Table = {
     "creat": (85, None), "mkdir": (83, None), "mkdirat": (258, 34), "mknod": (133, None),
     "mknodat": (259, 33), "link": (86, None), "linkat": (265, 37), "symlink": (88, None),
     "symlinkat": (266, 36), "rename": (82, None), "renameat": (264, 38), "renameat2": (316, 276),
@@ -63,24 +73,38 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "ftruncate": (77, 46), "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53),
     "fchmodat2": (452, 452), "chown": (92, None), "fchown": (93, 55), "lchown": (94, None),
     "fchownat": (260, 54), "utime": (132, None), "utimes": (235, None), "utimensat": (280, 88),
-    "futimesat": (261, None), "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
+    "futimesat": (261, None),
+}  # fmt: skip
+_ATTRIBUTES: _Table = {
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+    "setxattrat": (463, 463), "removexattrat": (466, 466),
 }  # fmt: skip
 
-_CANDIDATE_NUMBERS: dict[str, tuple[int | None, int | None]] = {
+_SERVER_NUMBERS: _Table = {
+    **_EVERYWHERE, **_NETWORK, **_PRIORITIES, **_CHANGES, **_ATTRIBUTES,
+    "socket": _SOCKET, "socketpair": _SOCKETPAIR,
+}  # fmt: skip
+_CANDIDATE_NUMBERS: _Table = {
     "execve": (59, 221), "execveat": (322, 281), "unshare": (272, 97), "setns": (308, 268),
     "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240), "tkill": (200, 130), "capset": (126, 91),
     "sendmsg": (46, 211),
 }  # fmt: skip
-_FORKS: dict[str, tuple[int | None, int | None]] = {"fork": (57, None), "vfork": (58, None)}
+_NAMESPACES: _Table = {"unshare": (272, 97), "setns": (308, 268)}
+_SIGNALS: _Table = {
+    "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424),
+}  # fmt: skip
+_FORKS: _Table = {"fork": (57, None), "vfork": (58, None)}
 _CLONE, _CLONE3, _OPENAT2 = (56, 220), (435, 435), (437, 437)
 _OPEN, _OPENAT = (2, None), (257, 56)
 _KILL_CALL, _TGKILL, _PRLIMIT, _PRCTL = (62, 129), (234, 131), (302, 261), (157, 167)
 _FCNTL, _IOCTL = (72, 25), (16, 29)
 _SIGNAL_OWNERS = ((_FCNTL, (8, 10, 15)), (_IOCTL, (0x8901, 0x8902)))
 """F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP: have the kernel signal someone else."""
-_PRCTL_DENIED = (1, 35, 36)
+_PRCTL_MM = 35
+_PRCTL_DENIED = (1, _PRCTL_MM, 36)
 """PDEATHSIG (a candidate must die with its fork-server), MM, CHILD_SUBREAPER."""
 
 OWN_PID = struct.pack("<I", 0x7E57A11E)
@@ -103,13 +127,13 @@ class _Program:
         if machine == "x86_64":
             self.code += [(_JGE, 0, 1, 0x40000000), (_RET, 0, 0, _KILL)]
 
-    def deny_all(self, table: dict[str, tuple[int | None, int | None]]) -> None:
+    def deny_all(self, table: _Table, answer: int = _EPERM) -> None:
         numbers = sorted(n for call in table.values() if (n := call[self.column]) is not None)
         for at in range(0, len(numbers), 200):  # a jump reaches 255 instructions
             part = numbers[at : at + 200]
             for i, number in enumerate(part):
                 self.code.append((_JEQ, len(part) - i, 0, number))
-            self.code += [(_JUMP, 0, 0, 1), (_RET, 0, 0, _EPERM)]
+            self.code += [(_JUMP, 0, 0, 1), (_RET, 0, 0, answer)]
 
     def deny(self, call: tuple[int | None, int | None], answer: int = _EPERM) -> None:
         number = call[self.column]
@@ -141,7 +165,7 @@ def server_filter(machine: str) -> bytes:
             program.deny_if(call, 1, [(_JEQ, 0, 1, command), (_RET, 0, 0, _EPERM)])
     program.deny(_OPENAT2, _ENOSYS)
     program.deny(_CLONE3, _ENOSYS)  # its flags lie in memory, out of a filter's sight
-    program.deny_all(_NUMBERS)
+    program.deny_all(_SERVER_NUMBERS)
     return program.finish()
 
 
@@ -159,4 +183,35 @@ def candidate_filter(machine: str, *, may_fork: bool) -> bytes:
     else:
         program.deny_all({**_FORKS, "clone": _CLONE})
     program.deny_all(_CANDIDATE_NUMBERS)
+    return program.finish()
+
+
+def command_filter(machine: str, *, network: bool, may_fork: bool, may_signal: bool) -> bytes:
+    """What the commands of a workspace do without: all that could reach beyond it.
+
+    They may run programs, change files (Landlock says which) and, in pairs of connected sockets,
+    talk among themselves.  `may_signal`: whether something else keeps their signals within."""
+    program = _Program(machine)
+    if network:  # not the local sockets of the system's services
+        tests = [(_JEQ, 2, 0, 2), (_JEQ, 1, 0, 10), (_RET, 0, 0, _EPERM)]
+        program.deny_if(_SOCKET, 0, tests)
+    else:
+        program.deny_all({**_NETWORK, "socket": _SOCKET})
+    # A datagram socket of a pair can still be told to send elsewhere.
+    tests = [(_AND, 0, 0, 0xF), (_JEQ, 0, 1, 2), (_RET, 0, 0, _EPERM)]
+    program.deny_if(_SOCKETPAIR, 1, tests)
+    for call, commands in _SIGNAL_OWNERS:
+        for command in commands:
+            program.deny_if(call, 1, [(_JEQ, 0, 1, command), (_RET, 0, 0, _EPERM)])
+    program.deny_if(_PRCTL, 0, [(_JEQ, 0, 1, _PRCTL_MM), (_RET, 0, 0, _EPERM)])
+    if may_fork:
+        program.deny_if(_CLONE, 0, [(_JSET, 0, 1, _CLONE_NEW_ANY), (_RET, 0, 0, _EPERM)])
+    else:
+        program.deny_all({**_FORKS, "clone": _CLONE})
+    program.deny(_CLONE3, _ENOSYS)
+    program.deny_all(_NAMESPACES)
+    if not may_signal:
+        program.deny_all(_SIGNALS)
+    program.deny_all(_ATTRIBUTES, _ENOTSUP)
+    program.deny_all(_EVERYWHERE)
     return program.finish()

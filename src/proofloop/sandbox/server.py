@@ -22,7 +22,9 @@ class Server:
     """One server process: `boot.py` running the module `role`."""
 
     role = ""
-    """`zygote`, for candidate programs."""
+    """`zygote` (candidate programs) or `keeper` (workspaces)."""
+    shown: tuple[str, ...] = ()
+    """What it needs to see beyond system, interpreter and our source, where a shell hides it."""
 
     def __init__(self, tier: Tier) -> None:
         """Raises IsolationError when the tier cannot be had, SandboxLost when it will not start."""
@@ -30,7 +32,7 @@ class Server:
         self.num_spawned = 0
         self.is_lost = False
         """Whether it has failed us in any way; it must then be replaced."""
-        self._process = start_server(tier, _BOOT, [self.role])
+        self._process = start_server(tier, _BOOT, [self.role], shown=self.shown)
         self.control = self._process.control
         self.measures = self._await_start()
 

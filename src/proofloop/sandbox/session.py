@@ -105,7 +105,7 @@ class Session:
 
     def receive(self, kinds: tuple[int, ...], index: int) -> Frame | None:
         """The next frame, which must be of one of `kinds` and for call `index`; None when the
-        process has ended instead (see `ending`).  What it said before it ended still counts."""
+        process has ended instead (see `ending`)."""
         start = time.monotonic()
         frame = self._wait(self._limits.wall_s - self._waited_s)
         self._waited_s += time.monotonic() - start

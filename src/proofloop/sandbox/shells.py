@@ -54,6 +54,8 @@ def shown_paths(more: Sequence[str] = ()) -> list[str]:
     ours = [sys.base_prefix, sys.base_exec_prefix, interpreter(), *libraries, *more]
     ours += [str(_SOURCE / name) for name in ("core", "sandbox")]
     wanted = {*_SYSTEM, *(os.path.realpath(path) for path in ours if path)}
+    if "/" in more:
+        return ["/"]
     kept: list[str] = []
     for path in sorted(filter(os.path.exists, wanted)):
         if not any(path.startswith(above + "/") and not os.path.islink(above) for above in kept):
@@ -61,7 +63,7 @@ def shown_paths(more: Sequence[str] = ()) -> list[str]:
     return kept
 
 
-def bubblewrap(env: Mapping[str, str], shown: Iterable[str]) -> list[str]:
+def bubblewrap(env: Mapping[str, str], shown: Sequence[str]) -> list[str]:
     """Raises IsolationError where it is not installed.
 
     Not `--die-with-parent`: that binds it to the thread that started it, and threads come and go;
@@ -80,6 +82,11 @@ def bubblewrap(env: Mapping[str, str], shown: Iterable[str]) -> list[str]:
             command += ["--symlink", os.readlink(path), path]
         else:
             command += ["--ro-bind", path, path]
+    if (
+        "/" in shown
+    ):  # in a /proc of bubblewrap's parts are covered; then the kernel grants no other
+        command += ["--bind", "/proc", "/proc", "--dev", "/dev"]
+        return [*command, "--chdir", "/", "--"]
     command += ["--proc", "/proc", "--dev", "/dev", "--dir", "/tmp"]
     return [*command, "--remount-ro", "/", "--chdir", "/", "--"]
 

@@ -19,7 +19,7 @@ import struct
 import sys
 from typing import NoReturn
 
-from proofloop.sandbox import candidate, entrance, kernel, seccomp, wire
+from proofloop.sandbox import candidate, entrance, kernel, landlock, mounts, seccomp, wire
 
 # What programs import most is imported here once instead of in every child.
 WARM_MODULES = (
@@ -37,7 +37,7 @@ def main(where: str, tier: str) -> None:
         entrance.clean_up()
         measures = entrance.measures_of(tier)
         if measures == "T1":
-            entrance.continue_in_namespaces(control.fileno())
+            kernel.continue_in_namespaces(control.fileno(), kernel.enter_namespaces)
         pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if measures == "T1" else None
         _warm_up()
         _confine(measures)
@@ -89,7 +89,7 @@ def _confine(measures: str) -> None:
     cache = [p for p in ("/etc/ld.so.cache",) if os.path.exists(p)]
     if measures == "T1":
         shown = [standard_library, *beside, *libraries, *cache]
-        kernel.enter_minimal_root(_outermost(shown), entrance.staging())
+        mounts.enter_minimal_root(_outermost(shown), entrance.staging())
     kernel.forbid_new_privileges()
     if measures == "T0":
         kernel.become_subreaper()
@@ -103,7 +103,13 @@ def _confine(measures: str) -> None:
         # A link may lead out of the view (Debian's sitecustomize.py, into /etc): left out.
         if entry.name not in _OUTSIDE_STDLIB and os.path.exists(entry.path):
             (folders if entry.is_dir() else files).append(entry.path)
-    kernel.landlock(files, folders, [standard_library])
+    landlock.restrict(
+        [
+            *((path, landlock.READ_FILE) for path in files),
+            *((path, landlock.READ) for path in folders),
+            (standard_library, landlock.READ_DIR),
+        ]
+    )
     kernel.install_filter(seccomp.server_filter(kernel.MACHINE))
 
 

@@ -1,0 +1,192 @@
+"""One command's processes: the first one, which watches over the others, and the command's own.
+
+The first process stays trusted: it starts the command, adds up what the tree uses, and ends when
+the command's main process ends; the rest of the tree ends with it (T1: the kernel sees to that).
+Commands can neither signal nor trace it.
+
+Without control groups, which need privileges, some bounds are the kernel's and exact (processor
+time and private memory of each process, size of a file, number of processes), others are looked
+after at intervals: processor time and resident memory of the tree together.
+"""
+
+import os
+import resource
+import select
+import signal
+from typing import NoReturn
+
+from proofloop.sandbox import kernel, landlock, parcel, seccomp
+from proofloop.sandbox.order import Order
+from proofloop.sandbox.rooms import NamespaceRoom as Room
+
+REPORT = 3
+_READY = 4
+_NOT_FOUND, _NOT_STARTED = 127, 126
+"""Exit statuses of what could not be executed, as a shell gives them."""
+_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+_SOONEST_S, _LATEST_S = 0.005, 0.05
+"""Intervals of looking at what the tree uses."""
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def be_first(order: Order, given: list[int], room: Room, result_fd: int) -> NoReturn:
+    """The first process of a tree: writes one parcel to `result_fd` and ends."""
+    try:
+        kernel.die_with_parent(signal.SIGKILL)
+        if select.select([], [], [result_fd], 0)[2]:
+            os._exit(1)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        room.enter(order)
+        ready, ready_end = os.pipe()
+        main = os.fork()
+        if main == 0:
+            _be_main(order, given, room, ready_end)
+        os.close(ready_end)
+        for fd in given:
+            os.close(fd)
+        failure = os.read(ready, 4096)
+        if failure:
+            os.waitpid(main, 0)
+            result = {"failed": failure.decode()}
+        else:
+            result = _watch(main, order, room)
+    except BaseException as e:
+        result = {"failed": f"{type(e).__name__}: {e}"}
+    os.write(result_fd, parcel.pack(result))
+    os._exit(0)
+
+
+def _watch(main: int, order: Order, room: Room) -> dict[str, object]:
+    """Wait for `main` to end or for the tree to use up what it may."""
+    interval_s = _SOONEST_S
+    while True:
+        signal.sigtimedwait({signal.SIGCHLD}, interval_s)
+        interval_s = min(_LATEST_S, interval_s * 1.5)
+        status = _reap(main)
+        cpu_s, memory_bytes, num_processes = usage(room.processes())
+        reason = ""
+        if status is None:
+            if cpu_s > order.cpu_s:
+                reason = "cpu"
+            elif memory_bytes > order.memory_bytes:
+                reason = "memory"
+            elif num_processes > order.num_processes:
+                reason = "processes"
+        if status is not None or reason:
+            return {"status": status or 0, "reason": reason, "cpu_s": cpu_s}
+
+
+def _reap(main: int) -> int | None:
+    """Collect all that has ended; the wait status of `main` if it is among them."""
+    status = None
+    while True:
+        try:
+            pid, ended = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return status
+        if pid == main:
+            status = ended
+        if pid == 0:
+            return status
+
+
+def usage(pids: list[int]) -> tuple[float, int, int]:
+    """Of a tree: processor seconds (with our own and what has been collected), resident bytes
+    that are not files, tasks."""
+    own = os.times()
+    cpu_s, memory_bytes, num_tasks = own.children_user + own.children_system, 0, 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as f:
+                fields = f.read().rpartition(b")")[2].split()
+            with open(f"/proc/{pid}/statm", "rb") as f:
+                pages = f.read().split()
+        except OSError:
+            continue
+        cpu_s += sum(int(n) for n in fields[11:15]) / _TICKS
+        num_tasks += int(fields[17])
+        resident = int(pages[1]) - int(pages[2])
+        memory_bytes += resident * _PAGE
+    return cpu_s, memory_bytes, num_tasks
+
+
+def _be_main(order: Order, given: list[int], room: Room, ready: int) -> NoReturn:
+    """The command's own process: complete the confinement and execute it, or say what failed."""
+    try:
+        os.setsid()
+        _take_descriptors(given, ready)
+        for number in signal.Signals:
+            if number not in (signal.SIGKILL, signal.SIGSTOP):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.umask(0o022)
+        room.isolate(order)
+        rules = room.rules(order)
+        _limit(order)
+        kernel.forbid_new_privileges()
+        landlock.restrict(rules, network=order.network)
+        kernel.drop_bounding_set()
+        kernel.drop_capabilities()
+        kernel.install_filter(
+            seccomp.command_filter(
+                kernel.MACHINE,
+                network=order.network,
+                may_fork=order.num_processes > 1,
+                may_signal=True,
+            )
+        )
+    except BaseException as e:
+        os.write(_READY, f"{type(e).__name__}: {e}".encode())
+        os._exit(1)
+    _execute(order, room)
+
+
+def _take_descriptors(given: list[int], ready: int) -> None:
+    """0, 1, 2, the report if there is one, and the pipe to the first process until `execve`."""
+    os.dup2(ready, 60, inheritable=False)
+    for i, fd in enumerate(given):
+        os.dup2(fd, 50 + i, inheritable=False)
+    for i in range(len(given)):
+        os.dup2(50 + i, i, inheritable=True)
+    os.dup2(60, _READY, inheritable=False)
+    if len(given) == REPORT:
+        os.close(REPORT)
+    kernel.close_from(_READY + 1)
+
+
+def _limit(order: Order) -> None:
+    for kind, most in (
+        (resource.RLIMIT_DATA, order.memory_bytes),
+        (resource.RLIMIT_CPU, order.cpu_s),
+        (resource.RLIMIT_FSIZE, order.file_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, order.num_processes),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_NOFILE, order.num_open_files),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        if hard != resource.RLIM_INFINITY:
+            most = min(most, hard)
+        resource.setrlimit(kind, (most, most))
+
+
+def _execute(order: Order, room: Room) -> NoReturn:
+    name = order.argv[0]
+    environment = {"PATH": _PATH, "LANG": "C.UTF-8", **room.environment()}
+    environment.update((key, value) for key, value in order.env)
+    status = _NOT_FOUND
+    try:
+        os.chdir(os.path.join(room.path, order.folder))
+        folders = [""] if "/" in name else environment["PATH"].split(":")
+        for folder in folders:
+            try:
+                os.execve(os.path.join(folder, name), order.argv, environment)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        problem = "no such program"
+    except (OSError, ValueError) as e:
+        status, problem = _NOT_STARTED, getattr(e, "strerror", None) or str(e)
+    os.write(2, f"proofloop: {name}: {problem}\n".encode(errors="replace"))
+    os._exit(status)
