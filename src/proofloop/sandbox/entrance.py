@@ -4,6 +4,7 @@ Standard library only, as all that runs in a server; see `boot`.
 """
 
 import _socket
+import contextlib
 import os
 import struct
 
@@ -34,12 +35,15 @@ def descriptors(packed: bytes) -> tuple[int, ...]:
 
 
 def clean_up() -> None:
-    """What shells add to the environment is no program's business, nor is their input."""
+    """What shells add to the environment is no program's business, nor is their input.  And where
+    the machine's memory runs out, the kernel is to choose among programs, not their owner."""
     for name in set(os.environ) - _ENVIRONMENT:
         del os.environ[name]
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as f:
+        f.write("500")
 
 
 def measures_of(tier: str) -> str:

@@ -29,6 +29,8 @@ class Ended:
     status: int
     cpu_s: float
     peak_bytes: int
+    was_stopped: bool
+    """When it was to be killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,7 @@ class ForkServer(Server):
             try:
                 channel, channel_end = socket.socketpair()
                 ours.callback(channel.close)
+                channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # tells its process
                 theirs.callback(channel_end.close)
                 output_fd, output_end = _pipe(ours, theirs)
                 given = [channel_end.fileno(), output_end]
@@ -113,8 +116,10 @@ class ForkServer(Server):
 
     def _take(self, report: bytes) -> None:
         if len(report) == wire.ENDED.size and report[:1] == b"E":
-            _, number, status, cpu_s, peak = wire.ENDED.unpack(report)
-            self._ended[number] = Ended(status=status, cpu_s=cpu_s, peak_bytes=peak)
+            _, number, status, cpu_s, peak, was_stopped = wire.ENDED.unpack(report)
+            self._ended[number] = Ended(
+                status=status, cpu_s=cpu_s, peak_bytes=peak, was_stopped=bool(was_stopped)
+            )
         else:
             reason = report[wire.REFUSED.size :].decode(errors="replace")
             raise self._lost(f"could not start a child: {reason}")

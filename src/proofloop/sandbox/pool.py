@@ -4,12 +4,13 @@ Each process of ours needs its own; a forked copy notices and starts afresh.  A 
 fails the run at hand (SandboxLost) and the next run gets a new one.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from proofloop.core.errors import IsolationError
+from proofloop.core.errors import IsolationError, SandboxLost
 from proofloop.core.sandbox import Claim, Execution, Limits, Program, Script
 from proofloop.core.verdict import Tier
 from proofloop.sandbox.forkserver import ForkServer
@@ -33,7 +34,9 @@ class ForkServerSandbox:
         """Raises IsolationError when this machine cannot give `tier`."""
         self._tier = tier
         self._owner = os.getpid()
-        self._server: ForkServer | None = ForkServer(tier)
+        self._server: ForkServer | None = None
+        with contextlib.suppress(SandboxLost):  # what is lost for now is tried again with a run
+            self._server = ForkServer(tier)
         self._keepers: KeeperServer | None = None
 
     @property
@@ -42,7 +45,8 @@ class ForkServerSandbox:
 
     @property
     def measures(self) -> Tier:
-        """What confines a program inside the tier's shell: T0's or T1's measures."""
+        """What confines a program inside the tier's shell: T0's or T1's measures.  Raises
+        SandboxLost."""
         return self._current().measures
 
     def __enter__(self) -> "ForkServerSandbox":
@@ -109,7 +113,10 @@ class ForkServerSandbox:
         ):
             self._drop()
         if self._server is None:
-            self._server = ForkServer(self._tier)
+            try:
+                self._server = ForkServer(self._tier)
+            except IsolationError as e:  # it could be had before
+                raise SandboxLost(f"the fork-server cannot be replaced for now: {e}") from None
         return self._server
 
     def _drop(self) -> None:

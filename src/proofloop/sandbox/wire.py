@@ -23,8 +23,9 @@ SPAWN = struct.Struct("<BIQIIIII")
 Descriptors ride along: the data channel, the output pipe and, for a script, its standard input."""
 ORDER = struct.Struct("<BI")
 """Order: b'K' (kill child), b'R' (reap strays) or b'C' (kill and reap all strays), child."""
-ENDED = struct.Struct("<BIidQ")
-"""Report: b'E', child, wait status, CPU seconds, peak resident bytes."""
+ENDED = struct.Struct("<BIidQB")
+"""Report: b'E', child, wait status, CPU seconds, peak resident bytes, whether it was stopped when
+it was to be killed."""
 
 STARTED, FAILED = b"A", b"F"
 """First report: the fork-server stands isolated, by the measures named (T0 or T1); or the step that

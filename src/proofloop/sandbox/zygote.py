@@ -146,6 +146,7 @@ class _Server:
         self.pid_namespace = pid_namespace
         self.pid = os.getpid()
         self.children: dict[int, tuple[int, int]] = {}  # pidfd -> (child number, pid)
+        self.stopped: set[int] = set()  # children that were held still when they were to end
         self.poll = select.poll()
         self.poll.register(control.fileno(), select.POLLIN)
         self.poll.register(owner_fd, select.POLLIN)
@@ -189,6 +190,8 @@ class _Server:
         if kind == ord("K"):
             for child, pid in self.children.values():
                 if child == number:
+                    if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT):
+                        self.stopped.add(number)
                     os.kill(pid, signal.SIGKILL)
         elif kind == ord("C"):
             self.clear_strays()
@@ -220,7 +223,10 @@ class _Server:
         os.close(pidfd)
         _, status, usage = os.wait4(pid, 0)
         cpu_s = usage.ru_utime + usage.ru_stime
-        self.control.send(wire.ENDED.pack(ord("E"), number, status, cpu_s, usage.ru_maxrss * 1024))
+        peak = usage.ru_maxrss * 1024
+        was_stopped = number in self.stopped
+        self.stopped.discard(number)
+        self.control.send(wire.ENDED.pack(ord("E"), number, status, cpu_s, peak, was_stopped))
 
     def reap_strays(self) -> None:
         """Collect descendants that came to us when their parents died (T0)."""
