@@ -82,9 +82,8 @@ def bubblewrap(env: Mapping[str, str], shown: Sequence[str]) -> list[str]:
             command += ["--symlink", os.readlink(path), path]
         else:
             command += ["--ro-bind", path, path]
-    if (
-        "/" in shown
-    ):  # in a /proc of bubblewrap's parts are covered; then the kernel grants no other
+    if "/" in shown:
+        # Of a /proc made by bubblewrap parts are covered, and then the kernel grants no other.
         command += ["--bind", "/proc", "/proc", "--dev", "/dev"]
         return [*command, "--chdir", "/", "--"]
     command += ["--proc", "/proc", "--dev", "/dev", "--dir", "/tmp"]
