@@ -222,20 +222,29 @@ def test_expected_values_are_in_no_process_of_the_sandbox(verifier: ProgramVerif
             ),
         )
     )
-    answer = "import time\ndef f(x):\n    time.sleep(1)\n    return x\n"
+    answer = "import time\ndef f(x):\n    time.sleep(1.2)\n    return x\n"
     _verify(verifier, card_tests(), HONEST[0].answer)
     assert verifier._sandbox._server is not None
+    if verifier._sandbox.tier is Tier.T3:
+        pytest.skip("a container's processes are not below ours")
     server = verifier._sandbox._server.pid
-    idle = len(descendants(server))
-    judging = threading.Thread(target=_verify, args=(verifier, tests, answer))
-    judging.start()
-    try:
-        time.sleep(0.5)
-        processes = [server, *descendants(server)]
-        assert len(processes) == idle + 2
-        memories = {pid: _memory(pid) for pid in processes}
-    finally:
-        judging.join()
+    idle = [server, *descendants(server)]
+    memories: dict[int, bytes] = {}
+    for _ in range(5):  # on a busy machine the program may be gone before we have looked
+        judging = threading.Thread(target=_verify, args=(verifier, tests, answer))
+        judging.start()
+        deadline = time.monotonic() + 10
+        try:
+            while len(processes := [server, *descendants(server)]) < len(idle) + 1:
+                assert time.monotonic() < deadline
+            time.sleep(0.3)
+            memories = {pid: _memory(pid) for pid in processes}
+        except FileNotFoundError:
+            continue
+        finally:
+            judging.join()
+        if given in memories[processes[-1]]:
+            break
     assert [pid for pid, memory in memories.items() if hidden in memory] == []
     assert [pid for pid, memory in memories.items() if given in memory] == processes[-1:]
 
