@@ -83,12 +83,13 @@ def _judge_under_fire(tier: Tier, num: int) -> int:
     """The number of Unscored verdicts."""
     before = set(descendants(os.getpid()))
     names = attempts(num)
+    unscored = 0
     with _mischief(_kill, every_s=0.15) as killed:
-        verdicts = list(judge([ANSWERS[name].attempt for name in names], tier=tier, workers=3))
-    assert len(killed) > 3
-    unscored = [check(name, verdict) for name, verdict in zip(names, verdicts, strict=True)]
+        while len(killed) < 4:
+            verdicts = list(judge([ANSWERS[name].attempt for name in names], tier=tier, workers=3))
+            unscored += sum(check(n, v) for n, v in zip(names, verdicts, strict=True))
     assert set(descendants(os.getpid())) == before
-    return sum(unscored)
+    return unscored
 
 
 def test_killed_at_random_no_verdict_is_wrong(tier: Tier) -> None:
@@ -103,10 +104,11 @@ def test_killed_at_random_for_long_no_verdict_is_wrong(tier: Tier) -> None:
 def test_stopped_at_random_no_verdict_is_wrong(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proofloop.sandbox.session.ANSWER_DEADLINE_S", 1.0)
     names = [name for name in attempts(40) if not ANSWERS[name].takes_time]
-    with build_verifier(tier, _BRISK) as verifier, _mischief(_stop, every_s=0.4) as stopped:
-        for name in names:
-            check(name, verifier.verify(TASK, KEY, ANSWERS[name].source))
-    assert stopped
+    with build_verifier(tier, _BRISK) as verifier, _mischief(_stop, every_s=0.3) as stopped:
+        while len(stopped) < 3:
+            for name in names:
+                answer = ANSWERS[name]
+                check(name, verifier.verify(TASK, answer.key, answer.source))
 
 
 def test_a_stopped_program_is_our_loss(tier: Tier) -> None:
