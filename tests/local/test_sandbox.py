@@ -204,7 +204,8 @@ def test_a_child_that_cannot_be_confined_runs_nothing(sandbox: ForkServerSandbox
 
 
 def test_a_killed_fork_server_is_lost_once_and_replaced(sandbox: ForkServerSandbox) -> None:
-    os.kill(_server_pid(sandbox), signal.SIGKILL)
+    _server_pid(sandbox)
+    os.kill(_inside(sandbox)[-1], signal.SIGKILL)
     with pytest.raises(SandboxLost):
         sandbox.run(_HELLO)
     assert sandbox.run(_HELLO).ending is Ending.COMPLETED
