@@ -10,6 +10,7 @@ folder of its own.  Exit status 1 if a verdict was wrong or unscored, or if anyt
 """
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -84,13 +86,12 @@ KEY = AnswerKey(
 )
 
 
-def bag(num: int) -> list[str]:
-    """The bag's kinds, evenly spread, `num` of them."""
+def bag() -> Iterator[str]:
+    """The bag's kinds, evenly spread, again and again."""
     places = [
         ((i + 0.5) / kind.weight, name) for name, kind in BAG.items() for i in range(kind.weight)
     ]
-    order = [name for _, name in sorted(places)]
-    return [order[i % len(order)] for i in range(num)]
+    return itertools.cycle([name for _, name in sorted(places)])
 
 
 class Footprint(NamedTuple):
@@ -137,29 +138,31 @@ def _num_mounts(pid: int) -> int:
 def soak(num: int, workers: int, tier: Tier, folder: Path) -> dict[str, object]:
     """Judge `num` answers in eleven parts, the first a warm-up."""
     before = footprint(folder)
-    kinds = bag(num)
+    kinds = bag()
     outcomes: Counter[str] = Counter()
     wrong: list[str] = []
     verifiers = [build_verifier(tier, LIMITS) for _ in range(workers)]
-    idle = list(verifiers)
     lock = threading.Lock()
 
-    def judge(name: str) -> None:
-        with lock:
-            verifier: ProgramVerifier = idle.pop()
-        verdict = verifier.verify(TASK, KEY, BAG[name].source)
-        is_right = isinstance(verdict, Scored) and verdict.passed is BAG[name].passes
-        with lock:
-            idle.append(verifier)
-            outcomes[f"{name}: {verdict.cause}"] += 1
-            if not is_right:
-                wrong.append(f"{name}: {verdict}")
+    def judge(verifier: ProgramVerifier, names: Iterator[str]) -> None:
+        while True:
+            with lock:
+                name = next(names, None)
+            if name is None:
+                return
+            verdict = verifier.verify(TASK, KEY, BAG[name].source)
+            is_right = isinstance(verdict, Scored) and verdict.passed is BAG[name].passes
+            with lock:
+                outcomes[f"{name}: {verdict.cause}"] += 1
+                if not is_right:
+                    wrong.append(f"{name}: {verdict}")
 
     start = time.perf_counter()
     points: list[Footprint] = []
     with ThreadPoolExecutor(workers) as pool:
         for part in range(11):
-            list(pool.map(judge, kinds[num * part // 11 : num * (part + 1) // 11]))
+            names = itertools.islice(kinds, num * (part + 1) // 11 - num * part // 11)
+            list(pool.map(judge, verifiers, itertools.repeat(names)))
             points.append(footprint(folder))
     took_s = time.perf_counter() - start
     for verifier in verifiers:

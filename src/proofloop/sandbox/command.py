@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from proofloop.core.errors import SandboxLost
-from proofloop.core.sandbox import Command, Ending, Execution
+from proofloop.core.sandbox import Command, Ending, Execution, Policy
 from proofloop.core.verdict import Tier
 from proofloop.sandbox import parcel
 from proofloop.sandbox.order import Order
 from proofloop.sandbox.server import ANSWER_DEADLINE_S
 from proofloop.sandbox.streams import Capped, Fed
+
+_NOT_SHOWN = ("/workspace", "/proc", "/sys", "/dev")
 
 
 class CommandRun:
@@ -23,7 +25,9 @@ class CommandRun:
     def __init__(
         self, command: Command, channel: socket.socket, receiver: parcel.Receiver, tier: Tier
     ) -> None:
-        """Raises SandboxLost when the keeper takes no orders."""
+        """Raises SandboxLost when the keeper takes no orders, ValueError for what cannot be shown
+        (before anything has happened)."""
+        _check(command.policy)
         self._command = command
         self._limits = command.policy.limits
         self._channel, self._receiver, self._tier = channel, receiver, tier
@@ -146,6 +150,8 @@ class CommandRun:
                 return Ending.MEMORY_LIMIT, f"more than {limits.memory_bytes} bytes", None
             case "processes":
                 return Ending.SIGNALLED, f"more than {limits.num_processes} processes", None
+            case "disk":
+                return Ending.OUTPUT_LIMIT, "more in files than the workspace may take up", None
             case "killed":
                 if self._killed is not None:
                     return *self._killed, None
@@ -162,6 +168,14 @@ class CommandRun:
         if -code == signal.SIGKILL:
             return Ending.MEMORY_LIMIT, f"killed by {name}", None
         return Ending.SIGNALLED, f"killed by {name}", None
+
+
+def _check(policy: Policy) -> None:
+    for path in policy.read:
+        if not os.path.isabs(path) or os.path.normpath(path) != path or not os.path.exists(path):
+            raise ValueError(f"Policy.read: {path!r} is no absolute path of this machine")
+        if path == "/" or path.startswith(_NOT_SHOWN):
+            raise ValueError(f"Policy.read: {path!r} cannot be shown to a command")
 
 
 def _order(command: Command) -> Order:

@@ -1,28 +1,74 @@
-"""The tree of processes below one of ours, found through /proc.
+"""Who descends from a process, from /proc.  Standard library only."""
 
-Where no pid namespace ends what a program left running (T0, several processes), the fork-server
-is a subreaper, so every orphan below it, however often it forked or changed its session, stays
-below it.
-"""
+import os
+import signal
+import time
+from collections.abc import Callable, Collection
 
-from pathlib import Path
+_HAS_LISTS = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+"""Whether the kernel keeps lists of children; without them, all processes are looked at."""
 
 
 def descendants(root: int) -> list[int]:
     """Every process below `root`, zombies included."""
+    children_of = _listed_children if _HAS_LISTS else _all_parents()
+    found: list[int] = []
+    waiting = [root]
+    while waiting:
+        children = children_of(waiting.pop())
+        found += children
+        waiting += children
+    return found
+
+
+def _listed_children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", "rb") as f:
+                found += map(int, f.read().split())
+    except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
+        pass
+    return found
+
+
+def _all_parents() -> Callable[[int], list[int]]:
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
+    for name in os.listdir("/proc"):
+        if name.isdigit():
             try:
-                stat = (entry / "stat").read_text()
+                with open(f"/proc/{name}/stat", "rb") as f:
+                    parent = int(f.read().rpartition(b")")[2].split()[1])
             except OSError:
                 continue
-            parent = int(stat.rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry.name))
-    found: list[int] = []
-    queue = [root]
-    while queue:
-        below = children.get(queue.pop(), [])
-        found += below
-        queue += below
-    return found
+            children.setdefault(parent, []).append(int(name))
+    return lambda pid: children.get(pid, [])
+
+
+def end_all_below(kept: Collection[int] = (), *, patience_s: float) -> bool:
+    """Kill and collect what is below this process, but `kept` and what is below them; False where
+    some of it is still there after `patience_s`."""
+    deadline = time.monotonic() + patience_s
+    while living := _strangers(kept):
+        if time.monotonic() > deadline:
+            return False
+        for pid in living:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        for pid in living:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:  # not yet come to us
+                continue
+        time.sleep(0.0005)
+    return True
+
+
+def _strangers(kept: Collection[int]) -> list[int]:
+    own = os.getpid()
+    if not kept:
+        return descendants(own)
+    spared = {pid for keeper in kept for pid in (keeper, *descendants(keeper))}
+    return [pid for pid in descendants(own) if pid not in spared]

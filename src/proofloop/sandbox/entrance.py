@@ -34,10 +34,10 @@ def descriptors(packed: bytes) -> tuple[int, ...]:
     return struct.unpack(f"{len(packed) // 4}i", packed)
 
 
-def clean_up() -> None:
+def clean_up(keep: tuple[str, ...] = ()) -> None:
     """What shells add to the environment is no program's business, nor is their input.  And where
     the machine's memory runs out, the kernel is to choose among programs, not their owner."""
-    for name in set(os.environ) - _ENVIRONMENT:
+    for name in set(os.environ) - _ENVIRONMENT.union(keep):
         del os.environ[name]
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)

@@ -18,19 +18,26 @@ import signal
 import socket
 from typing import Any, NoReturn
 
-from proofloop.sandbox import entrance, files, kernel, parcel, rooms, tree, wire
+from proofloop.sandbox import entrance, files, kernel, parcel, tree, wire
+from proofloop.sandbox.folders import FolderHouse
+from proofloop.sandbox.namespaced import NamespaceHouse
 from proofloop.sandbox.order import Order
+from proofloop.sandbox.rooms import House, Room
 
 
-def main(where: str, _tier: str) -> None:
+def main(where: str, tier: str) -> None:
     control = entrance.meet(where)
     try:
         if not kernel.SUPPORTED:
             raise RuntimeError(f"no system-call table for {kernel.MACHINE}")
         owner_fd = entrance.receive_owner(control)
-        entrance.clean_up()
-        kernel.continue_in_namespaces(control.fileno(), _enter)
-        house = rooms.NamespaceHouse()
+        entrance.clean_up(keep=("TMPDIR",))
+        house: House
+        if tier == "T0":
+            house = FolderHouse()
+        else:
+            kernel.continue_in_namespaces(control.fileno(), _enter)
+            house = NamespaceHouse()
         kernel.forbid_new_privileges()
         kernel.hide_from_peers()
     except kernel.StepFailed as e:
@@ -39,7 +46,7 @@ def main(where: str, _tier: str) -> None:
     except Exception as e:
         control.send(wire.FAILED + f"{type(e).__name__}: {e}".encode())
         return
-    control.send(wire.STARTED + b"T1")
+    control.send(wire.STARTED + (b"T0" if tier == "T0" else b"T1"))
     _serve(control, owner_fd, house)
 
 
@@ -52,45 +59,72 @@ def _enter() -> None:
     )
 
 
-def _serve(control: _socket.socket, owner_fd: int, house: rooms.NamespaceHouse) -> None:
+def _serve(control: _socket.socket, owner_fd: int, house: House) -> NoReturn:
     gc.collect()
     gc.freeze()
+    ended_fd = _hear_of_children()
     poll = select.poll()
-    poll.register(control.fileno(), select.POLLIN)
-    poll.register(owner_fd, select.POLLIN)
-    keepers: dict[int, int] = {}  # pidfd -> pid
+    for fd in (control.fileno(), owner_fd, ended_fd):
+        poll.register(fd, select.POLLIN)
+    keepers: set[int] = set()
     while True:
         for fd, _ in poll.poll():
             if fd == owner_fd:
-                _quit(keepers)
-            elif fd in keepers:
-                poll.unregister(fd)
-                os.waitpid(keepers.pop(fd), 0)
-                os.close(fd)
+                house.quit(keepers)
+            elif fd == ended_fd:
+                os.read(ended_fd, 4096)
+                _collect(keepers, house)
             else:
                 room = _socket.CMSG_SPACE(4)
                 order, ancillary, _, _ = control.recvmsg(65536, room, _socket.MSG_CMSG_CLOEXEC)
                 if not order:
-                    _quit(keepers)
+                    house.quit(keepers)
                 channel_fd = int.from_bytes(ancillary[0][2], "little")
                 pid = os.fork()
                 if pid == 0:
-                    for ours in (control.detach(), owner_fd, *keepers):
+                    _forget_children()
+                    for ours in (control.detach(), owner_fd, ended_fd):
                         os.close(ours)
                     _keep(order, channel_fd, house)
                 os.close(channel_fd)
-                pidfd = os.pidfd_open(pid)
-                keepers[pidfd] = pid
-                poll.register(pidfd, select.POLLIN)
+                keepers.add(pid)
 
 
-def _quit(keepers: dict[int, int]) -> NoReturn:
-    for pid in keepers.values():
-        os.kill(pid, signal.SIGKILL)
-    os._exit(0)
+def _hear_of_children() -> int:
+    """Readable once a child has ended: a keeper, or what a lost keeper left to us."""
+    fd, end = os.pipe()
+    for each in (fd, end):
+        os.set_blocking(each, False)
+    signal.set_wakeup_fd(end, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, _only_wake_up)
+    return fd
 
 
-def _keep(order: bytes, channel_fd: int, house: rooms.NamespaceHouse) -> NoReturn:
+def _only_wake_up(number: int, frame: object) -> None:
+    """With a handler, the signal is written to the descriptor."""
+
+
+def _forget_children() -> None:
+    os.close(signal.set_wakeup_fd(-1))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _collect(keepers: set[int], house: House) -> None:
+    is_one_lost = False
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            break
+        if pid == 0:
+            break
+        is_one_lost = is_one_lost or pid in keepers
+        keepers.discard(pid)
+    if is_one_lost:
+        house.clear_after(keepers)
+
+
+def _keep(order: bytes, channel_fd: int, house: House) -> NoReturn:
     """In the keeper: make the room, then obey until the channel ends."""
     channel = socket.socket(fileno=channel_fd)
     try:
@@ -106,7 +140,7 @@ def _keep(order: bytes, channel_fd: int, house: rooms.NamespaceHouse) -> NoRetur
 class _Keeper:
     """Obeys one parcel at a time; during a command only the order to end it."""
 
-    def __init__(self, channel: socket.socket, room: rooms.NamespaceRoom) -> None:
+    def __init__(self, channel: socket.socket, room: Room) -> None:
         self._channel = channel
         self._receiver = parcel.Receiver(channel)
         self._room = room
@@ -120,6 +154,7 @@ class _Keeper:
                 continue
             try:
                 if kind == "write":
+                    self._room.expect(len(data))
                     files.write(self._room.folder, data=data, **words)
                     self._answer({})
                 elif kind == "read":
@@ -133,6 +168,7 @@ class _Keeper:
     def _next(self) -> tuple[dict[str, Any], bytes]:
         while (taken := self._receiver.take()) is None:
             if not self._receiver.receive():
+                self._room.leave()
                 os._exit(0)
         return taken
 
@@ -143,6 +179,7 @@ class _Keeper:
         given, self._receiver.descriptors = self._receiver.descriptors, []
         result_fd, result_end = os.pipe()
         try:
+            self._room.prepare(order)
             pid = self._room.fork()
         except (kernel.StepFailed, OSError) as e:
             self._answer({"failed": str(e)})
@@ -153,7 +190,11 @@ class _Keeper:
             tree.be_first(order, given, self._room, result_end)
         for fd in (*given, result_end):
             os.close(fd)
-        result = self._await_end(pid, result_fd)
+        try:
+            result = self._await_end(pid, result_fd)
+        except (kernel.StepFailed, OSError) as e:
+            self._answer({"failed": str(e)})
+            os._exit(1)
         os.close(result_fd)
         self._answer(result)
 
@@ -168,19 +209,20 @@ class _Keeper:
             for fd, _ in poll.poll():
                 ended = ended or fd == pidfd
                 if fd != pidfd:
-                    is_open = self._receiver.receive()
-                    os.kill(pid, signal.SIGKILL)
+                    self._receiver.receive()
                     self._receiver.take()
+                    os.kill(pid, signal.SIGKILL)
                     poll.unregister(fd)
-                    if not is_open:
-                        os._exit(0)
         os.close(pidfd)
         _, status, used = os.wait4(pid, 0)
         self._room.clear()
+        is_full = self._room.is_full(at_rest=True)
         cpu_s = used.ru_utime + used.ru_stime
         written = os.read(result_fd, 65536)
         if not written:
             return {"status": status, "reason": "killed", "cpu_s": cpu_s}
         result = parcel.unpack(written)
+        if is_full and "failed" not in result:
+            result["reason"] = result["reason"] or "disk"
         result["cpu_s"] = max(cpu_s, result.get("cpu_s", 0.0))
         return result

@@ -26,6 +26,7 @@ _CAPSET = 126 if MACHINE == "x86_64" else 91
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP = 1, 4, 22
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
+_PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _CAP_DAC_READ_SEARCH = 8, 47, 2
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -88,12 +89,27 @@ _CAP_NONE = (ctypes.c_uint32 * 6)()
 
 
 def drop_capabilities() -> None:
-    """None left, and none to be had back: NO_NEW_PRIVS is set and exec is denied."""
+    """None left, and none to be had back: NO_NEW_PRIVS is set."""
     syscall("capset", _CAPSET, ctypes.byref(_CAP_HEADER), ctypes.byref(_CAP_NONE))
 
 
-def drop_bounding_set() -> None:
+def become_user(user: int) -> None:
+    """From root to `user` and group `user`, for good, with the one capability to read all files,
+    also after `execve`.  Call with NO_NEW_PRIVS set."""
+    read = 1 << _CAP_DAC_READ_SEARCH
+    _prctl("prctl(KEEPCAPS)", _PR_SET_KEEPCAPS, 1)
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    sets = (ctypes.c_uint32 * 6)(read, read, read, 0, 0, 0)
+    syscall("capset", _CAPSET, ctypes.byref(_CAP_HEADER), ctypes.byref(sets))
+    _prctl("prctl(CAP_AMBIENT)", _PR_CAP_AMBIENT, 2, _CAP_DAC_READ_SEARCH)
+
+
+def drop_bounding_set(*, kept: bool = False) -> None:
+    """`kept`: but the capability that `become_user` keeps."""
     for capability in range(64):
+        if kept and capability == _CAP_DAC_READ_SEARCH:
+            continue
         try:
             if _prctl("prctl(CAPBSET_READ)", _PR_CAPBSET_READ, capability):
                 _prctl("prctl(CAPBSET_DROP)", _PR_CAPBSET_DROP, capability)

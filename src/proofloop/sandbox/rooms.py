@@ -1,249 +1,120 @@
-"""What a keeper's commands see: a root of their own around a workspace (T1).
+"""What keepers and their commands ask of a workspace, at any tier, and what tiers share.
 
-Built from a tmpfs of limited size, which takes all that is written, an overlay that shows the base
-folder beneath it, and read-only views of the system's programs and libraries.  All of it lives in
-the keeper's mount namespace and is gone with it.
+A house belongs to the server, a room to one keeper and its commands.  Standard library only.
 """
 
 import contextlib
 import os
-import shutil
-import stat
+from typing import NoReturn, Protocol
 
-from proofloop.sandbox import kernel, landlock, mounts
+from proofloop.sandbox import kernel, landlock
 from proofloop.sandbox.order import Order
 
-WORKSPACE = "/workspace"
-_STAGES = ("/sys", "/boot", "/media", "/mnt", "/srv")
-"""A folder to build roots on, covered in our mount namespace: one that no base lies in."""
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_SETTINGS = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/ssl/certs")
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_LINKS = (
-    ("/proc/self/fd", "/dev/fd"),
-    ("/proc/self/fd/0", "/dev/stdin"),
-    ("/proc/self/fd/1", "/dev/stdout"),
-    ("/proc/self/fd/2", "/dev/stderr"),
-)
-_TEXTS = (
-    ("/etc/passwd", "nobody:x:65534:65534:nobody:/workspace:/bin/sh\n"),
-    ("/etc/group", "nogroup:x:65534:\n"),
-    ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
-    ("/etc/nsswitch.conf", "hosts: files dns\n"),
-)
-_NOTHING = 0
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+"""Programs and libraries, to read and to execute."""
+SETTINGS = (
+    "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+)  # fmt: skip
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+WRITABLE_DEVICES = DEVICES[:3]
 
 
-class NamespaceHouse:
-    """In the server: what all keepers share."""
+class Room(Protocol):
+    """One workspace and what its commands see."""
 
-    def __init__(self) -> None:
-        """Raises StepFailed, OSError, or RuntimeError where no folder will do to build on."""
-        folder = next((path for path in _STAGES if os.path.isdir(path)), None)
-        if folder is None:
-            raise RuntimeError(f"none of {', '.join(_STAGES)} is there to build a root on")
-        self.stage = folder
-        mounts.make_private()
-        mounts.tmpfs(folder, num_bytes=65536, num_inodes=32)
-        for name in ("root", "space", "no_folder"):
-            os.mkdir(f"{folder}/{name}")
-        open(f"{folder}/no_file", "w").close()
-        for name in ("no_folder", "no_file"):
-            os.chmod(f"{folder}/{name}", _NOTHING)
-        self.no_network = _network_namespace()
-        self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    folder: int
+    """The workspace, as a descriptor."""
+    may_signal: bool
+    """Whether something keeps a command's signals within its tree."""
 
-    def open(self, base: str | None, disk_bytes: int) -> "NamespaceRoom":
-        return NamespaceRoom(self, base, disk_bytes)
-
-
-def _network_namespace() -> int:
-    """A network namespace with nothing in it, as a descriptor.  Made once: the kernel makes them
-    slowly, and one after another."""
-    ready, ready_end = os.pipe()
-    done, done_end = os.pipe()
-    maker = os.fork()
-    if maker == 0:
-        try:
-            kernel.unshare("unshare(NEWNET)", kernel.CLONE_NEWNET)
-            fd = os.open("/proc/self/ns/net", os.O_RDONLY)
-            os.write(ready_end, f"/proc/{os.readlink('/proc/self')}/fd/{fd}".encode())
-            os.close(done_end)
-            os.read(done, 1)
-        finally:
-            os._exit(0)
-    os.close(ready_end)
-    path = os.read(ready, 200).decode()
-    try:
-        return os.open(path, os.O_RDONLY)
-    finally:
-        for fd in (ready, done, done_end):
-            os.close(fd)
-        os.waitpid(maker, 0)
-
-
-class NamespaceRoom:
-    """One workspace and the root around it."""
-
-    def __init__(self, house: NamespaceHouse, base: str | None, disk_bytes: int) -> None:
-        """In the keeper.  Raises StepFailed or OSError."""
-        self._house = house
-        self._stage, self._root = house.stage, f"{house.stage}/root"
-        self._temporary = "/tmp"
-        kernel.unshare("unshare(NEWNS)", kernel.CLONE_NEWNS)
-        space = f"{self._stage}/space"
-        mounts.tmpfs(space, num_bytes=disk_bytes, num_inodes=num_inodes(disk_bytes))
-        mounts.tmpfs(self._root, num_bytes=1 << 20, num_inodes=4096)
-        for name in ("upper", "work", "tmp"):
-            os.mkdir(f"{space}/{name}")
-        self._show_system()
-        self._show_workspace(base, space)
-        self.folder = os.open(self._root + WORKSPACE, os.O_PATH | os.O_DIRECTORY)
-
-    def _show_system(self) -> None:
-        for path in _SYSTEM:
-            if os.path.islink(path):
-                os.symlink(os.readlink(path), self._root + path)
-            elif os.path.isdir(path):
-                mounts.bind(path, self._root + path, read_only=True)
-        for path in _SETTINGS:
-            if os.path.exists(path):
-                mounts.bind(path, self._root + path, read_only=True)
-        for path in _DEVICES:
-            mounts.bind(path, self._root + path)
-        for target, path in _LINKS:
-            os.symlink(target, self._root + path)
-        for path, text in _TEXTS:
-            with open(self._root + path, "w") as f:
-                f.write(text)
-        os.symlink("/tmp", self._root + "/dev/shm")
-        for path in ("/proc", "/tmp", "/var/tmp", WORKSPACE):
-            os.makedirs(self._root + path)
-
-    def _show_workspace(self, base: str | None, space: str) -> None:
-        upper, target = f"{space}/upper", self._root + WORKSPACE
-        if base is not None:
-            # What belongs to others could be seen through an overlay, but not be changed.
-            if os.stat(base).st_uid == os.stat(space).st_uid and not set(",:\\") & set(base):
-                try:
-                    mounts.overlay(base, upper, f"{space}/work", target)
-                    return
-                except kernel.StepFailed:  # not for this kernel, or not over this file system
-                    pass
-            copy_folder(base, upper)
-        mounts.bind(upper, target)
-
-    def enter(self, order: Order) -> None:
-        """In the first process of a command's pid namespace: make this the root, for good."""
-        root = self._root
-        kernel.unshare("unshare(NEWNS)", kernel.CLONE_NEWNS)
-        if not order.network:
-            kernel.setns("setns(net)", self._house.no_network, kernel.CLONE_NEWNET)
-        temporary = "/var/tmp" if any(p.startswith("/tmp/") for p in order.read) else "/tmp"
-        for path in sorted(order.read):
-            if not os.path.lexists(root + path):
-                mounts.bind(path, root + path, read_only=True)
-        mounts.bind(f"{self._stage}/space/tmp", root + temporary)
-        self._temporary = temporary
-        no_exec, read_only = not order.execute, not order.write
-        if no_exec or read_only:
-            for path in (WORKSPACE, temporary):
-                mounts.set_flags(root + path, no_exec=no_exec, read_only=read_only)
-        for path in order.hidden:
-            self._hide(path)
-        # Refused inside some containers, where parts of the outer /proc are covered: then
-        # commands have none.
-        with contextlib.suppress(kernel.StepFailed):
-            mounts.processes(f"{root}/proc")
-        mounts.set_flags(root, read_only=True, recursive=False)
-        mounts.enter_root(root)
-
-    def _hide(self, path: str) -> None:
-        folder = os.open(self._root + WORKSPACE, os.O_PATH | os.O_DIRECTORY)
-        try:
-            fd = kernel.open_beneath(folder, path, os.O_PATH | os.O_NOFOLLOW)
-        except OSError:  # nothing there, or reached through a link
-            return
-        finally:
-            os.close(folder)
-        kind = "no_folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "no_file"
-        mounts.mount("mount(hide)", f"{self._stage}/{kind}", f"/proc/self/fd/{fd}", None, 4096, "")
-        os.close(fd)
+    def prepare(self, order: Order) -> None:
+        """In the keeper, before a command."""
+        ...
 
     def fork(self) -> int:
-        """As `os.fork`; the child is the first process of a new pid namespace."""
-        kernel.unshare("unshare(NEWPID)", kernel.CLONE_NEWPID)
-        try:
-            pid = os.fork()
-        except OSError:
-            kernel.setns("setns(pid)", self._house.own_pids, kernel.CLONE_NEWPID)
-            raise
-        if pid:
-            kernel.setns("setns(pid)", self._house.own_pids, kernel.CLONE_NEWPID)
-        return pid
+        """In the keeper, as `os.fork`: the child is the first process of a tree."""
+        ...
+
+    def enter(self, order: Order) -> None:
+        """In the first process: see no more than a command may."""
+        ...
 
     def isolate(self, order: Order) -> None:
-        """In a command's process: out of reach of what made its namespaces; and a count of
-        processes of its own."""
-        kernel.show_to_peers()
-        kernel.enter_user_namespace()
-
-    def processes(self) -> list[int]:
-        """In the first process: all others of the tree."""
-        try:
-            return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-        except OSError:
-            return []
-
-    def clear(self) -> None:
-        """In the keeper, after the first process has ended: the kernel has ended all others."""
+        """In the command's own process: out of reach of the processes that it came from."""
+        ...
 
     def rules(self, order: Order) -> list[landlock.Rule]:
-        """In a command's process, inside: what Landlock is to allow it."""
-        execute = landlock.READ | landlock.EXECUTE
-        rules: list[landlock.Rule] = [("/", landlock.READ)]
-        rules += [(p, landlock.WRITE_FILE) for p in _DEVICES[:3]]
-        rules += [(p, execute) for p in _SYSTEM if os.path.exists(p)]
-        rules += [(p, execute) for p in order.read if os.path.exists(p)]
-        folder = os.open(WORKSPACE, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        if order.execute:
-            rules += [(folder, execute), (self._temporary, execute)]
-        if order.write:
-            rules.append((self._temporary, landlock.READ | landlock.WRITE))
-        for path in order.write:
-            try:
-                fd = kernel.open_beneath(folder, path, os.O_PATH)
-            except OSError:
-                continue
-            rules.append((fd, landlock.WRITE))
-        return rules
+        """There: what Landlock is to allow it."""
+        ...
 
-    def environment(self) -> dict[str, str]:
-        return {"HOME": WORKSPACE, "TMPDIR": self._temporary}
+    def drop_privileges(self) -> None:
+        """There, as the last step but for the system-call filter."""
+        ...
+
+    def processes(self) -> list[int]:
+        """In the first process: all others of the tree, as far as they can be seen."""
+        ...
+
+    def num_spare_processes(self) -> int:
+        """In the command's process: how many the kernel counts beside its tree."""
+        ...
+
+    def expect(self, num_bytes: int) -> None:
+        """In the keeper, before a file of that size is written.  Raises OSError where there is no
+        space for it and no file system would say so."""
+        ...
+
+    def is_full(self, *, at_rest: bool = False) -> bool:
+        """Whether more is written than may be, where no file system limits that.  Looked into now
+        and then only, but always `at_rest`, in the keeper, when no command runs."""
+        ...
+
+    def clear(self) -> None:
+        """In the keeper, after the first process has ended: the whole tree is gone.  Raises
+        OSError where it is not."""
+        ...
+
+    def leave(self) -> None:
+        """In the keeper, at its end: nothing is left."""
+        ...
 
     @property
     def path(self) -> str:
-        return WORKSPACE
+        """Of the workspace, as commands see it."""
+        ...
+
+    @property
+    def temporary(self) -> str:
+        """A folder for other files, as commands see it."""
+        ...
 
 
-def num_inodes(disk_bytes: int) -> int:
-    """Each takes about a kilobyte of the kernel's memory."""
-    return min(max(disk_bytes // 4096, 1024), 65536)
+class House(Protocol):
+    """In the server: what all rooms share."""
+
+    def open(self, base: str | None, disk_bytes: int) -> Room:
+        """In the keeper.  Raises StepFailed or OSError."""
+        ...
+
+    def clear_after(self, keepers: set[int]) -> None:
+        """After a keeper has ended: leave nothing that is not of these `keepers`."""
+        ...
+
+    def quit(self, keepers: set[int]) -> NoReturn:
+        """End them and everything."""
+        ...
 
 
-def copy_folder(source: str, target: str) -> None:
-    """A copy of what is in `source`: files, folders, links; other things are left out."""
-    with os.scandir(source) as entries:
-        for entry in entries:
-            to = f"{target}/{entry.name}"
-            if entry.is_symlink():
-                os.symlink(os.readlink(entry.path), to)
-            elif entry.is_dir():
-                os.mkdir(to)
-                copy_folder(entry.path, to)
-            elif entry.is_file():
-                shutil.copyfile(entry.path, to)
-            else:
-                continue
-            if not entry.is_symlink():
-                os.chmod(to, entry.stat().st_mode & 0o777 | 0o200)
+def write_rules(folder: int, order: Order, temporary: str) -> list[landlock.Rule]:
+    """What a policy lets its commands do in the workspace `folder`, beyond reading."""
+    rules: list[landlock.Rule] = []
+    if order.execute:
+        rules += [(at, landlock.READ | landlock.EXECUTE) for at in (folder, temporary)]
+    if order.write:
+        rules.append((temporary, landlock.READ | landlock.WRITE))
+    for path in order.write:
+        # What is not there, or is reached through a link, is no folder of the workspace.
+        with contextlib.suppress(OSError):
+            rules.append((kernel.open_beneath(folder, path, os.O_PATH), landlock.WRITE))
+    return rules

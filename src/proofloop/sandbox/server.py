@@ -25,6 +25,8 @@ class Server:
     """`zygote` (candidate programs) or `keeper` (workspaces)."""
     shown: tuple[str, ...] = ()
     """What it needs to see beyond system, interpreter and our source, where a shell hides it."""
+    patience_s = 0.0
+    """How long it may take to clean up behind itself before it is killed."""
 
     def __init__(self, tier: Tier) -> None:
         """Raises IsolationError when the tier cannot be had, SandboxLost when it will not start."""
@@ -77,7 +79,7 @@ class Server:
 
     def close(self) -> str:
         """End it and all its children; returns what it last wrote to standard error."""
-        return self._process.end()
+        return self._process.end(self.patience_s)
 
     def disown(self) -> None:
         """In a forked copy of the owner: let go without touching the owner's server."""

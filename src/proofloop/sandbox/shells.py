@@ -84,7 +84,8 @@ def bubblewrap(env: Mapping[str, str], shown: Sequence[str]) -> list[str]:
             command += ["--ro-bind", path, path]
     if "/" in shown:
         # Of a /proc made by bubblewrap parts are covered, and then the kernel grants no other.
-        command += ["--bind", "/proc", "/proc", "--dev", "/dev"]
+        # The network is each command's own, or not (`rooms`).
+        command += ["--bind", "/proc", "/proc", "--dev", "/dev", "--share-net"]
         return [*command, "--chdir", "/", "--"]
     command += ["--proc", "/proc", "--dev", "/dev", "--dir", "/tmp"]
     return [*command, "--remount-ro", "/", "--chdir", "/", "--"]

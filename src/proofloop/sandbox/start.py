@@ -45,9 +45,12 @@ class ServerProcess:
     """Engine and name, at T3."""
     _noise: bytes = field(default=b"", init=False)
 
-    def end(self) -> str:
-        """End it and all below it; returns what it last wrote to standard error."""
+    def end(self, patience_s: float = 0.0) -> str:
+        """End it and all below it, once it had `patience_s` to end by itself; returns what it last
+        wrote to standard error."""
         self.control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(patience_s)
         if self.container is not None:
             self._end_container(*self.container)
         elif self.tier is Tier.T2:  # killing bubblewrap would not kill what is inside
@@ -98,8 +101,9 @@ def start_server(
     started for now."""
     env = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "LD_BIND_NOW": "1"}
     # Symbols bound at start are not bound again, page by page, in every child.
-    if "LD_LIBRARY_PATH" in os.environ:  # some interpreters need it to find libpython
-        env["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+    # Some interpreters need the first to find libpython; folders at T0 lie in the second.
+    kept = ("LD_LIBRARY_PATH", "TMPDIR")
+    env.update((name, os.environ[name]) for name in kept if name in os.environ)
     executable = sys.executable if tier.rank < 2 else shells.interpreter()
     python = [executable, *_FLAGS, str(script)]
     after = [tier.value, *arguments]

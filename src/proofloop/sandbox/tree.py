@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from proofloop.sandbox import kernel, landlock, parcel, seccomp
 from proofloop.sandbox.order import Order
-from proofloop.sandbox.rooms import NamespaceRoom as Room
+from proofloop.sandbox.rooms import Room
 
 REPORT = 3
 _READY = 4
@@ -27,14 +27,14 @@ _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _SOONEST_S, _LATEST_S = 0.005, 0.05
 """Intervals of looking at what the tree uses."""
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def be_first(order: Order, given: list[int], room: Room, result_fd: int) -> NoReturn:
     """The first process of a tree: writes one parcel to `result_fd` and ends."""
     try:
         kernel.die_with_parent(signal.SIGKILL)
-        if select.select([], [], [result_fd], 0)[2]:
+        if _has_no_reader(result_fd):  # the keeper died before it was to tell
             os._exit(1)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         room.enter(order)
@@ -57,6 +57,12 @@ def be_first(order: Order, given: list[int], room: Room, result_fd: int) -> NoRe
     os._exit(0)
 
 
+def _has_no_reader(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))
+
+
 def _watch(main: int, order: Order, room: Room) -> dict[str, object]:
     """Wait for `main` to end or for the tree to use up what it may."""
     interval_s = _SOONEST_S
@@ -64,7 +70,7 @@ def _watch(main: int, order: Order, room: Room) -> dict[str, object]:
         signal.sigtimedwait({signal.SIGCHLD}, interval_s)
         interval_s = min(_LATEST_S, interval_s * 1.5)
         status = _reap(main)
-        cpu_s, memory_bytes, num_processes = usage(room.processes())
+        cpu_s, memory_bytes, num_processes = usage(room.processes(), order.memory_bytes)
         reason = ""
         if status is None:
             if cpu_s > order.cpu_s:
@@ -73,6 +79,8 @@ def _watch(main: int, order: Order, room: Room) -> dict[str, object]:
                 reason = "memory"
             elif num_processes > order.num_processes:
                 reason = "processes"
+            elif room.is_full():
+                reason = "disk"
         if status is not None or reason:
             return {"status": status or 0, "reason": reason, "cpu_s": cpu_s}
 
@@ -91,24 +99,40 @@ def _reap(main: int) -> int | None:
             return status
 
 
-def usage(pids: list[int]) -> tuple[float, int, int]:
-    """Of a tree: processor seconds (with our own and what has been collected), resident bytes
-    that are not files, tasks."""
-    own = os.times()
-    cpu_s, memory_bytes, num_tasks = own.children_user + own.children_system, 0, 0
+def usage(pids: list[int], memory_bytes: int) -> tuple[float, int, int]:
+    """Of a tree: processor seconds (with what has been collected), resident bytes, tasks.
+
+    Resident bytes count files in memory only as long as they stay below `memory_bytes` together;
+    what processes share counts for each."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s, num_bytes, num_tasks = ended.ru_utime + ended.ru_stime, 0, 0
     for pid in pids:
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as f:
-                fields = f.read().rpartition(b")")[2].split()
-            with open(f"/proc/{pid}/statm", "rb") as f:
-                pages = f.read().split()
-        except OSError:
-            continue
-        cpu_s += sum(int(n) for n in fields[11:15]) / _TICKS
-        num_tasks += int(fields[17])
-        resident = int(pages[1]) - int(pages[2])
-        memory_bytes += resident * _PAGE
-    return cpu_s, memory_bytes, num_tasks
+        fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        if fields:
+            cpu_s += sum(map(int, fields[11:15])) / _TICKS
+            num_tasks += int(fields[17])
+            num_bytes += int(fields[21]) * _PAGE_BYTES
+    if num_bytes > memory_bytes:
+        num_bytes = sum(map(_own_bytes, pids))
+    return cpu_s, num_bytes, num_tasks
+
+
+def _own_bytes(pid: int) -> int:
+    """Resident memory of a process that belongs to no file."""
+    kilobytes = 0
+    for line in _read(f"/proc/{pid}/status").splitlines():
+        if line.startswith((b"RssAnon:", b"RssShmem:")):
+            kilobytes += int(line.split()[1])
+    return kilobytes * 1024
+
+
+def _read(path: str) -> bytes:
+    """Nothing where the process has ended."""
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
 
 
 def _be_main(order: Order, given: list[int], room: Room, ready: int) -> NoReturn:
@@ -116,24 +140,22 @@ def _be_main(order: Order, given: list[int], room: Room, ready: int) -> NoReturn
     try:
         os.setsid()
         _take_descriptors(given, ready)
-        for number in signal.Signals:
-            if number not in (signal.SIGKILL, signal.SIGSTOP):
-                signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the interpreter ignores them
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.umask(0o022)
         room.isolate(order)
         rules = room.rules(order)
-        _limit(order)
+        _limit(order, room)
         kernel.forbid_new_privileges()
         landlock.restrict(rules, network=order.network)
-        kernel.drop_bounding_set()
-        kernel.drop_capabilities()
+        room.drop_privileges()
         kernel.install_filter(
             seccomp.command_filter(
                 kernel.MACHINE,
                 network=order.network,
                 may_fork=order.num_processes > 1,
-                may_signal=True,
+                may_signal=room.may_signal,
             )
         )
     except BaseException as e:
@@ -155,13 +177,13 @@ def _take_descriptors(given: list[int], ready: int) -> None:
     kernel.close_from(_READY + 1)
 
 
-def _limit(order: Order) -> None:
+def _limit(order: Order, room: Room) -> None:
     for kind, most in (
         (resource.RLIMIT_DATA, order.memory_bytes),
         (resource.RLIMIT_CPU, order.cpu_s),
         (resource.RLIMIT_FSIZE, order.file_bytes),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, order.num_processes),
+        (resource.RLIMIT_NPROC, order.num_processes + room.num_spare_processes()),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_NOFILE, order.num_open_files),
@@ -174,7 +196,8 @@ def _limit(order: Order) -> None:
 
 def _execute(order: Order, room: Room) -> NoReturn:
     name = order.argv[0]
-    environment = {"PATH": _PATH, "LANG": "C.UTF-8", **room.environment()}
+    environment = {"PATH": _PATH, "LANG": "C.UTF-8", "HOME": room.path}
+    environment["TMPDIR"] = room.temporary
     environment.update((key, value) for key, value in order.env)
     status = _NOT_FOUND
     try:
@@ -186,6 +209,8 @@ def _execute(order: Order, room: Room) -> NoReturn:
             except (FileNotFoundError, NotADirectoryError):
                 continue
         problem = "no such program"
+    except (FileNotFoundError, NotADirectoryError):
+        problem = f"no such folder: {order.folder}"
     except (OSError, ValueError) as e:
         status, problem = _NOT_STARTED, getattr(e, "strerror", None) or str(e)
     os.write(2, f"proofloop: {name}: {problem}\n".encode(errors="replace"))

@@ -22,6 +22,7 @@ class KeeperServer(Server):
 
     role = "keeper"
     shown = ("/",)  # bases lie anywhere, and no untrusted program runs in a keeper itself
+    patience_s = 15.0
 
     def __init__(self, tier: Tier) -> None:
         """Raises IsolationError, SandboxLost."""
@@ -32,7 +33,10 @@ class KeeperServer(Server):
     def open(self, base: Path | None, disk_bytes: int) -> "KeptWorkspace":
         """Raises SandboxLost."""
         self.num_spawned += 1
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as e:
+            raise SandboxLost(f"no channel to a keeper can be opened: {e}") from None
         words = {"base": None if base is None else str(base.resolve()), "disk_bytes": disk_bytes}
         try:
             socket.send_fds(self.control, [parcel.words(words)], [theirs.fileno()])
@@ -106,7 +110,15 @@ class KeptWorkspace:
             run.close()
 
     def close(self) -> None:
+        """Returns when nothing of it is left, or its keeper takes too long over that."""
         self._is_lost = True
+        try:
+            self._channel.settimeout(ANSWER_DEADLINE_S)
+            self._channel.shutdown(socket.SHUT_WR)
+            while self._channel.recv(65536):
+                pass
+        except OSError:  # closed already, or gone
+            pass
         self._channel.close()
 
     def _ask(self, words: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], bytes]:
