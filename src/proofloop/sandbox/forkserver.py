@@ -124,10 +124,11 @@ class ForkServer(Server):
             reason = report[wire.REFUSED.size :].decode(errors="replace")
             raise self._lost(f"could not start a child: {reason}")
 
-    def clear_descendants(self) -> None:
-        """Kill what a program left running where no pid namespace of its own did; raises
-        SandboxLost if some of it will not die.  The caller has no other child running."""
-        if self.measures is Tier.T1:
+    def clear_behind(self, limits: Limits) -> None:
+        """Kill what a program left running, where its limits allowed any and no pid namespace of
+        its own did it.  Raises SandboxLost if some of it will not die.  The caller has no other
+        child running."""
+        if limits.num_processes == 1 or self.measures is Tier.T1:
             return
         if self.tier is not Tier.T0:  # in a container, out of our sight
             self._order("C", 0)

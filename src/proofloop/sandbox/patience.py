@@ -6,6 +6,9 @@ program's; the kernel keeps count of that (`/proc/N/schedstat`, second number, n
 the deadline moves by as much, up to the limit once more.
 """
 
+_LEAST_S = 0.01
+"""Less is not worth another look."""
+
 
 class Patience:
     """For one process."""
@@ -23,6 +26,8 @@ class Patience:
         """Seconds that are now granted on top; at most `wall_s` over the process's life."""
         queued_s = min(_queued_s(pid), self._wall_s)
         more_s = max(0.0, queued_s - self._granted_s)
+        if more_s < _LEAST_S:
+            return 0.0
         self._granted_s += more_s
         return more_s
 

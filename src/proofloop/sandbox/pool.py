@@ -15,6 +15,7 @@ from proofloop.core.sandbox import Claim, Execution, Limits, Program, Script
 from proofloop.core.verdict import Tier
 from proofloop.sandbox.forkserver import ForkServer
 from proofloop.sandbox.script import ScriptSession
+from proofloop.sandbox.server import Server
 from proofloop.sandbox.session import Session
 from proofloop.sandbox.workspace import KeeperServer, KeptWorkspace
 
@@ -23,6 +24,7 @@ MAX_FORKS = 20_000
 
 
 SessionT = TypeVar("SessionT", bound=Session)
+ServerT = TypeVar("ServerT", bound=Server)
 
 
 class ForkServerSandbox:
@@ -91,11 +93,15 @@ class ForkServerSandbox:
     ) -> KeptWorkspace:
         """Raises SandboxLost."""
         self._disown_inherited()
-        if self._keepers is not None and self._keepers.is_lost:
-            self._keepers.close()
+        try:
+            if self._keepers is None:
+                self._keepers = KeeperServer(self._tier)
+            elif self._keepers.is_lost:
+                self._keepers.close()
+                self._keepers = _replaced(KeeperServer, self._tier)
+        except SandboxLost:
             self._keepers = None
-        if self._keepers is None:
-            self._keepers = KeeperServer(self._tier)
+            raise
         return self._keepers.open(base, disk_bytes)
 
     def _disown_inherited(self) -> None:
@@ -113,10 +119,7 @@ class ForkServerSandbox:
         ):
             self._drop()
         if self._server is None:
-            try:
-                self._server = ForkServer(self._tier)
-            except IsolationError as e:  # it could be had before
-                raise SandboxLost(f"the fork-server cannot be replaced for now: {e}") from None
+            self._server = _replaced(ForkServer, self._tier)
         return self._server
 
     def _drop(self) -> None:
@@ -130,6 +133,14 @@ class ForkServerSandbox:
             if self._keepers is not None:
                 self._keepers.close()
                 self._keepers = None
+
+
+def _replaced(kind: type[ServerT], tier: Tier) -> ServerT:
+    """Raises SandboxLost where the tier is refused: it could be had before, and may be again."""
+    try:
+        return kind(tier)
+    except IsolationError as e:
+        raise SandboxLost(f"a server cannot be replaced for now: {e}") from None
 
 
 def _check_supported(limits: Limits) -> None:

@@ -32,9 +32,7 @@ _CLAIM_KINDS = {
 _EXIT_GRACE_S = 0.25
 """From the channel's end to the report of the exit; after that, it was closed on purpose."""
 
-_LEAST_EXTENSION_S = 0.01
-_MOST_UNREAD_BYTES = 16 * 1024 * 1024
-"""More than any socket's buffers hold: someone else still writes."""
+_MOST_UNREAD_BYTES = 16 << 20  # more than any socket holds: someone else still writes
 
 Frame = tuple[int, int, bytes]
 
@@ -174,7 +172,7 @@ class Session:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 more_s = self._patience.extend(self._pid)
-                if more_s > _LEAST_EXTENSION_S:
+                if more_s > 0:
                     deadline += more_s
                     continue
                 self._end(Ending.TIME_LIMIT, f"no answer within {self._limits.wall_s:g} s")
@@ -291,18 +289,12 @@ class Session:
             if self._ended is None:
                 self._server.is_lost = True
                 raise SandboxLost("a killed process was not collected in time")
-            self._clear_descendants()
+            self._server.clear_behind(self._limits)
             if ending is not Ending.COMPLETED:
                 check_not_stopped(self._ended)
 
     def _conclude(self, ended: Ended) -> None:
         """It ended by itself: say how, from the kernel's words alone."""
         self._ended = ended
-        self._clear_descendants()
+        self._server.clear_behind(self._limits)
         self._ending, self._detail, self._exit_status = fate_of(ended, self._limits)
-
-    def _clear_descendants(self) -> None:
-        """A pid namespace dies with its first process; without one they must be hunted down, where
-        the limits allowed any."""
-        if self._limits.num_processes > 1:
-            self._server.clear_descendants()
