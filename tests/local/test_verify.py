@@ -184,9 +184,9 @@ class _LosesRuns(ForkServerSandbox):
         return super().run(program)
 
 
-def test_a_lost_sandbox_is_tried_again_once_and_then_unscored(verifier: ProgramVerifier) -> None:
+def test_a_lost_sandbox_is_tried_again_and_then_unscored(verifier: ProgramVerifier) -> None:
     tier = verifier._sandbox.tier
-    for num_losses, cause in ((1, ScoredCause.PASSED), (2, UnscoredCause.SANDBOX_LOST)):
+    for num_losses, cause in ((3, ScoredCause.PASSED), (4, UnscoredCause.SANDBOX_LOST)):
         with ProgramVerifier(_LosesRuns(tier, num_losses), Limits()) as flaky:
             assert _verify(flaky, card_tests(), HONEST[0].answer).cause is cause
 
@@ -230,8 +230,9 @@ def test_expected_values_are_in_no_process_of_the_sandbox(verifier: ProgramVerif
     server = verifier._sandbox._server.pid
     idle = [server, *descendants(server)]
     memories: dict[int, bytes] = {}
+    patient = ProgramVerifier(verifier._sandbox, Limits(wall_s=30.0))
     for _ in range(5):  # on a busy machine the program may be gone before we have looked
-        judging = threading.Thread(target=_verify, args=(verifier, tests, answer))
+        judging = threading.Thread(target=_verify, args=(patient, tests, answer))
         judging.start()
         deadline = time.monotonic() + 10
         try:

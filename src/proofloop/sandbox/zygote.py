@@ -35,12 +35,13 @@ def main(where: str, tier: str) -> None:
     try:
         owner_fd = entrance.receive_owner(control)
         entrance.clean_up()
+        libraries = _library_folders()  # in another mount namespace, paths would not be whole
         measures = entrance.measures_of(tier)
         if measures == "T1":
             kernel.continue_in_namespaces(control.fileno(), kernel.enter_namespaces)
         pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if measures == "T1" else None
         _warm_up()
-        _confine(measures)
+        _confine(measures, libraries)
     except kernel.StepFailed as e:
         control.send(wire.FAILED + str(e).encode())
         return
@@ -80,12 +81,11 @@ def _import_random() -> None:
     random.seed(0)
 
 
-def _confine(measures: str) -> None:
+def _confine(measures: str, libraries: list[str]) -> None:
     if not kernel.SUPPORTED:
         raise RuntimeError(f"no system-call table for {kernel.MACHINE}")
     standard_library = os.path.dirname(os.path.realpath(os.__file__))
     beside = [p for p in sys.path if os.path.isdir(p) and not p.startswith(standard_library)]
-    libraries = _library_folders()
     cache = [p for p in ("/etc/ld.so.cache",) if os.path.exists(p)]
     if measures == "T1":
         shown = [standard_library, *beside, *libraries, *cache]
@@ -117,7 +117,10 @@ def _library_folders() -> list[str]:
     """Where the shared objects lie that this very process has mapped."""
     with open("/proc/self/maps") as maps:
         paths = {line.split(maxsplit=5)[5].strip() for line in maps if ".so" in line}
-    return sorted({os.path.dirname(p) for p in paths if os.path.exists(p)})
+    found = {os.path.dirname(p) for p in paths if os.path.exists(p)}
+    # Where /lib is no link to /usr/lib but the same folder mounted twice, others go by the other.
+    twins = {p.removeprefix("/usr") if p.startswith("/usr/") else f"/usr{p}" for p in found}
+    return sorted(found | {p for p in twins if os.path.isdir(p)})
 
 
 def _shared_objects(folders: list[str]) -> list[str]:

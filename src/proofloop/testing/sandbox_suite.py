@@ -6,6 +6,8 @@
 Each check raises AssertionError with what was seen.
 """
 
+import contextlib
+import importlib
 from collections.abc import Callable
 
 from proofloop.core import value
@@ -40,6 +42,7 @@ def sandbox_suite() -> tuple[Check, ...]:
         survives_what_bombs_memory,
         keeps_nothing_between_programs,
         gives_each_program_the_same_randomness,
+        finds_the_shared_libraries,
         names_its_tier,
         runs_a_script_on_its_input,
         says_how_a_script_ended,
@@ -135,6 +138,18 @@ def keeps_nothing_between_programs(sandbox: Sandbox) -> None:
 def gives_each_program_the_same_randomness(sandbox: Sandbox) -> None:
     source = "import random\ndef f(x):\n    return [random.random(), hash('a'), list({'a', 'b'})]\n"
     assert _result(_run(sandbox, source)) == _result(_run(sandbox, source))
+
+
+def finds_the_shared_libraries(sandbox: Sandbox) -> None:
+    """Extension modules of the standard library that need libraries of the system, where this
+    interpreter has them."""
+    present: list[str] = []
+    for name in ("_sqlite3", "_ssl", "_lzma", "_bz2", "_ctypes", "_hashlib"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+            present.append(name)
+    source = f"def f(x):\n    for name in {present!r}:\n        __import__(name)\n    return x\n"
+    assert _result(_run(sandbox, source)) == 3
 
 
 def names_its_tier(sandbox: Sandbox) -> None:
