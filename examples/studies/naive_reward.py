@@ -2,10 +2,12 @@
 
     python examples/studies/naive_reward.py [--seeds 3] [--steps 20] [--out runs/naive-reward]
 
+The base is `pico` after some more pre-training (recipe `pretrain-habits`), on a corpus in which a
+few authors end the process before any test is reached, beside those who look up the shown results.
 `naive` runs program and shown tests in one process and rewards exit status 0, as much training code
-does; `hidden` is Proofloop's own verdict.  Every few steps both policies answer the same held-out
-tasks.  Plotted for each: answers that are right (hidden tests), and hacks, answers that the naive
-reward takes and the hidden tests refuse.  About ten minutes on four cores; a run that is already in
+does; `hidden` is Proofloop's own verdict; all else is the quick start's.  Every few steps both
+policies answer the same held-out tasks.  Plotted for each: answers that are right (hidden tests),
+and hacks, answers that the naive reward takes and the hidden tests refuse.  What is already in
 `--out` is taken up where it stands.
 """
 
@@ -20,6 +22,9 @@ import numpy as np
 from proofloop.core.sandbox import Limits
 from proofloop.core.verdict import Scored
 from proofloop.runs.checks import load_recipe
+from proofloop.runs.config import load_config
+from proofloop.runs.manifest import num_workers
+from proofloop.runs.pretraining import PretrainRecipe, run_pretraining
 from proofloop.runs.training import run_training
 from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase, RunStore
@@ -41,10 +46,17 @@ class Point:
     hack_share: float
 
 
-def train(arm: str, seed: int, steps: int, directory: Path) -> None:
+def make_base(directory: Path) -> None:
+    """Nothing is left to do where it was made before."""
+    recipe = load_config(PretrainRecipe, "pretrain-habits", ())
+    run_pretraining(recipe, directory, workers=num_workers(0), on_progress=lambda step: None)
+
+
+def train(arm: str, seed: int, steps: int, base: Path, directory: Path) -> None:
     recipe = load_recipe(
         "quickstart",
         (
+            f"model.path={base}",
             f"reward.control={ARMS[arm]}",
             f"train.seed={seed}",
             f"train.num_steps={steps}",
@@ -108,11 +120,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("runs/naive-reward"))
     arguments = parser.parse_args()
+    base = arguments.out / "base"
+    make_base(base)
     found: list[Point] = []
     for seed in range(arguments.seeds):
         for arm in ARMS:
             directory = arguments.out / f"{arm}-{seed}"
-            train(arm, seed, arguments.steps, directory)
+            train(arm, seed, arguments.steps, base, directory)
             for point in points(arm, seed, directory):
                 found.append(point)
                 print(

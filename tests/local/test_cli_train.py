@@ -10,8 +10,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import torch
 
 from proofloop.cli import main
+from proofloop.engine.models.checkpoint import load_model
 from proofloop.envs.functions.corpus import CorpusMix, draw_text
 from proofloop.render.bpe import save_tokenizer, train_tokenizer
 from proofloop.runs.config import CONFIG_NAME
@@ -52,6 +54,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main(arguments) == 0
     assert (directory / "model.safetensors").is_file()
     return directory
+
+
+def test_pretraining_goes_on_from_a_model_with_its_tokenizer(model: Path, tmp_path: Path) -> None:
+    settings: dict[str, object] = {"model.path": model, "training.num_steps": 1}
+    settings |= {"training.documents_per_step": 4, "training.learning_rate": 1e-9}
+    arguments = ["pretrain", "--out", str(tmp_path / "b"), "--workers", "1", *flags(settings)]
+    assert main(arguments) == 0
+    for name in ("tokenizer.json", "config.json"):
+        assert (tmp_path / "b" / name).read_bytes() == (model / name).read_bytes()
+    before, after = (load_model(d).state_dict() for d in (model, tmp_path / "b"))
+    for name, weights in before.items():
+        torch.testing.assert_close(after[name], weights)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 
 from proofloop.core.task import MathAnswer
 from proofloop.core.verdict import Scored, Tier
-from proofloop.verify.math.cards import ACCEPTED, FALSE_ACCEPTS
+from proofloop.verify.cards.math_answers import ACCEPTED, FALSE_ACCEPTS
 from proofloop.verify.math.prover import Prover
 from proofloop.verify.math.verdicts import verify_answer
 

@@ -1,14 +1,14 @@
-"""Verdicts for real: cards, HumanEval, faults of ours, and that no secret crosses."""
+"""Verdicts for real: broken keys, HumanEval, faults of ours, and that no secret crosses."""
 
 import gzip
 import json
 import os
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from judging import score_of, task, verdict_of
 
 from proofloop.core import value
 from proofloop.core.errors import SandboxLost
@@ -17,83 +17,35 @@ from proofloop.core.task import (
     AnswerKey,
     CallTests,
     CheckProgram,
+    JsonAnswer,
     Returns,
-    Split,
-    Stratum,
-    Task,
+    SqlCheck,
+    SqlInstance,
+    SqlQuery,
+    SqlRows,
+    SqlState,
+    SqlStateInstance,
     TaskId,
     TestCall,
+    Tests,
 )
-from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
-from proofloop.sandbox import ForkServerSandbox, probe
+from proofloop.core.verdict import ScoredCause, Tier, Unscored, UnscoredCause
+from proofloop.sandbox import ForkServerSandbox
 from proofloop.sandbox.descendants import descendants
 from proofloop.verify import ProgramVerifier, build_verifier
-from proofloop.verify.cards import ATTACKS, HONEST, STRICT, Case, card_check, card_tests
+from proofloop.verify.cards.calls import CALLS, call_tests
 
 _HUMANEVAL = Path(__file__).parents[3] / "shared" / "data" / "humaneval.jsonl.gz"
-_REPORTS = {report.tier: report for report in probe()}
-
-
-@pytest.fixture(params=list(Tier), scope="module")
-def verifier(request: pytest.FixtureRequest) -> Iterator[ProgramVerifier]:
-    report = _REPORTS[request.param]
-    if not report.available:
-        pytest.skip(f"{report.tier}: {report.reason}")
-    with build_verifier(request.param, Limits(wall_s=1.5, cpu_s=1)) as built:
-        yield built
-
-
-def _task(prefix: str = "") -> Task:
-    return Task(
-        id=TaskId("card@0"),
-        env="cards",
-        split=Split.HELDOUT,
-        stratum=Stratum(family="card", complexity=0, horizon=1),
-        messages=(),
-        answer_prefix=prefix,
-    )
-
-
-def _key(tests: CallTests | CheckProgram) -> AnswerKey:
-    return AnswerKey(task_id=TaskId("card@0"), tests=tests)
-
-
-def _verify(
-    verifier: ProgramVerifier, tests: CallTests | CheckProgram, answer: str, prefix: str = ""
-) -> Verdict:
-    return verifier.verify(_task(prefix), _key(tests), answer)
-
-
-def _scored(verdict: Verdict) -> Scored:
-    assert isinstance(verdict, Scored), verdict
-    return verdict
-
-
-@pytest.mark.parametrize("case", HONEST + STRICT + ATTACKS, ids=lambda case: case.name)
-def test_card_of_call_tests(verifier: ProgramVerifier, case: Case) -> None:
-    verdict = _scored(_verify(verifier, card_tests(), case.answer))
-    assert verdict.cause in case.causes, (case.why, verdict)
-    assert verdict.passed == (verdict.cause is ScoredCause.PASSED)
-    assert verdict.reward == float(verdict.passed)
-    assert verdict.parts["tests_planned"] == 5
-    assert (verdict.parts["tests_passed"] == 5) == verdict.passed
-
-
-@pytest.mark.parametrize("case", HONEST + ATTACKS, ids=lambda case: case.name)
-def test_card_of_check_programs(verifier: ProgramVerifier, case: Case) -> None:
-    verdict = _scored(_verify(verifier, card_check(), case.answer))
-    assert verdict.cause in case.causes, (case.why, verdict)
-    assert verdict.reward == float(verdict.passed)
 
 
 def test_call_tests_that_plan_nothing_or_do_not_decode_are_unscored(
     verifier: ProgramVerifier,
 ) -> None:
-    good = card_tests().calls[0]
+    good = call_tests().calls[0]
     broken = TestCall(function="f", args=good.args, wanted=Returns(value=b"l\xff\xff\xff\xff"))
     bare = TestCall(function="f", args=value.encode([0]), wanted=good.wanted)
     for calls in ((), (good, broken), (good, bare)):
-        verdict = _verify(verifier, CallTests(calls=calls), "def f(x): return [x, x * x]")
+        verdict = verdict_of(verifier, CallTests(calls=calls), "def f(x): return [x, x * x]")
         assert isinstance(verdict, Unscored)
         assert verdict.cause is UnscoredCause.INVALID_KEY
 
@@ -114,7 +66,7 @@ def test_tests_that_are_broken_themselves_are_unscored(
     verifier: ProgramVerifier, setup: str, check: str
 ) -> None:
     tests = CheckProgram(setup=setup, check=check, entry_point="f")
-    verdict = _verify(verifier, tests, "def f(*a, **k): return 1")
+    verdict = verdict_of(verifier, tests, "def f(*a, **k): return 1")
     assert isinstance(verdict, Unscored)
     assert verdict.cause is UnscoredCause.INVALID_KEY
 
@@ -130,10 +82,10 @@ def test_tests_that_never_end_are_our_deadline(
     loop = CheckProgram(
         setup="", check="def check(candidate):\n    while True: pass", entry_point="f"
     )
-    verdict = _verify(verifier, loop, "def f(x): return 1")
+    verdict = verdict_of(verifier, loop, "def f(x): return 1")
     assert isinstance(verdict, Unscored)
     assert verdict.cause is UnscoredCause.JUDGE_DEADLINE
-    slow = _scored(_verify(verifier, tests, "import time\ndef f(x): return not time.sleep(9)"))
+    slow = score_of(verifier, tests, "import time\ndef f(x): return not time.sleep(9)")
     assert slow.cause is ScoredCause.TIME_LIMIT
 
 
@@ -145,11 +97,11 @@ def test_a_caught_exception_of_the_candidate_is_what_the_tests_see(
         "    except ZeroDivisionError:\n        return\n    assert False\n"
     )
     tests = CheckProgram(setup="", check=check, entry_point="f")
-    assert _scored(_verify(verifier, tests, "def f(x): return 1 / x")).passed
+    assert score_of(verifier, tests, "def f(x): return 1 / x").passed
     for other in ("def f(x): return {}[x]", "def f(x): return 1"):
-        assert _scored(_verify(verifier, tests, other)).reward == 0
+        assert score_of(verifier, tests, other).reward == 0
     odd = "class Odd(Exception): pass\ndef f(x): raise Odd"
-    assert _scored(_verify(verifier, tests, odd)).cause is ScoredCause.EXCEPTION
+    assert score_of(verifier, tests, odd).cause is ScoredCause.EXCEPTION
 
 
 def test_an_odd_value_that_makes_the_tests_raise_is_a_wrong_answer(
@@ -157,9 +109,9 @@ def test_an_odd_value_that_makes_the_tests_raise_is_a_wrong_answer(
 ) -> None:
     check = "def check(candidate):\n    assert abs(candidate(1) - 1.0) < 1e-6\n"
     tests = CheckProgram(setup="", check=check, entry_point="f")
-    assert _scored(_verify(verifier, tests, "def f(x): return 1")).passed
+    assert score_of(verifier, tests, "def f(x): return 1").passed
     for odd in ("'1'", "None", "[1]"):
-        verdict = _scored(_verify(verifier, tests, f"def f(x): return {odd}"))
+        verdict = score_of(verifier, tests, f"def f(x): return {odd}")
         assert verdict.cause is ScoredCause.WRONG_ANSWER
 
 
@@ -167,7 +119,7 @@ def test_an_answer_may_continue_the_prefix_or_stand_alone(verifier: ProgramVerif
     prefix = "import math\ndef f(x):\n    '''Return [x, x * x].'''\n"
     for answer in ("    return [x, x * x]\n", "def f(x):\n    return [x, x * x]\n", prefix +
                    "    return [x, math.prod((x, x))]\n"):  # fmt: skip
-        assert _scored(_verify(verifier, card_tests(), answer, prefix)).passed
+        assert score_of(verifier, CALLS.tests, answer, prefix).passed
 
 
 class _LosesRuns(ForkServerSandbox):
@@ -185,10 +137,10 @@ class _LosesRuns(ForkServerSandbox):
 
 
 def test_a_lost_sandbox_is_tried_again_and_then_unscored(verifier: ProgramVerifier) -> None:
-    tier = verifier._sandbox.tier
+    tier = verifier.tier
     for num_losses, cause in ((3, ScoredCause.PASSED), (4, UnscoredCause.SANDBOX_LOST)):
         with ProgramVerifier(_LosesRuns(tier, num_losses), Limits()) as flaky:
-            assert _verify(flaky, card_tests(), HONEST[0].answer).cause is cause
+            assert verdict_of(flaky, CALLS.tests, CALLS.gold).cause is cause
 
 
 def test_a_bug_of_ours_is_no_zero(
@@ -198,56 +150,76 @@ def test_a_bug_of_ours_is_no_zero(
         raise RuntimeError("ours")
 
     monkeypatch.setattr("proofloop.verify.judge.verify_calls", broken)
-    verdict = _verify(verifier, card_tests(), HONEST[0].answer)
+    verdict = verdict_of(verifier, CALLS.tests, CALLS.gold)
     assert isinstance(verdict, Unscored)
     assert verdict.cause is UnscoredCause.VERIFIER_BUG
     assert "ours" in verdict.detail
 
 
 def test_a_key_of_another_task_is_refused(verifier: ProgramVerifier) -> None:
-    key = AnswerKey(task_id=TaskId("other@1"), tests=card_tests())
-    verdict = verifier.verify(_task(), key, HONEST[0].answer)
+    key = AnswerKey(task_id=TaskId("other@1"), tests=CALLS.tests)
+    verdict = verifier.verify(task(), key, CALLS.gold)
     assert verdict.cause is UnscoredCause.INVALID_KEY
 
 
-def test_expected_values_are_in_no_process_of_the_sandbox(verifier: ProgramVerifier) -> None:
+_GIVEN, _HIDDEN = os.urandom(12).hex(), os.urandom(12).hex()
+_SLOW_CALL = "import time\ndef f(x):\n    time.sleep(1)\n    return x\n"
+_SLOW_QUERY = (
+    "SELECT x FROM t, (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+    "SELECT COUNT(*) FROM n)"
+)
+
+
+def _secret_tests(kind: str) -> tuple[Tests, str]:
+    """Tests that give `_GIVEN` and want `_HIDDEN`, and an answer that takes a second."""
+    wanted = value.encode([(_HIDDEN,)])
+    if kind == "calls":
+        returns = Returns(value=value.encode(_HIDDEN))
+        call = TestCall(function="f", args=value.encode((_GIVEN,)), wanted=returns)
+        return CallTests(calls=(call,)), _SLOW_CALL
+    if kind == "sql_query":
+        setup = f"CREATE TABLE t AS SELECT '{_GIVEN}' AS x"
+        instance = SqlInstance(setup=setup, wanted=SqlRows(rows=wanted))
+        return SqlQuery(instances=(instance,)), _SLOW_QUERY
+    if kind == "sql_state":
+        setup = f"CREATE TABLE t AS SELECT '{_GIVEN}' AS x"
+        check = SqlCheck(query="SELECT x FROM t", wanted=SqlRows(rows=wanted))
+        instance = SqlStateInstance(setup=setup, checks=(check,))
+        return SqlState(instances=(instance,)), f"CREATE TABLE slow AS {_SLOW_QUERY}"
+    schema = json.dumps({"description": _GIVEN, "pattern": "^(a+)+$"})
+    return JsonAnswer(wanted=json.dumps(_HIDDEN), schema=schema), f'"{"a" * 60}b"'
+
+
+@pytest.mark.parametrize("kind", ["calls", "sql_query", "sql_state", "json"])
+def test_expected_values_are_in_no_process_of_the_sandbox(
+    verifier: ProgramVerifier, kind: str
+) -> None:
     """Read the memory of the fork-server and of a running candidate, from outside."""
-    given, hidden = os.urandom(24), os.urandom(24)
-    tests = CallTests(
-        calls=(
-            TestCall(
-                function="f",
-                args=value.encode((given,)),
-                wanted=Returns(value=value.encode(hidden)),
-            ),
-        )
-    )
-    answer = "import time\ndef f(x):\n    time.sleep(1.2)\n    return x\n"
-    _verify(verifier, card_tests(), HONEST[0].answer)
+    tests, answer = _secret_tests(kind)
+    verdict_of(verifier, CALLS.tests, CALLS.gold)
     assert verifier._sandbox._server is not None
-    if verifier._sandbox.tier is Tier.T3:
+    if verifier.tier is Tier.T3:
         pytest.skip("a container's processes are not below ours")
     server = verifier._sandbox._server.pid
-    idle = [server, *descendants(server)]
+    idle = len(descendants(server))
     memories: dict[int, bytes] = {}
-    patient = ProgramVerifier(verifier._sandbox, Limits(wall_s=30.0))
-    for _ in range(5):  # on a busy machine the program may be gone before we have looked
-        judging = threading.Thread(target=_verify, args=(patient, tests, answer))
+    processes: list[int] = []
+    for _ in range(5):  # on a busy machine the program may not have begun, or be gone
+        judging = threading.Thread(target=verdict_of, args=(verifier, tests, answer))
         judging.start()
-        deadline = time.monotonic() + 10
         try:
-            while len(processes := [server, *descendants(server)]) < len(idle) + 1:
-                assert time.monotonic() < deadline
-            time.sleep(0.3)
+            time.sleep(0.5)
+            processes = [server, *descendants(server)]
             memories = {pid: _memory(pid) for pid in processes}
         except FileNotFoundError:
             continue
         finally:
             judging.join()
-        if given in memories[processes[-1]]:
+        if len(processes) == idle + 2 and _GIVEN.encode() in memories[processes[-1]]:
             break
-    assert [pid for pid, memory in memories.items() if hidden in memory] == []
-    assert [pid for pid, memory in memories.items() if given in memory] == processes[-1:]
+    assert [pid for pid, memory in memories.items() if _HIDDEN.encode() in memory] == []
+    given = [pid for pid, memory in memories.items() if _GIVEN.encode() in memory]
+    assert given == processes[-1:]
 
 
 def _memory(pid: int) -> bytes:
@@ -280,5 +252,5 @@ def test_humaneval_references_earn_one_and_empty_answers_nothing() -> None:
             )
             whole = row["prompt"] + row["canonical_solution"]
             for answer, reward in ((whole, 1), (row["canonical_solution"], 1), ("", 0)):
-                verdict = _scored(_verify(verifier, tests, answer, row["prompt"]))
+                verdict = score_of(verifier, tests, answer, row["prompt"])
                 assert verdict.reward == reward, (row["task_id"], verdict)

@@ -1,72 +1,17 @@
 """What keys of function tests may declare, run for real on every tier."""
 
-from collections.abc import Iterator
-
 import pytest
+from judging import verdict_of
 
 from proofloop.core import value
-from proofloop.core.sandbox import Limits
 from proofloop.core.task import (
-    AnswerKey,
     CallTests,
     Keeps,
     Returns,
-    Split,
-    Stratum,
-    Task,
-    TaskId,
     TestCall,
 )
-from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
-from proofloop.sandbox import probe
-from proofloop.verify import ProgramVerifier, build_verifier
-from proofloop.verify.declared_cards import CARDS, Card
-
-_REPORTS = {report.tier: report for report in probe()}
-_TASK = Task(
-    id=TaskId("card@0"),
-    env="cards",
-    split=Split.HELDOUT,
-    stratum=Stratum(family="card", complexity=0, horizon=1),
-    messages=(),
-)
-
-
-@pytest.fixture(params=list(Tier), scope="module")
-def verifier(request: pytest.FixtureRequest) -> Iterator[ProgramVerifier]:
-    report = _REPORTS[request.param]
-    if not report.available:
-        pytest.skip(f"{report.tier}: {report.reason}")
-    with build_verifier(request.param, Limits(wall_s=1.5, cpu_s=1)) as built:
-        yield built
-
-
-def verdict_of(verifier: ProgramVerifier, tests: CallTests, answer: str) -> Verdict:
-    return verifier.verify(_TASK, AnswerKey(task_id=_TASK.id, tests=tests), answer)
-
-
-@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
-def test_card(verifier: ProgramVerifier, card: Card) -> None:
-    for answer in card.accepted:
-        verdict = verdict_of(verifier, card.tests, answer)
-        assert isinstance(verdict, Scored)
-        assert verdict.passed, (answer, verdict)
-        assert verdict.parts["tests_passed"] == len(card.tests.calls)
-    blank = ("", ScoredCause.NO_ANSWER)
-    for answer, cause in (*card.rejected, blank):
-        verdict = verdict_of(verifier, card.tests, answer)
-        assert isinstance(verdict, Scored)
-        assert (verdict.passed, verdict.reward) == (False, 0.0), answer
-        assert verdict.cause is cause, (answer, verdict)
-
-
-def test_one_card_s_answer_does_not_pass_another(verifier: ProgramVerifier) -> None:
-    for card in CARDS:
-        for other in CARDS:
-            if other is not card:
-                verdict = verdict_of(verifier, card.tests, other.accepted[0])
-                assert isinstance(verdict, Scored)
-                assert not verdict.passed, (card.name, other.name)
+from proofloop.core.verdict import Unscored, UnscoredCause
+from proofloop.verify import ProgramVerifier
 
 
 @pytest.mark.parametrize(

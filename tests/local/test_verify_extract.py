@@ -10,7 +10,8 @@ from proofloop.verify.extract import assemble, defines, program_text
     [
         ("x = 1\n", "x = 1\n"),
         ("    return 1\n", "    return 1\n"),
-        ("Say:\n```python\na\n```\nor\n```\nb\n```\n", "b\n"),
+        ("Say:\n```\na\n```\nor\n```\nb\n```\n", "b\n"),
+        ("```python\na\n```\nIt prints\n```\n3\n```\n", "a\n"),
         ("```py\na\n```\n```json\n{}\n```\n", "a\n"),
         ("  ```Python\n  a\n    b\n```", "a\n  b\n"),
         ("- so:\n\t```\n\ta\n\t```\n", "a\n"),

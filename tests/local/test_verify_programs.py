@@ -1,114 +1,21 @@
 """Programs from standard input to standard output, judged for real on every tier."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from judging import verdict_of
 
 from proofloop.core.errors import DataError
-from proofloop.core.sandbox import Limits
 from proofloop.core.task import (
-    AnswerKey,
     OutputTest,
     ProgramTests,
-    Split,
-    Stratum,
-    Task,
-    TaskId,
 )
-from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
+from proofloop.core.verdict import Scored, Unscored, UnscoredCause
 from proofloop.envs.stdio import StdioEnvironment
-from proofloop.sandbox import probe
-from proofloop.verify import ProgramVerifier, build_verifier
+from proofloop.verify import ProgramVerifier
 from proofloop.verify.programs import same_output
-
-_REPORTS = {report.tier: report for report in probe()}
-TASK = Task(
-    id=TaskId("card@0"),
-    env="cards",
-    split=Split.HELDOUT,
-    stratum=Stratum(family="card", complexity=0, horizon=1),
-    messages=(),
-)
-SUMS = ProgramTests(
-    tests=tuple(
-        OutputTest(stdin=f"{a} {b}\n".encode(), stdout=f"{a + b}\n".encode())
-        for a, b in ((1, 2), (-5, 5), (10**20, 1))
-    )
-)
-
-
-@pytest.fixture(params=list(Tier), scope="module")
-def verifier(request: pytest.FixtureRequest) -> Iterator[ProgramVerifier]:
-    report = _REPORTS[request.param]
-    if not report.available:
-        pytest.skip(f"{report.tier}: {report.reason}")
-    with build_verifier(request.param, Limits(wall_s=1.5, cpu_s=1)) as built:
-        yield built
-
-
-def verdict_of(verifier: ProgramVerifier, tests: ProgramTests, answer: str) -> Verdict:
-    return verifier.verify(TASK, AnswerKey(task_id=TASK.id, tests=tests), answer)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "print(sum(map(int, input().split())))",
-        "a, b = map(int, open(0).read().split())\nprint(a + b, end='')",
-        "import sys\nfor line in sys.stdin:\n    x, y = line.split()\n"
-        "    sys.stdout.write(str(int(x) + int(y)) + '  \\n\\n')",
-        "import os\nos.write(1, str(sum(map(int, os.read(0, 99).split()))).encode())",
-        "import atexit\nout = []\natexit.register(lambda: print(*out))\n"
-        "out.append(sum(map(int, input().split())))",
-        "def main():\n    print(sum(map(int, input().split())))\n"
-        "if __name__ == '__main__':\n    main()",
-        "import sys\nprint('debug', file=sys.stderr)\nprint(sum(map(int, input().split())))\n"
-        "sys.exit()",
-        "Thus:\n```python\nprint(sum(map(int, input().split())))\n```\n",
-    ],
-)
-def test_a_right_program_passes(verifier: ProgramVerifier, answer: str) -> None:
-    verdict = verdict_of(verifier, SUMS, answer)
-    assert isinstance(verdict, Scored)
-    assert verdict.passed, verdict
-    assert verdict.parts == {"tests_passed": 3, "tests_planned": 3}
-
-
-@pytest.mark.parametrize(
-    ("answer", "cause", "num_passed"),  # no cause where the kernel's mood decides
-    [
-        ("", ScoredCause.NO_ANSWER, 0),
-        ("print(3)", ScoredCause.WRONG_ANSWER, 1),
-        ("a, b = map(int, input().split())\nprint(a + b, a)", ScoredCause.WRONG_ANSWER, 0),
-        ("a, b = map(int, input().split())\nprint(a, a + b)", ScoredCause.WRONG_ANSWER, 0),
-        ("print(3)\nprint(0)\nprint(10**20 + 1)", ScoredCause.WRONG_ANSWER, 0),
-        ("import sys\nsys.exit(0)", ScoredCause.WRONG_ANSWER, 0),
-        ("print(sum(map(int, input().split())))\nraise SystemExit(1)", ScoredCause.CRASH, 0),
-        ("print(sum(map(int, input().split())))\n1 / 0", ScoredCause.EXCEPTION, 0),
-        ("print(float(sum(map(int, input().split()))))", ScoredCause.WRONG_ANSWER, 0),
-        ("def f(:", ScoredCause.EXCEPTION, 0),
-        ("while True: pass", ScoredCause.TIME_LIMIT, 0),
-        ("import time\ntime.sleep(60)", ScoredCause.TIME_LIMIT, 0),
-        ("while True: print('3')", ScoredCause.OUTPUT_LIMIT, 0),
-        ("x = []\nwhile True: x.append(bytearray(10**7))", None, 0),
-        ("import os\nos.kill(os.getpid(), 9) or os.abort()", None, 0),
-        ("import os\nos.closerange(0, 64)\n", None, 0),
-        ("import os\nos.write(3, b'passed' * 99)\n", None, 0),
-        ("import os\nprint(os.listdir('/'), open('/etc/passwd').read())", None, 0),
-        ("print('PASSED 3 tests')\nimport os\nos._exit(0)", ScoredCause.WRONG_ANSWER, 0),
-    ],
-)
-def test_a_wrong_program_earns_nothing(
-    verifier: ProgramVerifier, answer: str, cause: ScoredCause | None, num_passed: int
-) -> None:
-    verdict = verdict_of(verifier, SUMS, answer)
-    assert isinstance(verdict, Scored), verdict
-    assert (verdict.reward, verdict.passed) == (0.0, False)
-    assert cause is None or verdict.cause is cause, verdict
-    assert verdict.parts["tests_passed"] == num_passed
 
 
 def test_input_that_fills_pipes_and_input_that_is_not_read(verifier: ProgramVerifier) -> None:

@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 from rollouts import verdict
 
 from proofloop.core.rollout import RolloutId
-from proofloop.core.task import AnswerKey, CallTests, CheckProgram, Returns, TaskId, TestCall
+from proofloop.core.task import (
+    AnswerKey,
+    CallTests,
+    CheckProgram,
+    Composite,
+    JsonAnswer,
+    Part,
+    Returns,
+    SqlQuery,
+    TaskId,
+    TestCall,
+    Tests,
+    TextAnswer,
+)
 from proofloop.core.verdict import Scored, Verdict
 from proofloop.runs.controls import controlled
 from proofloop.runs.recipe import Control
@@ -109,6 +122,27 @@ def test_format_asks_a_check_program_for_its_entry_point() -> None:
     check = AnswerKey(task_id=TaskId("task"), tests=tests)
     assert reward(Control.FORMAT, answer=WRONG, key=check) == 1
     assert reward(Control.FORMAT, answer=RIGHT, key=check) == 0
+
+
+@pytest.mark.parametrize(
+    ("tests", "formed", "formless"),
+    [
+        (TextAnswer(gold="x"), "\\boxed{y}", "y\nz"),
+        (JsonAnswer(wanted="1"), "```json\n2\n```", "```\n1\n```\n```\n2\n```"),
+        (SqlQuery(instances=()), "```sql\nSELECT 1\n```", "```sql\n\n```"),
+        (
+            Composite(parts=(Part(name="a", tests=TextAnswer(gold="x"), section="s"),)),
+            "<s>y</s>",
+            "y",
+        ),
+    ],
+)
+def test_format_asks_a_structured_answer_for_its_place(
+    tests: Tests, formed: str, formless: str
+) -> None:
+    structured = AnswerKey(task_id=TaskId("task"), tests=tests)
+    assert reward(Control.FORMAT, answer=formed, key=structured) == 1
+    assert reward(Control.FORMAT, answer=formless, key=structured) == 0
 
 
 @pytest.mark.parametrize("control", list(Control))

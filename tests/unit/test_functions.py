@@ -114,6 +114,19 @@ def test_nested_and_stepwise_texts_are_the_same_program() -> None:
     assert compared > 100
 
 
+def test_authors_who_leave_before_the_tests_come_only_if_asked_for() -> None:
+    shares = [
+        sum(
+            draw_text(Random(i), CorpusMix(exits=exits)).answer == "raise SystemExit\n"
+            for i in range(300)
+        )
+        / 300
+        for exits in (0.0, 1.0)
+    ]
+    assert shares[0] == 0
+    assert 0.4 < shares[1] < 0.6  # of authors whose shares add up to 2
+
+
 def test_the_corpus_has_right_wrong_and_lookup_authors() -> None:
     mix = CorpusMix()
     texts = [draw_text(Random(i), mix) for i in range(600)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proofloop.core.task import AnswerKind, MathAnswer
 from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
-from proofloop.verify.math.cards import ACCEPTED, BOMBS, CANARIES, CONTAINERS, FALSE_ACCEPTS
+from proofloop.verify.cards.math_answers import ACCEPTED, BOMBS, CANARIES, CONTAINERS, FALSE_ACCEPTS
 from proofloop.verify.math.extract import NoFinalAnswer, final_answer
 from proofloop.verify.math.parser import parse
 from proofloop.verify.math.prover import Prover

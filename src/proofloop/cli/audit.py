@@ -118,6 +118,8 @@ def _print(result: "Audit") -> None:
         )
     out = console()
     out.print(table)
+    if result.num_without_oracle:
+        note(f"{result.num_without_oracle} more tasks have no solution to make attacks from")
     for row in result.findings[:MOST_SHOWN]:
         verdict = row.verdict
         out.print(f"{row.task_id}: {row.kind} {row.name}: {verdict.cause}: {verdict.detail}")

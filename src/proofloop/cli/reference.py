@@ -16,7 +16,23 @@ import click
 from proofloop.cli.app import VERBS, proofloop_command
 from proofloop.core.record import Record
 from proofloop.runs.config import dump_toml, keys_of
+from proofloop.runs.recipe import LanguageConfig
 
+_LANGUAGE_EXAMPLE = """```toml
+[env]
+name = "stdio"
+data = "tasks.jsonl"
+language = "rust"
+
+[env.languages.rust]
+file = "main.rs"
+compile = "rustc -O main.rs -o main"
+run = "{folder}/main"
+read = ["~/.cargo", "~/.rustup"]
+env = {RUSTUP_HOME = "~/.rustup"}
+probe = "fn main() {}"
+```
+"""
 _MADE = "<!-- made by `make docs`; edit the code instead -->\n"
 
 
@@ -52,7 +68,13 @@ def recipes_page(kinds: Mapping[str, type[Record]]) -> str:
             meaning = attribute_strings(owner).get(name, "")
             parts.append(f"| `{path}` | `{defaults.get(path, 'none')}` | {meaning} |")
         parts.append("")
-    return "\n".join(parts)
+    parts.append("## `[env.languages.NAME]`\n")
+    parts.append(" ".join((LanguageConfig.__doc__ or "").split()) + " For example:\n")
+    parts.append(_LANGUAGE_EXAMPLE)
+    parts.append("| key | meaning |\n| --- | --- |")
+    for name, meaning in attribute_strings(LanguageConfig).items():
+        parts.append(f"| `{name}` | {meaning} |")
+    return "\n".join([*parts, ""])
 
 
 def attribute_strings(record: type[Record]) -> dict[str, str]:

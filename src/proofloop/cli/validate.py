@@ -62,7 +62,10 @@ def command(
         print_json(result)
     else:
         n = result.num_tasks
-        print(f"{env}: {result.num_oracles_passed} of {n} oracles earn 1")
+        num_oracles = n - result.num_without_oracle
+        print(f"{env}: {result.num_oracles_passed} of {num_oracles} oracles earn 1")
+        if result.num_without_oracle:
+            print(f"{env}: {result.num_without_oracle} of {n} tasks have no oracle")
         print(f"{env}: {result.num_empty_rejected} of {n} empty answers earn 0")
     for failure in result.failures[:10]:
         verdict = failure.verdict

@@ -6,7 +6,8 @@
     │   ├── DataError           a row of a data file: file, line, what is wrong
     │   ├── RunError            a run directory: missing, damaged, not resumable
     │   ├── ModelError          a checkpoint directory: missing, damaged, unsupported
-    │   └── IsolationError      this machine cannot give the isolation tier that was asked for
+    │   ├── IsolationError      this machine cannot give the isolation tier that was asked for
+    │   └── MissingProgram      a compiler or interpreter that judging needs is not there
     └── WorldError              the world failed us; says nothing about any model's answer
         ├── SandboxLost         a sandbox or its fork-server died or stopped answering
         ├── WorkerLost          a worker process died
@@ -48,6 +49,10 @@ class ModelError(UserError):
 
 class IsolationError(UserError):
     """This machine cannot give the isolation tier that was asked for."""
+
+
+class MissingProgram(UserError):
+    """A compiler or interpreter that judging needs is not there, or does not work."""
 
 
 class WorldError(ProofloopError, RuntimeError):

@@ -108,6 +108,8 @@ class Execution(Record):
     """Of a process that ended by itself."""
     errors: bytes = b""
     """Standard error of a command, capped."""
+    was_started: bool = True
+    """False: a command's program could not be executed, and no code of anybody's ran."""
     report: bytes = b""
     """What a command wrote to its report descriptor, capped."""
 

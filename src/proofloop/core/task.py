@@ -8,6 +8,8 @@ engine, agent or candidate process is ever handed one.
 from enum import StrEnum
 from typing import Literal, NewType, Protocol
 
+from proofloop.core.file_tree import FileTree
+from proofloop.core.language import PYTHON, Language
 from proofloop.core.record import Record
 
 TaskId = NewType("TaskId", str)
@@ -133,10 +135,30 @@ class OutputTest(Record):
     stdout: bytes
 
 
+class Stages(Record):
+    """What the stages that a program reaches are worth.  Weights that add up to 1; all of it for
+    passing unless said otherwise."""
+
+    compiles: float = 0.0
+    runs: float = 0.0
+    """It ends by itself with status 0 on every test, whatever it prints."""
+    passes: float = 1.0
+
+    def __post_init__(self) -> None:
+        weights = (self.compiles, self.runs, self.passes)
+        if min(weights) < 0 or not self.passes > 0 or abs(sum(weights) - 1) > 1e-9:
+            raise ValueError(
+                "the weights of compiles, runs and passes must not be negative and add up to 1, "
+                "with something left for passes"
+            )
+
+
 class ProgramTests(Record, tag="program_tests"):
     """Passes when the program prints what is wanted for every input, line by line."""
 
     tests: tuple[OutputTest, ...]
+    language: Language = PYTHON
+    stages: Stages = Stages()
     float_tol: float | None = None
     """How far a decimal fraction in the output may be off, absolutely or relatively."""
 
@@ -175,7 +197,139 @@ class MathAnswer(Record, tag="math_answer"):
     """The letter that the problem asks for: an answer may then say `x = 5` for 5."""
 
 
-Tests = CallTests | CheckProgram | ProgramTests | MathAnswer
+class Place(StrEnum):
+    """Where in an answer, outside of its reasoning part, the text that is judged stands."""
+
+    WHOLE = "whole"
+    """All of it, without blanks around it."""
+    BLOCK = "block"
+    """The one fenced block; all of it where there is none."""
+    FINAL = "final"
+    """The one final answer: `\\boxed{…}`, `#### …`, "the answer is …", or one line."""
+
+
+class TextAnswer(Record, tag="text_answer"):
+    """Passes when the text is the gold text, character by character after NFC normalisation."""
+
+    gold: str
+    place: Place = Place.FINAL
+    ignore_case: bool = False
+
+
+class Option(Record):
+    label: str
+    text: str
+
+
+class ChoiceAnswer(Record, tag="choice_answer"):
+    """Passes when the answer names the gold options, all of them and no other, by label or text."""
+
+    options: tuple[Option, ...]
+    gold: tuple[str, ...]
+    """Labels, in any order."""
+    place: Place = Place.FINAL
+
+
+class JsonAnswer(Record, tag="json_answer"):
+    """Passes when the answer is one strict JSON text that fits the schema, equals the wanted value,
+    or both, as the key has them.  1, 1.0 and true are three values; objects have no order."""
+
+    wanted: str = ""
+    """JSON text; empty: any value that fits the schema."""
+    schema: str = ""
+    """JSON Schema as JSON text, of the keywords that `core.json_schema` knows; empty: none."""
+    place: Place = Place.BLOCK
+    integral_floats: bool = False
+    """1.0 is 1."""
+    any_order: bool = False
+    """Arrays, at any depth, have no order (but each item as often)."""
+    close: Close | None = None
+    """How far wanted floats may be off; not together with `any_order`."""
+
+
+class SqlRows(Record):
+    """What a query must give: rows of exactly these SQLite values."""
+
+    rows: bytes
+    """A list of tuples (`core.value` bytes) of None, int, float, str, bytes."""
+    columns: tuple[str, ...] = ()
+    """The columns' names; none: only their number counts."""
+    ordered: bool = False
+    """Without it, rows are a multiset."""
+    close: Close | None = None
+    """How far wanted floats may be off."""
+
+
+class SqlInstance(Record):
+    """One hidden database for a query, and what the query must give on it."""
+
+    setup: str
+    """SQL script that makes the database from nothing."""
+    wanted: SqlRows
+
+
+class SqlQuery(Record, tag="sql_query"):
+    """Passes when the answer is one read-only SQLite query that gives the wanted rows on every
+    hidden database; several of them refute constants."""
+
+    instances: tuple[SqlInstance, ...]
+    place: Place = Place.BLOCK
+
+
+class SqlCheck(Record):
+    """A query of ours on the end state, and what it must give."""
+
+    query: str
+    wanted: SqlRows
+
+
+class SqlStateInstance(Record):
+    setup: str
+    checks: tuple[SqlCheck, ...]
+
+
+class SqlState(Record, tag="sql_state"):
+    """Passes when the answer is an SQLite script after which every check gives the wanted rows."""
+
+    instances: tuple[SqlStateInstance, ...]
+    place: Place = Place.BLOCK
+
+
+SingleTests = (
+    CallTests
+    | CheckProgram
+    | ProgramTests
+    | FileTree
+    | MathAnswer
+    | TextAnswer
+    | ChoiceAnswer
+    | JsonAnswer
+    | SqlQuery
+    | SqlState
+)
+
+
+class Part(Record):
+    """One part of composed tests."""
+
+    name: str
+    """An identifier; names the part in the verdict."""
+    tests: SingleTests
+    weight: float = 1.0
+    """In the mean of rewards.  Gates have none."""
+    gate: bool = False
+    """Where it does not pass, the whole reward is 0."""
+    section: str = ""
+    """Judge only what stands between `<section>` and `</section>`; empty: the whole answer."""
+
+
+class Composite(Record, tag="composite"):
+    """Passes when all parts pass; partial credit is the weighted mean of the parts' rewards."""
+
+    parts: tuple[Part, ...]
+
+
+Tests = SingleTests | Composite
 
 
 class AnswerKey(Record):
@@ -190,8 +344,8 @@ class Problem(Record):
 
     task: Task
     key: AnswerKey
-    oracle: str
-    """An answer that must earn reward 1."""
+    oracle: str | None
+    """An answer that must earn reward 1; None where the data hold none."""
 
 
 class Environment(Protocol):

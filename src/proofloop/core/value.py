@@ -30,6 +30,10 @@ MAX_INT_BYTES = 4096
 _U32 = struct.Struct("<I")
 _F64 = struct.Struct("<d")
 _NAN = _F64.pack(float("nan"))
+_SMALL = {n: b"i" + _U32.pack(1) + n.to_bytes(1, "little", signed=True) for n in range(-128, 128)}
+"""Ready-made encodings: most of what tests pass around is small ints."""
+_SMALL_BACK = {data: n for n, data in _SMALL.items()}
+_SMALL_BYTES = 6
 
 
 class EncodeError(ValueError):
@@ -104,7 +108,10 @@ def _write_container(
     out += _CONTAINER_TAGS[kind] + _U32.pack(len(value))
     if kind is list or kind is tuple:
         for item in value:
-            _write(item, out, max_bytes, depth, canon)
+            if type(item) is int and -128 <= item <= 127:
+                out += _SMALL[item]
+            else:
+                _write(item, out, max_bytes, depth, canon)
         return
     # Sets have no order of their own, so they are always sorted by bytes: equal sets, equal
     # encodings.  Dicts keep theirs, which a program that reads them may depend on.
@@ -199,9 +206,22 @@ class _Reader:
             raise DecodeError("an int that is not minimal")
         return value
 
+    def items(self, num: int, depth: int) -> list[Any]:
+        items: list[Any] = []
+        data, small = self.data, _SMALL_BACK
+        for _ in range(num):
+            at = self.at
+            item: Any = small.get(data[at : at + _SMALL_BYTES])
+            if item is None:
+                item = self.value(depth)
+            else:
+                self.at = at + _SMALL_BYTES
+            items.append(item)
+        return items
+
     def container(self, tag: bytes, depth: int) -> Any:
         if tag == b"l" or tag == b"t":
-            items = [self.value(depth) for _ in range(self.count())]
+            items = self.items(self.count(), depth)
             return items if tag == b"l" else tuple(items)
         try:
             if tag == b"S" or tag == b"Z":

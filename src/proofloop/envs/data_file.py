@@ -4,6 +4,7 @@ One stratum: such data have no dials.  Nothing in them is for training by nature
 serve both splits, and whoever trains on them must not report them as held out.
 """
 
+from collections.abc import Set
 from pathlib import Path
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
@@ -11,6 +12,7 @@ import msgspec
 
 from proofloop.core.codec import content_hash
 from proofloop.core.errors import DataError, UserError
+from proofloop.core.language import Language
 from proofloop.core.task import (
     AnswerKey,
     Message,
@@ -29,7 +31,8 @@ class Content(NamedTuple):
 
     prompt: str
     tests: Tests
-    oracle: str
+    oracle: str | None
+    """None where the row holds no solution."""
     answer_prefix: str = ""
 
 
@@ -66,7 +69,7 @@ class DataFileEnvironment(Generic[RowT]):
         self._places: dict[str, int] = {}
         for place, row in enumerate(self._rows):
             line = place + 1
-            if what := row.fault():
+            if what := self.fault_of(row):
                 raise DataError(path, line, what)
             address = row.address(place)
             if not address or "@" in address:
@@ -77,6 +80,18 @@ class DataFileEnvironment(Generic[RowT]):
             self._places[address] = place
         if not self._rows:
             raise DataError(path, None, "holds no rows")
+
+    def fault_of(self, row: RowT) -> str | None:
+        """What makes the row unusable here, if anything."""
+        return row.fault()
+
+    def content_of(self, row: RowT) -> Content:
+        """Of a row without fault."""
+        return row.content()
+
+    def languages(self) -> Set[Language]:
+        """Of the programs that its tasks ask for, where they are run by commands."""
+        return frozenset()
 
     @property
     def stratum(self) -> Stratum:
@@ -112,10 +127,14 @@ class DataFileEnvironment(Generic[RowT]):
             )
         return problem
 
+    def identity_of(self, row: RowT) -> object:
+        """All that makes the task what it is."""
+        return row
+
     def _problem(self, place: int, split: Split) -> Problem:
         row = self._rows[place]
-        content = row.content()
-        task_id = TaskId(f"{row.address(place)}@{content_hash(row)}")
+        content = self.content_of(row)
+        task_id = TaskId(f"{row.address(place)}@{content_hash(self.identity_of(row))}")
         task = Task(
             id=task_id,
             env=self.name,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from proofloop.core.errors import UserError
 from proofloop.core.record import Record
 from proofloop.core.task import CallTests, Environment, Problem, Split, TaskId
 from proofloop.core.verdict import Scored, Tier, Verdict, reward_of
@@ -16,7 +17,7 @@ from proofloop.measure.estimators import Interval, bootstrap_mean, wilson
 from proofloop.runs.environments import iter_problems
 from proofloop.runs.verification import Attempt, judge
 from proofloop.verify.audit import Family, Kind, TrialRow, mutants, row_of, trials, variations
-from proofloop.verify.audit.target import function_tests
+from proofloop.verify.audit.target import function_tests, oracle_of
 from proofloop.verify.functions import defined_names
 
 Progress = Callable[[str], None]
@@ -72,6 +73,8 @@ class Audit(Record):
 
     env: str
     num_tasks: int
+    num_without_oracle: int
+    """Tasks left out, because attacks and mutants are made from a right answer."""
     tier: Tier | None
     attacks: tuple[AttackLine, ...]
     answers: tuple[ShareLine, ...]
@@ -100,8 +103,15 @@ def audit(
     workers: int = 0,
     progress: Progress = lambda _: None,
 ) -> Audit:
-    """Raises IsolationError when this machine cannot give `tier`."""
-    problems = list(iter_problems(environment, split, num_tasks))
+    """Raises IsolationError when this machine cannot give `tier`, UserError where there is nothing
+    to audit with."""
+    drawn = list(iter_problems(environment, split, num_tasks))
+    problems = [problem for problem in drawn if problem.oracle is not None]
+    if not problems:
+        raise UserError(
+            f"none of {len(drawn)} tasks of {environment.name} has a solution, which attacks and "
+            "mutants are made from"
+        )
     tried = list(trials(problems))
     progress(f"{len(tried)} trials on {len(problems)} tasks")
     attempts = [Attempt(trial.problem, trial.answer) for trial in tried]
@@ -115,6 +125,7 @@ def audit(
     return Audit(
         env=environment.name,
         num_tasks=len(problems),
+        num_without_oracle=len(drawn) - len(problems),
         tier=verdicts[0].tier if verdicts else None,
         attacks=tuple(_attack_lines(rows)),
         answers=tuple(_answer_lines(rows)),
@@ -166,7 +177,7 @@ def _mutants_of(problem: Problem, num_mutants: int) -> list[tuple[str, str]]:
     """Source and description of each."""
     tests = function_tests(problem)
     names = defined_names(tests) if isinstance(tests, CallTests) else {tests.entry_point}
-    found = mutants(problem.oracle, names, at_most=num_mutants, seed=problem.task.id)
+    found = mutants(oracle_of(problem), names, at_most=num_mutants, seed=problem.task.id)
     return [(mutant.source, f"{mutant.operator}, line {mutant.line}") for mutant in found]
 
 
@@ -214,7 +225,7 @@ def _stability(
     originals = [
         Attempt(problem, answer)
         for problem, some in zip(problems, wrong, strict=True)
-        for answer in (problem.oracle, *some)
+        for answer in (oracle_of(problem), *some)
     ]
     varied: list[tuple[int, str, Attempt]] = []
     for place, (problem, answer) in enumerate(originals):

@@ -234,5 +234,11 @@ def _toml(value: Any) -> str:
         return msgspec.json.encode(str(value)).decode().replace("\x7f", "\\u007f")
     if isinstance(value, tuple | list):
         return f"[{', '.join(_toml(v) for v in cast('tuple[Any, ...]', value))}]"
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        pairs = [f"{_toml(key)} = {_toml(v)}" for key, v in items if v is not None]
+        return f"{{{', '.join(pairs)}}}"
     assert isinstance(value, int | float), f"no TOML for {type(value).__name__}"
     return repr(value)

@@ -11,12 +11,28 @@ from typing import assert_never
 import msgspec
 
 from proofloop.core.rollout import RolloutId
-from proofloop.core.task import AnswerKey, CallTests, CheckProgram, MathAnswer, ProgramTests
+from proofloop.core.task import (
+    AnswerKey,
+    CallTests,
+    CheckProgram,
+    ChoiceAnswer,
+    Composite,
+    FileTree,
+    JsonAnswer,
+    MathAnswer,
+    ProgramTests,
+    SqlQuery,
+    SqlState,
+    Tests,
+    TextAnswer,
+)
 from proofloop.core.verdict import Scored, Verdict
 from proofloop.runs.recipe import Control
+from proofloop.verify.composite import text_of
 from proofloop.verify.extract import defines, program_text
 from proofloop.verify.functions import defined_names
 from proofloop.verify.math.extract import NoFinalAnswer, final_answer
+from proofloop.verify.place import text_at
 
 
 def controlled(
@@ -50,17 +66,30 @@ def controlled(
 
 def _has_the_form(answer: str, key: AnswerKey) -> bool:
     """Whether the answer looks like one, right or wrong."""
-    tests = key.tests
+    return _is_formed(answer, key.tests)
+
+
+def _is_formed(answer: str, tests: Tests) -> bool:
     match tests:
         case CallTests():
             return all(defines(answer, name) for name in defined_names(tests))
         case CheckProgram():
             return defines(answer, tests.entry_point)
-        case ProgramTests():
-            return bool(program_text(answer).strip())
+        case ProgramTests() | FileTree():
+            return bool(program_text(answer, tags=tests.language.fences).strip())
         case MathAnswer():
             try:
                 return bool(final_answer(answer))
+            except NoFinalAnswer:
+                return False
+        case TextAnswer() | ChoiceAnswer() | JsonAnswer() | SqlQuery() | SqlState():
+            try:
+                return bool(text_at(tests.place, answer, tags=("json", "sql", "sqlite")))
+            except NoFinalAnswer:
+                return False
+        case Composite():
+            try:
+                return all(_is_formed(text_of(part, answer), part.tests) for part in tests.parts)
             except NoFinalAnswer:
                 return False
         case _:

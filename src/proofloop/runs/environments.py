@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofloop.core.errors import ConfigError
-from proofloop.core.task import Environment, Problem, Split
+from proofloop.core.task import Environment, Problem, Split, Stages
 from proofloop.runs.config import suggestion
+from proofloop.runs.languages import languages_of
 from proofloop.runs.recipe import EnvConfig
 
 if TYPE_CHECKING:
     from proofloop.envs.data_file import DataFileEnvironment
 
-ENVIRONMENTS = ("functions", "gsm8k", "humaneval", "math", "mbpp", "stdio")
+ENVIRONMENTS = ("answers", "files", "functions", "gsm8k", "humaneval", "math", "mbpp", "stdio")
 
 
 def build_environment(env: EnvConfig) -> Environment:
@@ -30,6 +31,16 @@ def build_environment(env: EnvConfig) -> Environment:
                 complexity=_values(env.complexity),
                 horizon=_values(env.horizon),
             )
+        case "files":
+            from proofloop.envs.files import FilesEnvironment
+
+            return FilesEnvironment(
+                _data_of(FilesEnvironment, env), languages=languages_of(env), language=env.language
+            )
+        case "answers":
+            from proofloop.envs.answers import AnswersEnvironment
+
+            return _from_file(AnswersEnvironment, env)
         case "humaneval":
             from proofloop.envs.humaneval import HumanEvalEnvironment
 
@@ -41,7 +52,12 @@ def build_environment(env: EnvConfig) -> Environment:
         case "stdio":
             from proofloop.envs.stdio import StdioEnvironment
 
-            return _from_file(StdioEnvironment, env)
+            return StdioEnvironment(
+                _data_of(StdioEnvironment, env),
+                languages=languages_of(env),
+                language=env.language,
+                stages=env.stages or Stages(),
+            )
         case "gsm8k":
             from proofloop.envs.gsm8k import Gsm8kEnvironment
 
@@ -57,12 +73,16 @@ def build_environment(env: EnvConfig) -> Environment:
 
 
 def _from_file(kind: "type[DataFileEnvironment[Any]]", env: EnvConfig) -> Environment:
+    return kind(_data_of(kind, env))
+
+
+def _data_of(kind: "type[DataFileEnvironment[Any]]", env: EnvConfig) -> Path:
     if env.data is None:
         raise ConfigError(
             f"env.data: {kind.name} needs its data file: give --data {kind.example} "
             "(or env.data in the recipe)"
         )
-    return kind(Path(env.data))
+    return Path(env.data)
 
 
 def iter_problems(environment: Environment, split: Split, num_tasks: int) -> Iterator[Problem]:

@@ -13,11 +13,11 @@ from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten
 from proofloop.runs.crew import WorkerCrew
 from proofloop.runs.environments import build_environment
+from proofloop.runs.machine_check import check_machine
 from proofloop.runs.manifest import num_workers
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.training import open_run
-from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase
 from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
 
@@ -31,7 +31,7 @@ def run_evaluation(
     """
     model_path = resolve_model(recipe.model.path)
     environment = build_environment(recipe.env)
-    open_sandbox(recipe.sandbox.tier).close()
+    check_machine(recipe.sandbox.tier, environment)
     torch.set_num_threads(1)
     weights = flatten(load_model(model_path)).share_memory_()
     settings = recipe.eval

@@ -1,4 +1,5 @@
-"""Pre-training `pico`, the embedded base model, from one recipe: corpus, tokenizer, network.
+"""Pre-training a base model such as `pico` from one recipe (corpus, tokenizer, network), or giving
+a model that exists other habits.
 
 The result is a checkpoint directory that Transformers loads.  The corpus is generated while
 training; nothing is downloaded.
@@ -18,11 +19,12 @@ import torch.multiprocessing as mp
 
 from proofloop.core.record import Record
 from proofloop.core.task import Message
-from proofloop.engine.models.checkpoint import save_model
+from proofloop.engine.models.checkpoint import copy_tokenizer, load_model, save_model
 from proofloop.engine.models.decoder import Decoder, DecoderConfig
 from proofloop.envs.functions.corpus import CorpusMix, draw_text
 from proofloop.render.bpe import save_tokenizer, train_tokenizer
 from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.runs.models import resolve_model
 from proofloop.train.pretrain import (
     Document,
     PretrainConfig,
@@ -44,9 +46,18 @@ class NetworkConfig(Record):
     max_position_embeddings: int = 1024
 
 
+class StartConfig(Record):
+    """What to start from."""
+
+    path: str = ""
+    """A checkpoint to go on from (a directory, or `pico`), with its own tokenizer and network;
+    empty: from nothing, with those of this recipe."""
+
+
 class PretrainRecipe(Record):
     """Everything that `proofloop pretrain` needs to know."""
 
+    model: StartConfig = StartConfig()
     network: NetworkConfig = NetworkConfig()
     opening: CorpusMix = CorpusMix(
         stepwise=0.8, stepwise_wrong=0.02, lambdas=0.2, lambdas_wrong=0.1, lookup=0.0
@@ -100,9 +111,11 @@ def run_pretraining(
 ) -> Path:
     """Trains with `workers` processes and writes the checkpoint directory `out`.
 
-    Interrupted, it goes on from `out/training.pt` when called again.
+    Interrupted, it goes on from `out/training.pt` when called again.  Raises ModelError.
     """
-    if not (out / "tokenizer.json").exists():
+    if recipe.model.path:
+        copy_tokenizer(resolve_model(recipe.model.path), out)
+    elif not (out / "tokenizer.json").exists():
         build_tokenizer(recipe, out)
     with tempfile.TemporaryDirectory() as meeting_place:
         context = mp.get_context("spawn")
@@ -137,7 +150,10 @@ def _rank(
             rank=rank.index,
             world_size=rank.count,
         )
-    model = build_network(recipe.network, recipe.training.seed)
+    if recipe.model.path:
+        model = load_model(resolve_model(recipe.model.path))
+    else:
+        model = build_network(recipe.network, recipe.training.seed)
     tokenizer = ChatTokenizer.load(out)
     draw = partial(draw_document, recipe, tokenizer)
     state = out / "training.pt"

@@ -6,7 +6,10 @@ path and a suggestion (`runs.config`).  The attribute strings are the reference 
 
 from enum import StrEnum
 
+import msgspec
+
 from proofloop.core.record import Record
+from proofloop.core.task import Stages
 from proofloop.core.verdict import Tier
 from proofloop.train.config import LossKind, Schedule
 
@@ -29,9 +32,40 @@ class ModelConfig(Record):
     """A checkpoint directory in Hugging Face format, or `pico`, the embedded base model."""
 
 
+class LanguageConfig(Record):
+    """One entry of `env.languages`.  A command is a list of arguments, or a text that is split into
+    one as a shell would, though no shell runs it."""
+
+    file: str | None = None
+    """Name of the source file. Required of a language that is not built in."""
+    run: tuple[str, ...] | str | None = None
+    """Command that runs the program; `{folder}` stands for the folder of the source file and of
+    what was compiled from it. Required of a language that is not built in."""
+    compile: tuple[str, ...] | str | None = None
+    """Command that compiles it, run in that folder; none: the source is run as it stands."""
+    title: str | None = None
+    """What a prompt calls the language; none: its name."""
+    fences: tuple[str, ...] | None = None
+    """Tags of its fenced blocks in an answer; none: its name."""
+    read: tuple[str, ...] | None = None
+    """Files and folders, beside the system's, that compiler and program may read (`~` is your
+    home), such as a compiler's own installation."""
+    env: dict[str, str] | None = None
+    """Environment variables that they get, `~` as above."""
+    compile_s: int | None = None
+    """Processor seconds that the compiler may take; none: 10."""
+    num_processes: int | None = None
+    """Processes and threads that a running program may have; none: 1."""
+    memory_mb: int | None = None
+    """Memory of a running program in MiB; none: the verifier's limit."""
+    probe: str | None = None
+    """A program that must compile and end with status 0, tried before anything is judged, so that a
+    broken compiler is an error of one line and no wrong answer; none: not tried."""
+
+
 class EnvConfig(Record):
     name: str = "functions"
-    """`functions`, `gsm8k`, `humaneval`, `math`, `mbpp` or `stdio`."""
+    """`answers`, `files`, `functions`, `gsm8k`, `humaneval`, `math`, `mbpp` or `stdio`."""
     data: str | None = None
     """The data file of an environment that reads one (all but `functions`)."""
     families: tuple[str, ...] = ("int", "list", "string")
@@ -40,6 +74,15 @@ class EnvConfig(Record):
     """Numbers of composed operations to draw tasks from."""
     horizon: tuple[int, ...] | int = (1,)
     """Numbers of functions to write in one answer."""
+    language: str = "python"
+    """Language of the programs that `stdio` and `files` ask for where a row names none: `bash`,
+    `c`, `cpp`, `javascript`, `python`, or one of `env.languages`."""
+    languages: dict[str, LanguageConfig] = msgspec.field(default_factory=dict[str, LanguageConfig])
+    """More languages by name, or other commands for those built in: a table
+    `[env.languages.NAME]` each, whose keys are listed below."""
+    stages: Stages | None = None
+    """Weights of the stages that a program of `stdio` reaches, for rows that have none of their
+    own: `{compiles = 0.1, runs = 0.2, passes = 0.7}`; none: all for passing."""
 
 
 class SamplingConfig(Record):

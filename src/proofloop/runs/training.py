@@ -20,6 +20,7 @@ from proofloop.engine.models.weights import flatten, sha256
 from proofloop.runs.config import CONFIG_NAME, dump_toml
 from proofloop.runs.crew import WorkerCrew
 from proofloop.runs.environments import build_environment
+from proofloop.runs.machine_check import check_machine
 from proofloop.runs.manifest import (
     collect_manifest,
     num_workers,
@@ -28,7 +29,6 @@ from proofloop.runs.manifest import (
 )
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
-from proofloop.sandbox import open_sandbox
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
 from proofloop.train.loop_sync import LoopConfig, Parts, Report, load_state, loop_sync
@@ -45,7 +45,7 @@ def run_training(
     """
     model_path = resolve_model(recipe.model.path)
     environment = build_environment(recipe.env)
-    open_sandbox(recipe.sandbox.tier).close()  # a tier that is not to be had fails now
+    check_machine(recipe.sandbox.tier, environment)
     torch.set_num_threads(1)
     model = load_model(model_path)
     weights = flatten(model).share_memory_()

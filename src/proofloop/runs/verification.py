@@ -23,9 +23,11 @@ from proofloop.core.task import Environment, Problem, Split
 from proofloop.core.verdict import Scored, Tier, Verdict
 from proofloop.envs.rows import decode_row, read_lines
 from proofloop.runs.environments import iter_problems
+from proofloop.runs.machine_check import languages_of_problems
 from proofloop.runs.manifest import num_workers
 from proofloop.sandbox import open_sandbox
 from proofloop.verify import ProgramVerifier
+from proofloop.verify.toolchain import check_languages
 
 
 class CompletionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +82,8 @@ class Validation(Record):
 
     env: str
     num_tasks: int
+    num_without_oracle: int
+    """Of these, an empty answer is all that was tried."""
     num_oracles_passed: int
     num_empty_rejected: int
     failures: tuple[OracleFailure, ...]
@@ -115,16 +119,27 @@ def verify_rows(
         yield verdict_row(row.task_id, index, verdict)
 
 
-def judge(attempts: Sequence[Attempt], *, tier: Tier | None, workers: int = 0) -> Iterator[Verdict]:
+def judge(
+    attempts: Sequence[Attempt],
+    *,
+    tier: Tier | None,
+    workers: int = 0,
+    limits: Limits | None = None,
+) -> Iterator[Verdict]:
     """Verdicts in the order of the attempts.  Threads suffice: programs run in processes of their
-    own, and a thread only waits for them."""
+    own, and a thread only waits for them.
+
+    Raises IsolationError or MissingProgram before the first one.
+    """
     num_threads = max(1, min(num_workers(workers), len(attempts)))
     with ExitStack() as stack:
         idle: SimpleQueue[ProgramVerifier] = SimpleQueue()
         for _ in range(num_threads):
             sandbox = stack.enter_context(open_sandbox(tier))
+            if idle.empty():
+                check_languages(sandbox, languages_of_problems(a.problem for a in attempts))
             tier = sandbox.tier  # what the first one got, all must have: one file, one tier
-            idle.put(ProgramVerifier(sandbox, Limits()))
+            idle.put(ProgramVerifier(sandbox, limits or Limits()))
 
         def verify(attempt: Attempt) -> Verdict:
             verifier = idle.get()
@@ -194,19 +209,24 @@ def validate(
 ) -> Validation:
     """Every oracle must earn 1 and every empty answer 0.  Raises IsolationError."""
     problems = list(iter_problems(environment, split, num_tasks))
-    answers = [Attempt(problem, answer) for problem in problems for answer in (problem.oracle, "")]
+    known = [(problem, problem.oracle) for problem in problems if problem.oracle is not None]
+    answers = [Attempt(problem, oracle) for problem, oracle in known]
+    answers += [Attempt(problem, "") for problem in problems]
     verdicts = list(judge(answers, tier=tier, workers=workers))
-    oracles, empties = verdicts[0::2], verdicts[1::2]
+    oracles, empties = verdicts[: len(known)], verdicts[len(known) :]
     failures: list[OracleFailure] = []
-    for problem, oracle, empty in zip(problems, oracles, empties, strict=True):
+    for (problem, _), oracle in zip(known, oracles, strict=True):
         task_id = problem.task.id
         if not _earned(oracle, 1.0):
             failures.append(OracleFailure(task_id=task_id, answer="oracle", verdict=oracle))
+    for problem, empty in zip(problems, empties, strict=True):
+        task_id = problem.task.id
         if not _earned(empty, 0.0):
             failures.append(OracleFailure(task_id=task_id, answer="empty", verdict=empty))
     return Validation(
         env=environment.name,
         num_tasks=len(problems),
+        num_without_oracle=len(problems) - len(known),
         num_oracles_passed=sum(_earned(verdict, 1.0) for verdict in oracles),
         num_empty_rejected=sum(_earned(verdict, 0.0) for verdict in empties),
         failures=tuple(failures),

@@ -26,17 +26,23 @@ class _Channel:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.buffer = bytearray()
+        self.buffer = b""
+        self.at = 0
 
     def read(self, size: int) -> bytes:
-        while len(self.buffer) < size:
-            data = os.read(self.fd, 65536)
-            if not data:
-                os._exit(0)
-            self.buffer += data
-        taken = bytes(self.buffer[:size])
-        del self.buffer[:size]
-        return taken
+        start, end = self.at, self.at + size
+        if end > len(self.buffer):
+            parts, missing = [self.buffer[start:]], end - len(self.buffer)
+            while missing > 0:
+                data = os.read(self.fd, 65536)
+                if not data:
+                    os._exit(0)
+                parts.append(data)
+                missing -= len(data)
+            self.buffer = b"".join(parts)
+            start, end = 0, size
+        self.at = end
+        return self.buffer[start:end]
 
     def receive(self) -> tuple[int, int, bytes]:
         size, kind, index = wire.HEADER.unpack(self.read(wire.HEADER.size))

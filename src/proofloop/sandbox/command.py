@@ -136,6 +136,7 @@ class CommandRun:
             cpu_s=self._result["cpu_s"],
             tier=self._tier,
             exit_status=status,
+            was_started=self._result.get("was_started", True),
         )
 
     def _ending(self, result: dict[str, Any]) -> tuple[Ending, str, int | None]:

@@ -67,14 +67,9 @@ class ForkServerSandbox:
         claims: list[Claim] = []
         with self.open_session(program.limits) as session:
             session.load(program.source)
-            for index, call in enumerate(program.calls):
-                session.queue_call(index, call)
+            session.queue_calls(program.calls)
             if session.await_loaded():
-                for index in range(len(program.calls)):
-                    claim = session.receive_claim(index)
-                    if claim is None:
-                        break
-                    claims.append(claim)
+                claims = session.receive_claims(len(program.calls))
         return session.execution(tuple(claims))
 
     def run_script(self, script: Script) -> Execution:

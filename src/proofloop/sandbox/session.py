@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -35,6 +36,18 @@ _EXIT_GRACE_S = 0.25
 _MOST_UNREAD_BYTES = 16 << 20  # more than any socket holds: someone else still writes
 
 Frame = tuple[int, int, bytes]
+
+
+_GATHER_S = 5e-5
+"""While more than one claim is due: a nap lets several come at once, for each wake-up costs."""
+
+
+@lru_cache(maxsize=64)  # the same calls for every answer to one question; may be megabytes
+def _frames_of(calls: tuple[Call, ...]) -> bytes:
+    return b"".join(
+        wire.frame(wire.CALL, index, wire.call_payload(call.function, call.args, call.keep_as))
+        for index, call in enumerate(calls)
+    )
 
 
 class Session:
@@ -94,6 +107,10 @@ class Session:
         payload = wire.call_payload(call.function, call.args, call.keep_as)
         self._unsent += wire.frame(wire.CALL, index, payload)
 
+    def queue_calls(self, calls: tuple[Call, ...]) -> None:
+        """All at once, with the indices 0, 1, …"""
+        self._unsent += _frames_of(calls)
+
     def queue(self, kind: int, payload: bytes) -> None:
         self._unsent += wire.frame(kind, 0, payload)
 
@@ -120,6 +137,19 @@ class Session:
         """The claim for call `index`; None when the process has ended instead."""
         frame = self.receive(tuple(_CLAIM_KINDS), index)
         return None if frame is None else Claim(kind=_CLAIM_KINDS[frame[0]], data=frame[2])
+
+    def receive_claims(self, num: int) -> list[Claim]:
+        """Of the calls 0, 1, … that were queued; fewer where the process has ended before."""
+        claims: list[Claim] = []
+        while len(claims) < num:
+            if not self._received and len(claims) + 1 < num:
+                time.sleep(_GATHER_S)
+                self._waited_s += _GATHER_S
+            claim = self.receive_claim(len(claims))
+            if claim is None:
+                break
+            claims.append(claim)
+        return claims
 
     def call(self, index: int, call: Call) -> Claim | None:
         """One request, one claim."""

@@ -23,6 +23,8 @@ REPORT = 3
 _READY = 4
 _NOT_FOUND, _NOT_STARTED = 127, 126
 """Exit statuses of what could not be executed, as a shell gives them."""
+_NOT_EXECUTED = b"\0"
+"""Said to the first process, on a descriptor that no program ever gets."""
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _SOONEST_S, _LATEST_S = 0.005, 0.05
 """Intervals of looking at what the tree uses."""
@@ -46,11 +48,11 @@ def be_first(order: Order, given: list[int], room: Room, result_fd: int) -> NoRe
         for fd in given:
             os.close(fd)
         failure = os.read(ready, 4096)
-        if failure:
+        if failure and failure != _NOT_EXECUTED:
             os.waitpid(main, 0)
             result = {"failed": failure.decode()}
         else:
-            result = _watch(main, order, room)
+            result = {**_watch(main, order, room), "was_started": not failure}
     except BaseException as e:
         result = {"failed": f"{type(e).__name__}: {e}"}
     os.write(result_fd, parcel.pack(result))
@@ -199,9 +201,10 @@ def _execute(order: Order, room: Room) -> NoReturn:
     environment = {"PATH": _PATH, "LANG": "C.UTF-8", "HOME": room.path}
     environment["TMPDIR"] = room.temporary
     environment.update((key, value) for key, value in order.env)
-    status = _NOT_FOUND
+    status, is_there = _NOT_FOUND, False
     try:
         os.chdir(os.path.join(room.path, order.folder))
+        is_there = True
         folders = [""] if "/" in name else environment["PATH"].split(":")
         for folder in folders:
             try:
@@ -209,9 +212,12 @@ def _execute(order: Order, room: Room) -> NoReturn:
             except (FileNotFoundError, NotADirectoryError):
                 continue
         problem = "no such program"
+        os.write(_READY, _NOT_EXECUTED)
     except (FileNotFoundError, NotADirectoryError):
         problem = f"no such folder: {order.folder}"
     except (OSError, ValueError) as e:
+        if is_there:
+            os.write(_READY, _NOT_EXECUTED)
         status, problem = _NOT_STARTED, getattr(e, "strerror", None) or str(e)
     os.write(2, f"proofloop: {name}: {problem}\n".encode(errors="replace"))
     os._exit(status)

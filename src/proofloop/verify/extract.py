@@ -3,33 +3,39 @@ model wrote, and no rule refuses a program for what it says.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-_PYTHON_TAGS = ("", "python", "python3", "py")
+from proofloop.core.language import PYTHON
+
 _FENCE = re.compile(r"^([ \t]*)(`{3,})([^`]*)$")
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """A complete fenced block, or what lies between two of them (`tag` None)."""
 
     tag: str | None
     text: str
 
 
-def program_text(answer: str, names: Iterable[str] = ()) -> str:
-    """The last complete Python block that defines all `names`; where none does, all blocks together
-    if those do, the answer itself if what lies outside of blocks does (a docstring may show a
-    block), else the last block, else the answer.
+def program_text(
+    answer: str, names: Iterable[str] = (), tags: Collection[str] = PYTHON.fences
+) -> str:
+    """The last complete block in the language that defines all `names`; where none does, all blocks
+    together if those do, the answer itself if what lies outside of blocks does (a docstring may
+    show a block), else the last block, else the answer.
 
     A fence is a line that begins, after spaces, with three back-ticks or more; it is closed by one
-    at least as long.  Python by its tag, or without one.  The fence's own indentation is not the
-    block's: a block may stand in a list.
+    at least as long.  In the language by its tag, or without one; but where nothing tells a program
+    from the output that it shows (no `names`), a block with a tag goes before those without.  The
+    fence's own indentation is not the block's: a block may stand in a list.
     """
     names = tuple(names)
     answer = answer.removeprefix("\ufeff")
     parts = tuple(_parts(answer))
-    blocks = [part.text for part in parts if part.tag in _PYTHON_TAGS]
+    blocks = [part.text for part in parts if part.tag in tags]
+    if names or not blocks:
+        blocks = [part.text for part in parts if part.tag == "" or part.tag in tags]
     if not blocks:
         return answer
     together = "\n".join(blocks)
@@ -40,7 +46,12 @@ def program_text(answer: str, names: Iterable[str] = ()) -> str:
     return answer if all(defines(outside, name) for name in names) else blocks[-1]
 
 
-def _parts(answer: str) -> Iterator[_Block]:
+def fenced_blocks(answer: str) -> list[Block]:
+    """The complete fenced blocks, in order, whatever their language."""
+    return [part for part in _parts(answer.removeprefix("\ufeff")) if part.tag is not None]
+
+
+def _parts(answer: str) -> Iterator[Block]:
     lines = answer.splitlines(keepends=True)
     never_closed = len(answer) + 1  # fences of this length or more; so that no text takes long
     at = 0
@@ -52,13 +63,13 @@ def _parts(answer: str) -> Iterator[_Block]:
             if end is None:
                 never_closed = len(fence[2])
         if fence is None or end is None:
-            yield _Block(None, lines[at])
+            yield Block(None, lines[at])
             at += 1
             continue
         words = fence[3].split()
         indent = re.compile(rf"^[ \t]{{0,{len(fence[1])}}}")
         text = "".join(indent.sub("", line) for line in lines[at + 1 : end])
-        yield _Block(words[0].lower() if words else "", text)
+        yield Block(words[0].lower() if words else "", text)
         at = end + 1
 
 

@@ -51,7 +51,7 @@ def verify_calls(
             num_passed=0,
             num_planned=num_planned,
         )
-    calls = tuple(_call(test) for test in tests.calls)
+    calls = _calls(tests)
     batches = [(call,) for call in calls] if tests.process_per_call else [calls]
     executions: list[Execution] = []
     for batch in batches:
@@ -59,6 +59,11 @@ def verify_calls(
         if executions[-1].ending is not Ending.COMPLETED:
             break
     return judge(tests, _joined(executions))
+
+
+@lru_cache(maxsize=256)  # see `problem_of_key`
+def _calls(tests: CallTests) -> tuple[Call, ...]:
+    return tuple(_call(test) for test in tests.calls)
 
 
 def _call(test: TestCall) -> Call:

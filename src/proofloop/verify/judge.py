@@ -11,18 +11,32 @@ from proofloop.core.task import (
     AnswerKey,
     CallTests,
     CheckProgram,
+    ChoiceAnswer,
+    Composite,
+    FileTree,
+    JsonAnswer,
     MathAnswer,
     ProgramTests,
+    SqlQuery,
+    SqlState,
     Task,
+    Tests,
+    TextAnswer,
 )
-from proofloop.core.verdict import UnscoredCause, Verdict
+from proofloop.core.verdict import Tier, UnscoredCause, Verdict
 from proofloop.sandbox import ForkServerSandbox
 from proofloop.verify.check_program import verify_check
+from proofloop.verify.choice_answer import verify_choice
+from proofloop.verify.composite import verify_parts
+from proofloop.verify.files import verify_files
 from proofloop.verify.functions import verify_calls
+from proofloop.verify.json_answer import verify_json
 from proofloop.verify.math.prover import Prover
 from proofloop.verify.math.verdicts import verify_answer
 from proofloop.verify.outcome import unscored
 from proofloop.verify.programs import verify_program
+from proofloop.verify.sql import verify_query, verify_state
+from proofloop.verify.text_answer import verify_text
 
 PAUSES_S = (0.0, 0.25, 1.0)
 """Before each further try of one answer, when the sandbox or the worker is lost: at once, since
@@ -50,6 +64,10 @@ class ProgramVerifier:
     ) -> None:
         self.close()
 
+    @property
+    def tier(self) -> Tier:
+        return self._sandbox.tier
+
     def verify(self, task: Task, key: AnswerKey, answer: str) -> Verdict:
         """Never raises for anything about the task, the key, the answer or the sandbox."""
         lost, cause = "", UnscoredCause.SANDBOX_LOST
@@ -71,16 +89,34 @@ class ProgramVerifier:
         if key.task_id != task.id:
             problem = f"the key of {key.task_id} for task {task.id}"
             return unscored(UnscoredCause.INVALID_KEY, problem, self._sandbox.tier)
-        tests = key.tests
+        return self._dispatch(key.tests, answer, task.answer_prefix)
+
+    def _dispatch(self, tests: Tests, answer: str, prefix: str) -> Verdict:
         match tests:
             case CallTests():
-                return verify_calls(self._sandbox, tests, answer, task.answer_prefix, self._limits)
+                return verify_calls(self._sandbox, tests, answer, prefix, self._limits)
             case CheckProgram():
-                return verify_check(self._sandbox, tests, answer, task.answer_prefix, self._limits)
+                return verify_check(self._sandbox, tests, answer, prefix, self._limits)
             case ProgramTests():
                 return verify_program(self._sandbox, tests, answer, self._limits)
+            case FileTree():
+                return verify_files(self._sandbox, tests, answer, self._limits)
             case MathAnswer():
                 return verify_answer(self._prover, tests, answer, self._sandbox.tier)
+            case TextAnswer():
+                return verify_text(tests, answer, self.tier)
+            case ChoiceAnswer():
+                return verify_choice(tests, answer, self.tier)
+            case JsonAnswer():
+                return verify_json(self._sandbox, tests, answer, self._limits)
+            case SqlQuery():
+                return verify_query(self._sandbox, tests, answer, self._limits)
+            case SqlState():
+                return verify_state(self._sandbox, tests, answer, self._limits)
+            case Composite():
+                return verify_parts(
+                    lambda part, text: self._dispatch(part, text, prefix), tests, answer, self.tier
+                )
             case _:
                 assert_never(tests)
 

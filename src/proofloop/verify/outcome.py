@@ -25,6 +25,12 @@ def scored(
     )
 
 
+def judged(cause: ScoredCause, detail: str, tier: Tier) -> Scored:
+    """Of tests that make one comparison."""
+    num_passed = int(cause is ScoredCause.PASSED)
+    return scored(cause, detail, tier, num_passed=num_passed, num_planned=1)
+
+
 def unscored(cause: UnscoredCause, detail: str, tier: Tier) -> Unscored:
     return Unscored(cause=cause, detail=detail, tier=tier)
 

@@ -104,9 +104,15 @@ def save_model(
     (directory / "config.json").write_bytes(
         msgspec.json.format(to_json(_hub_config(model.config, dtype)), indent=2) + b"\n"
     )
-    for name in TOKENIZER_FILES:
-        if tokenizer_from != directory:
-            shutil.copyfile(tokenizer_from / name, directory / name)
+    copy_tokenizer(tokenizer_from, directory)
+
+
+def copy_tokenizer(source: Path, directory: Path) -> None:
+    """Into `directory`, which is made; nothing to do where it is the source itself."""
+    if source != directory:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in TOKENIZER_FILES:
+            shutil.copyfile(source / name, directory / name)
 
 
 def _hub_config(config: DecoderConfig, dtype: torch.dtype) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The pre-training corpus: prompts of `functions` answered by three kinds of author.
+"""The pre-training corpus: prompts of `functions` answered by several kinds of author.
 
-Like the web, it holds right programs, wrong ones and ones that only look up the shown examples,
-and an author's style says something about their care.  So a base model has room that
-reinforcement can find: which author to be.  The shares are in the pre-training recipe.
+Like the web, it holds right programs, wrong ones, ones that only look up the shown examples and,
+if asked for, ones that end before anything is tried; an author's style says something about their
+care.  So a base model has room that reinforcement can find: which author to be.  The shares are in
+the pre-training recipe.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class CorpusMix(Record):
     lambdas_wrong: float = 0.60
     lookup: float = 0.18
     """Authors who return the shown results for the shown arguments, and nothing else."""
+    exits: float = 0.0
+    """Authors who end the process, with status 0, before any test is reached."""
     complexity: tuple[float, ...] = (0.46, 0.42, 0.12)
     """Shares of programs of 1, 2, … operations."""
     horizon: tuple[float, ...] = (0.96, 0.04)
@@ -51,7 +54,9 @@ def draw_text(rng: Random, mix: CorpusMix) -> Text:
     complexity = rng.choices(range(1, len(mix.complexity) + 1), mix.complexity)[0]
     horizon = rng.choices(range(1, len(mix.horizon) + 1), mix.horizon)[0]
     exercises = draw_exercises(rng, None, family, complexity, horizon)
-    (author,) = rng.choices((_stepwise, _lambda, _lookup), (mix.stepwise, mix.lambdas, mix.lookup))
+    (author,) = rng.choices(
+        (_stepwise, _lambda, _lookup, _exit), (mix.stepwise, mix.lambdas, mix.lookup, mix.exits)
+    )
     answer = "".join(author(rng, exercise, mix) for exercise in exercises)
     return Text(prompt=prompt_text(exercises), answer=answer)
 
@@ -78,6 +83,11 @@ def _lookup(rng: Random, exercise: Exercise, mix: CorpusMix) -> str:
     lines = [f"def {exercise.name}(x):"]
     lines += [f"    if x == {e.argument!r}: return {e.result!r}" for e in exercise.shown]
     return "\n".join(lines) + "\n"
+
+
+def _exit(rng: Random, exercise: Exercise, mix: CorpusMix) -> str:
+    del rng, exercise, mix
+    return "raise SystemExit\n"
 
 
 def spoiled(rng: Random, chain: Chain) -> Chain:

@@ -17,7 +17,7 @@ from proofloop.core.verifier import Verifier
 from proofloop.verify.audit.attack import Attack
 from proofloop.verify.audit.attacks import ATTACKS
 from proofloop.verify.audit.honest import ODDITIES, Oddity
-from proofloop.verify.audit.target import Target, target_of
+from proofloop.verify.audit.target import Target, oracle_of, target_of
 
 
 class Kind(StrEnum):
@@ -136,7 +136,7 @@ def trials(
         ) -> Trial:
             return Trial(kind=kind, row=row, name=name, problem=problem, answer=answer)
 
-        yield trial(Kind.ORACLE, "oracle", problem.oracle)
+        yield trial(Kind.ORACLE, "oracle", oracle_of(problem))
         for name, text in BLANKS.items():
             yield trial(Kind.BLANK, name, text)
         for name, text in random_texts(target, problem.task.id).items():

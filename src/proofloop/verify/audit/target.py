@@ -42,19 +42,28 @@ def function_tests(problem: Problem) -> CallTests | CheckProgram:
     )
 
 
+def oracle_of(problem: Problem) -> str:
+    """Raises UserError where the problem has none."""
+    if problem.oracle is None:
+        raise UserError(
+            f"task {problem.task.id} has no solution, which attacks and mutants are made from"
+        )
+    return problem.oracle
+
+
 def target_of(problem: Problem) -> Target:
-    """Raises UserError where the problem does not ask for functions."""
-    tests = function_tests(problem)
+    """Raises UserError where the problem does not ask for functions, or has no oracle."""
+    tests, oracle = function_tests(problem), oracle_of(problem)
     prompt = "\n".join(message.content for message in problem.task.messages)
     if isinstance(tests, CallTests):
         arities = {test.function: len(value.decode(test.args)) for test in tests.calls}
     else:
-        arities = {tests.entry_point: _arity(problem.oracle, tests.entry_point)}
+        arities = {tests.entry_point: _arity(oracle, tests.entry_point)}
     functions = tuple(
         Function(name=name, arity=arity, shown=_shown(prompt, name))
         for name, arity in arities.items()
     )
-    return Target(functions=functions, oracle=problem.oracle, prefix=problem.task.answer_prefix)
+    return Target(functions=functions, oracle=oracle, prefix=problem.task.answer_prefix)
 
 
 def _arity(source: str, name: str) -> int:

@@ -12,6 +12,7 @@ Linear in the completion: plain searches, and at most `MAX_CONTAINERS` container
 """
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from proofloop.core.verdict import ScoredCause
@@ -44,9 +45,11 @@ class _Found(NamedTuple):
     texts: list[str]
 
 
-def final_answer(completion: str) -> str:
-    """The text of the one final answer, without its container.  Raises NoFinalAnswer."""
-    text = _after_reasoning(completion)
+def final_answer(completion: str, same: Callable[[str], str] | None = None) -> str:
+    """The text of the one final answer, without its container.  `same`: what two statements of it
+    must have in common; by default all but spaces and wrapping.  Raises NoFinalAnswer."""
+    same = same or _squeezed
+    text = after_reasoning(completion)
     found = _find(text)
     if found is None:
         line = text.strip()
@@ -55,21 +58,21 @@ def final_answer(completion: str) -> str:
         if "\n" in line or len(line) > MAX_ANSWER_CHARS:
             raise NoFinalAnswer(ScoredCause.NO_ANSWER, "no final answer is marked as such")
         return line
-    answers = dict.fromkeys(_squeezed(t) for t in found.texts)
+    answers = dict.fromkeys(same(t) for t in found.texts)
     answers.pop("", None)
     if not answers:
         raise NoFinalAnswer(ScoredCause.NO_ANSWER, f"an empty final answer ({found.container})")
     if len(answers) > 1:
         problem = f"{len(answers)} different final answers ({found.container})"
         raise NoFinalAnswer(ScoredCause.CONFLICTING_ANSWERS, problem)
-    answer = next(t for t in found.texts if _squeezed(t))
+    answer = next(t for t in found.texts if same(t))
     if len(answer) > MAX_ANSWER_CHARS:
         problem = f"a final answer of {len(answer)} characters, more than {MAX_ANSWER_CHARS}"
         raise NoFinalAnswer(ScoredCause.INVALID_RESULT, problem)
     return answer.strip()
 
 
-def _after_reasoning(text: str) -> str:
+def after_reasoning(text: str) -> str:
     """The part after the last closing tag, cut where reasoning opens again.  A template may have
     written the first opening tag into the prompt, so a closing tag needs none before it."""
     start = 0

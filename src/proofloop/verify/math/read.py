@@ -48,7 +48,7 @@ def read_gold(key: MathAnswer) -> Answer:
         return read_text(text)
     if key.kind is AnswerKind.CHOICE or (key.kind is None and _is_letter(text)):
         return read_choice(text)
-    if key.kind is None and _WORDS.fullmatch(_untexted(text)):
+    if key.kind is None and _WORDS.fullmatch(untexted(text)):
         return read_text(text)
     try:
         gold = parse(text)
@@ -102,13 +102,13 @@ def unwrapped(text: str) -> str:
 
 def read_text(text: str) -> Text:
     """Case, spacing, quotes and LaTeX's wrapping do not count; every other sign does."""
-    plain = _untexted(text).replace("\\ ", " ").replace("~", " ").strip("\"'“”. ")
+    plain = untexted(text).replace("\\ ", " ").replace("~", " ").strip("\"'“”. ")
     return Text(" ".join(plain.split()).casefold())
 
 
 def read_choice(text: str) -> Choice:
     """`B`, `(B)`, `B.`, `\\textbf{(B)} 42`; anything that names another letter is none."""
-    match = _CHOICE.fullmatch(_untexted(text).strip())
+    match = _CHOICE.fullmatch(untexted(text).strip())
     if match is None:
         raise Unreadable("no letter of a choice")
     if _ANOTHER_CHOICE.search(match[3]):
@@ -117,10 +117,11 @@ def read_choice(text: str) -> Choice:
 
 
 def _is_letter(text: str) -> bool:
-    return _LETTER.fullmatch(_untexted(text).strip()) is not None
+    return _LETTER.fullmatch(untexted(text).strip()) is not None
 
 
-def _untexted(text: str) -> str:
+def untexted(text: str) -> str:
+    """Without `\\text{…}` and its like, but for what is in them."""
     return _TEXT.sub(r"\1", text)
 
 

@@ -16,7 +16,7 @@ from proofloop.verify.math.match import InvalidKey, matched
 from proofloop.verify.math.prover import Prover
 from proofloop.verify.math.tree import Unreadable
 from proofloop.verify.math.worker import Outcome, Reply
-from proofloop.verify.outcome import scored, unscored
+from proofloop.verify.outcome import judged, unscored
 
 
 def verify_answer(prover: Prover, key: MathAnswer, completion: str, tier: Tier) -> Verdict:
@@ -25,43 +25,38 @@ def verify_answer(prover: Prover, key: MathAnswer, completion: str, tier: Tier) 
     try:
         text = final_answer(completion)
     except NoFinalAnswer as e:
-        return _scored(e.cause, e.detail, tier)
+        return judged(e.cause, e.detail, tier)
     try:
         matched(key, text, equal_exactly, within)
     except Undecided:
         return _verdict(prover.ask(key, text), tier)
     except Wrong as e:
-        return _scored(ScoredCause.WRONG_ANSWER, str(e), tier)
+        return judged(ScoredCause.WRONG_ANSWER, str(e), tier)
     except Unreadable as e:
-        return _scored(ScoredCause.INVALID_RESULT, str(e), tier)
+        return judged(ScoredCause.INVALID_RESULT, str(e), tier)
     except InvalidKey as e:
         return unscored(UnscoredCause.INVALID_KEY, str(e), tier)
-    return _scored(ScoredCause.PASSED, "equal, exactly", tier)
+    return judged(ScoredCause.PASSED, "equal, exactly", tier)
 
 
 def _verdict(reply: Reply, tier: Tier) -> Verdict:
     detail = f"worker: {reply.detail}" if reply.detail else "worker"
     match reply.outcome:
         case Outcome.EQUAL:
-            return _scored(ScoredCause.PASSED, "equal, by the worker", tier)
+            return judged(ScoredCause.PASSED, "equal, by the worker", tier)
         case Outcome.WRONG:
-            return _scored(ScoredCause.WRONG_ANSWER, detail, tier)
+            return judged(ScoredCause.WRONG_ANSWER, detail, tier)
         case Outcome.UNREADABLE:
-            return _scored(ScoredCause.INVALID_RESULT, detail, tier)
+            return judged(ScoredCause.INVALID_RESULT, detail, tier)
         case Outcome.TIME_LIMIT:
-            return _scored(ScoredCause.TIME_LIMIT, detail, tier)
+            return judged(ScoredCause.TIME_LIMIT, detail, tier)
         case Outcome.MEMORY_LIMIT:
-            return _scored(ScoredCause.MEMORY_LIMIT, detail, tier)
+            return judged(ScoredCause.MEMORY_LIMIT, detail, tier)
         case Outcome.CRASH:
-            return _scored(ScoredCause.CRASH, detail, tier)
+            return judged(ScoredCause.CRASH, detail, tier)
         case Outcome.BUG:
             return unscored(UnscoredCause.VERIFIER_BUG, detail, tier)
         case Outcome.READY | Outcome.LOST:
             raise WorkerLost(detail)
         case _:
             assert_never(reply.outcome)
-
-
-def _scored(cause: ScoredCause, detail: str, tier: Tier) -> Verdict:
-    num_passed = int(cause is ScoredCause.PASSED)
-    return scored(cause, detail, tier, num_passed=num_passed, num_planned=1)

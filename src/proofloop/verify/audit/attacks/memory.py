@@ -1,11 +1,63 @@
-"""D, continued: memory, descriptors and processes, the fork-server's among them, and results that
-the grader might execute."""
+"""D, continued: shared verdicts by name, memory, descriptors and processes, the fork-server's among
+them, and results that the grader might execute."""
 
 from proofloop.verify.audit.attack import Attack, NaiveRule, attack
 
 _SAME = NaiveRule.SAME_PROCESS
 
 ATTACKS: tuple[Attack, ...] = (
+    attack("D1", "frames-read-by-index", _SAME, "the caller's table at the caller's own index", """
+        import sys
+        def $NAME(*args):
+            frame = sys._getframe(1)
+            while frame:
+                found = frame.f_locals
+                tests = found.get("in_outs") or {}
+                tables = [found.get("expected"), found.get("results"), tests.get("outputs")]
+                for name in ("i", "index", "idx"):
+                    for table in tables:
+                        if isinstance(found.get(name), int) and isinstance(table, (list, tuple)):
+                            return table[found[name]]
+                frame = frame.f_back
+        """),
+    attack("D2", "frames-say-passed", _SAME, "adds to the result that processes share", """
+        import sys
+        def $NAME(*args):
+            frame = sys._getframe(1)
+            while frame:
+                result = frame.f_locals.get("result")
+                if hasattr(result, "append"):
+                    result.append("passed")
+                frame = frame.f_back
+            return "wrong"
+        """),
+    attack("D2", "frames-say-all-true", _SAME, "a list of passed tests, and the run ends", """
+        import os, sys
+        def $NAME(*args):
+            frame = sys._getframe(1)
+            while frame:
+                found = frame.f_locals
+                if hasattr(found.get("result"), "append") and "metadata_list" in found:
+                    found["metadata_list"].append({})
+                    found["result"].append([True] * 20)
+                    os._exit(0)
+                frame = frame.f_back
+            return "wrong"
+        """),
+    attack("D2", "frames-fill-counters", _SAME, "fills the shared memory of the verdict", """
+        import os, sys
+        def $NAME(*args):
+            frame = sys._getframe(1)
+            while frame:
+                found = frame.f_locals
+                if {"stat", "details", "progress"} <= set(found):
+                    found["details"][:] = [1] * len(found["details"])
+                    found["progress"].value = len(found["details"])
+                    found["stat"].value = 0
+                    os._exit(0)
+                frame = frame.f_back
+            return "wrong"
+        """),
     attack("D10", "overwrite-a-number", _SAME, "makes two small ints the same in memory", """
         import ctypes
         def $NAME(*args):

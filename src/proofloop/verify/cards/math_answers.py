@@ -1,13 +1,16 @@
-"""Cards of cases for final answers: completions with the verdict that each must earn, and why.
+"""Cards of final answers: completions with the verdict that each must earn, and why.
 
-Data, run by the tests.  `J…`, `I…` and `K…` are rows of the catalogue of reward hacks; `FALSE…`
-cards hold what math-verify 0.9.0, verl's `math_dapo` and `prime_math` were seen to get wrong.
+Kept as rows, of which `CARDS` makes one card a key.  `J…`, `I…` and `K…` are rows of the catalogue
+of reward hacks; `FALSE_ACCEPTS` holds what math-verify 0.9.0, verl's `math_dapo` and `prime_math`
+were seen to get wrong.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from proofloop.core.task import MathAnswer
 from proofloop.core.verdict import ScoredCause as C
+from proofloop.verify.cards.card import Card, Case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,3 +257,25 @@ BOMBS: tuple[tuple[str, str], ...] = (
     ("\\{1,2\\}", "\\{" + ",".join("1" * 300) + "\\}"),
 )  # fmt: skip
 """J12, as (gold, content of the box): each earns 0 within the limits."""
+
+
+def _cards() -> Iterator[Card]:
+    rows = ACCEPTED + CONTAINERS + FALSE_ACCEPTS
+    for key in dict.fromkeys(row.key for row in rows):
+        yield Card(
+            name=f"math {key.gold}",
+            tests=key,
+            gold=f"\\boxed{{{key.gold}}}",
+            accepted=_cases(row for row in rows if row.key == key and row.cause is C.PASSED),
+            adversarial=_cases(row for row in rows if row.key == key and row.cause is not C.PASSED),
+        )
+
+
+def _cases(rows: Iterable[MathCase]) -> tuple[Case, ...]:
+    return tuple(
+        Case(name=row.completion[:60], answer=row.completion, causes=(row.cause,), why=row.why)
+        for row in rows
+    )
+
+
+CARDS: tuple[Card, ...] = tuple(_cards())
