@@ -350,6 +350,16 @@ def test_the_rest_of_the_machine_is_out_of_sight(
     assert not (tmp_path / "new").exists()
 
 
+def test_modes_and_times_of_others_stay(workspace: Workspace, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("at T0 an ordinary user's files are not kept from this: decision 0008")
+    (tmp_path / "ours").write_text("ours")
+    for path in (tmp_path / "ours", "/dev/null", "/usr/bin", "/usr/bin/env"):
+        for change in ("chmod $(stat -c %a {0}) {0}", "touch -r {0} {0}"):  # to what they are
+            execution = _shell(workspace, change.format(path))
+            assert execution.exit_status != 0, (path, change)
+
+
 def test_only_its_own_processes_are_seen(sandbox: ForkServerSandbox, workspace: Workspace) -> None:
     execution = _shell(workspace, "ls /proc")
     if sandbox.tier is not Tier.T0:
@@ -509,6 +519,14 @@ def test_hidden_files_are_not_read_and_come_back(workspace: Workspace) -> None:
     assert _says(workspace, "./run.sh; cat tests/secret.txt") == "ran\n42"
 
 
+def test_closing_a_folder_does_not_keep_it_from_being_hidden(workspace: Workspace) -> None:
+    _says(workspace, "chmod 0 tests/deep tests")
+    script = "chmod 700 tests tests/deep; cat tests/secret.txt tests/deep/more.txt"
+    execution = _shell(workspace, script, hidden=("tests/secret.txt", "tests/deep"))
+    assert execution.output == b"", execution
+    assert workspace.read("tests/secret.txt", max_bytes=10) == b"42"
+
+
 def test_a_hidden_file_under_a_folder_in_the_way(workspace: Workspace) -> None:
     _says(workspace, "chmod 500 tests/deep tests")
     hidden = ("tests/deep", "tests/secret.txt")
@@ -569,6 +587,11 @@ def test_a_path_that_is_not_there_cannot_be_shown(workspace: Workspace) -> None:
     for path in ("/no/such/path", "relative", "/", "/proc/self"):
         with pytest.raises(ValueError, match="Policy"):
             _shell(workspace, "true", read=(path,))
+    for policy in ({"write": ("../x",)}, {"hidden": ("/x",)}):
+        with pytest.raises(ValueError, match="Policy"):
+            _shell(workspace, "true", **policy)
+    with pytest.raises(ValueError, match="argv"):
+        workspace.run(Command(argv=(), policy=Policy()))
     assert _says(workspace, "echo usable") == "usable\n"
 
 
@@ -626,11 +649,12 @@ def test_an_interpreter_is_shown_through_the_policy(workspace: Workspace) -> Non
 
 
 def test_processes_left_behind_end_with_their_command(
-    sandbox: ForkServerSandbox, workspace: Workspace
+    sandbox: ForkServerSandbox, base: Path
 ) -> None:
-    workspace.write("x", b"")
-    assert sandbox._keepers is not None
-    before = set(descendants(sandbox._keepers.pid))
+    sandbox.open_workspace().close()
+    server, _ = _idle(sandbox)
+    workspace = sandbox.open_workspace(base)
+    before = set(descendants(server))
     source = """
         import os, time
         for leave in range(3):
@@ -646,10 +670,11 @@ def test_processes_left_behind_end_with_their_command(
         time.sleep(0.2)
         """
     assert _python(workspace, source).exit_status == 0
-    assert set(descendants(sandbox._keepers.pid)) == before
+    assert set(descendants(server)) == before
     _says(workspace, "rm alive")
     time.sleep(0.1)
     assert workspace.read("alive", max_bytes=1) is None
+    workspace.close()
 
 
 def _idle(sandbox: ForkServerSandbox) -> tuple[int, set[int]]:
@@ -784,6 +809,15 @@ def test_a_hundred_are_open_at_once(sandbox: ForkServerSandbox, base: Path) -> N
             assert workspace.read("a.txt", max_bytes=9) == str(i).encode()
         assert _says(opened[70], "cat a.txt") == "70"
     assert (base / "a.txt").read_text() == "as it was"
+
+
+def test_a_forked_copy_of_ours_has_no_say(workspace: Workspace) -> None:
+    pid = os.fork()
+    if pid == 0:
+        workspace.close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert _says(workspace, "cat a.txt") == "as it was"
 
 
 def test_opening_and_closing_leaks_nothing(sandbox: ForkServerSandbox, base: Path) -> None:

@@ -27,6 +27,8 @@ class CommandRun:
     ) -> None:
         """Raises SandboxLost when the keeper takes no orders, ValueError for what cannot be shown
         (before anything has happened)."""
+        if not command.argv:
+            raise ValueError("Command.argv: nothing to run")
         _check(command.policy)
         self._command = command
         self._limits = command.policy.limits
@@ -177,6 +179,9 @@ def _check(policy: Policy) -> None:
             raise ValueError(f"Policy.read: {path!r} is no absolute path of this machine")
         if path == "/" or path.startswith(_NOT_SHOWN):
             raise ValueError(f"Policy.read: {path!r} cannot be shown to a command")
+    for path in (*policy.write, *policy.hidden):
+        if os.path.isabs(path) or ".." in path.split("/"):
+            raise ValueError(f"Policy: {path!r} is no path of the workspace")
 
 
 def _order(command: Command) -> Order:

@@ -9,13 +9,13 @@ _HAS_LISTS = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 """Whether the kernel keeps lists of children; without them, all processes are looked at."""
 
 
-def descendants(root: int) -> list[int]:
-    """Every process below `root`, zombies included."""
+def descendants(root: int, *, without: Collection[int] = ()) -> list[int]:
+    """Every process below `root`, zombies included; `without` some and what is below those."""
     children_of = _listed_children if _HAS_LISTS else _all_parents()
     found: list[int] = []
     waiting = [root]
     while waiting:
-        children = children_of(waiting.pop())
+        children = [pid for pid in children_of(waiting.pop()) if pid not in without]
         found += children
         waiting += children
     return found
@@ -49,7 +49,7 @@ def end_all_below(kept: Collection[int] = (), *, patience_s: float) -> bool:
     """Kill and collect what is below this process, but `kept` and what is below them; False where
     some of it is still there after `patience_s`."""
     deadline = time.monotonic() + patience_s
-    while living := _strangers(kept):
+    while living := descendants(os.getpid(), without=kept):
         if time.monotonic() > deadline:
             return False
         for pid in living:
@@ -64,11 +64,3 @@ def end_all_below(kept: Collection[int] = (), *, patience_s: float) -> bool:
                 continue
         time.sleep(0.0005)
     return True
-
-
-def _strangers(kept: Collection[int]) -> list[int]:
-    own = os.getpid()
-    if not kept:
-        return descendants(own)
-    spared = {pid for keeper in kept for pid in (keeper, *descendants(keeper))}
-    return [pid for pid in descendants(own) if pid not in spared]

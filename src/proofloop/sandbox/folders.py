@@ -1,10 +1,11 @@
 """Workspaces without namespaces (T0): each a private folder of the host, and Landlock around it.
 
 What T0 cannot give: commands see the real paths and, by name, that other files exist; a hidden file
-is missing instead of closed; a program can be run without the right to execute it by way of the
-dynamic loader; what is written is added up at intervals, up to a second of writing late.  Where our
-process, the server and a keeper are all killed at once, the folder stays until the next server
-starts, and processes of a command that left their parent stay until they end.
+is missing instead of closed; the dynamic loader runs a program that may not be executed; what is
+written is added up at intervals, up to a quarter of a second of writing late; and where we are an
+ordinary user, commands can change mode and times of any file of that user whose name they know,
+which Landlock does not govern.  Where our process, the server and a keeper are all killed at once,
+the folder stays until the next server starts, and what left its command until it ends.
 """
 
 import errno
@@ -22,8 +23,9 @@ from proofloop.sandbox.rooms import DEVICES, SETTINGS, SYSTEM, WRITABLE_DEVICES,
 from proofloop.sandbox.trees import copy_folder, remove, remove_folder, remove_tree, used_bytes
 
 _PREFIX = "proofloop-workspaces"
-_FIRST_USER = 0x70000000
-"""Process numbers stay below 2**22: no two keepers have the same user."""
+_LAST_USER = 0x70000000
+_NUM_USERS = 1 << 22
+"""Process numbers stay below: no two keepers of a machine have the same user."""
 _PATIENCE_S = 10.0
 _COUNT_EVERY_S = 0.25
 _MAX_FILES = 65536
@@ -140,6 +142,8 @@ class FolderRoom:
         kernel.become_subreaper()
 
     def isolate(self, order: Order) -> None:
+        kernel.show_to_peers()
+        kernel.be_first_to_go()
         if self._user is not None:  # what is to be shown may be root's alone
             os.seteuid(0)
             os.setegid(0)
@@ -190,14 +194,12 @@ class FolderRoom:
     def prepare(self, order: Order) -> None:
         self._most_now = max(self._most_bytes, self._used_bytes() or 0)  # let it tidy up
         for path in sorted(order.hidden):
-            above, name = os.path.split(path.rstrip("/"))
-            try:
-                folder = kernel.open_beneath(self.folder, above or ".", os.O_RDONLY)
-            except OSError:  # nothing there, or reached through a link
+            *above, name = [part for part in path.split("/") if part not in ("", ".")]
+            folder = _open_folder(self.folder, above)
+            if folder is None:
                 continue
             try:
                 mode = os.lstat(name, dir_fd=folder).st_mode
-                os.fchmod(folder, stat.S_IMODE(os.fstat(folder).st_mode) | 0o700)
                 if stat.S_ISDIR(mode):
                     os.chmod(name, 0o700, dir_fd=folder)
                 number = str(len(self._hidden))
@@ -242,6 +244,26 @@ class FolderRoom:
         return None if None in parts else sum(part or 0 for part in parts)
 
 
+def _open_folder(top: int, parts: list[str]) -> int | None:
+    """The folder at the end of `parts`, opened to its owner where commands have closed it; None
+    where there is none, or a link is in the way."""
+    at = os.dup(top)
+    for part in parts:
+        above = at
+        try:
+            mode = os.lstat(part, dir_fd=above).st_mode
+            if not stat.S_ISDIR(mode):
+                return None
+            os.chmod(part, stat.S_IMODE(mode) | 0o700, dir_fd=above)
+            at = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+        except FileNotFoundError:
+            return None
+        finally:
+            os.close(above)
+    os.fchmod(at, stat.S_IMODE(os.fstat(at).st_mode) | 0o700)
+    return at
+
+
 def _clear_folder(at: int, name: str) -> int:
     """The folder `name`, made if need be, in place of whatever else is there."""
     try:
@@ -256,19 +278,24 @@ def _clear_folder(at: int, name: str) -> int:
 
 
 def _spare_user() -> int | None:
-    """A user for this keeper's commands, where we are root and may become another."""
-    user = _FIRST_USER + os.getpid()
+    """A user for this keeper's commands, where we are root.  Raises OSError where we can become
+    none: the modes of root's own files could not be kept from root's commands."""
     if os.geteuid() != 0:
         return None
-    try:
-        os.setgroups([])
-        for change in (os.setegid, os.seteuid):
-            change(user)
-        os.seteuid(0)
-        os.setegid(0)
-    except OSError:
-        return None
+    user = min(_last_id("uid"), _last_id("gid"), _LAST_USER) - os.getpid() % _NUM_USERS
+    os.setgroups([])
+    for change in (os.setegid, os.seteuid):
+        change(user)
+    os.seteuid(0)
+    os.setegid(0)
     return user
+
+
+def _last_id(kind: str) -> int:
+    """The last one that our user namespace knows."""
+    with open(f"/proc/self/{kind}_map") as f:
+        ranges = [tuple(map(int, line.split())) for line in f]
+    return max(first + count - 1 for first, _, count in ranges)
 
 
 def _num_tasks(pid: str) -> int:

@@ -38,6 +38,7 @@ def main(where: str, tier: str) -> None:
         else:
             kernel.continue_in_namespaces(control.fileno(), _enter)
             house = NamespaceHouse()
+        tree.warm_up()
         kernel.forbid_new_privileges()
         kernel.hide_from_peers()
     except kernel.StepFailed as e:

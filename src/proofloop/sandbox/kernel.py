@@ -5,6 +5,7 @@ step that the kernel refuses raises StepFailed with the step's name and errno, a
 without it.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -199,3 +200,9 @@ def open_beneath(folder: int, path: str, flags: int, mode: int = 0) -> int:
 def show_to_peers() -> None:
     """Undo `hide_from_peers`, as `execve` does: only so may a process write its own id maps."""
     _prctl("prctl(DUMPABLE)", _PR_SET_DUMPABLE, 1)
+
+
+def be_first_to_go() -> None:
+    """Where the machine runs out of memory: this process and its children before any of ours."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as f:
+        f.write("1000")

@@ -32,10 +32,15 @@ def mount(step: str, source: str, target: str, kind: str | None, flags: int, dat
 
 
 def set_flags(
-    path: str, *, read_only: bool = False, no_exec: bool = False, recursive: bool = True
+    path: str,
+    *,
+    read_only: bool = False,
+    no_exec: bool = False,
+    devices: bool = False,
+    recursive: bool = True,
 ) -> None:
-    """Of the mount at `path`, `recursive`: and all beneath it; no set-user-id and no devices."""
-    flags = _MS_NOSUID | _MS_NODEV
+    """Of the mount at `path`, `recursive`: and all beneath it; no set-user-id."""
+    flags = _MS_NOSUID | (0 if devices else _MS_NODEV)
     flags |= (_MS_RDONLY if read_only else 0) | (_MS_NOEXEC if no_exec else 0)
     attr = _MountAttr(flags, 0, 0, 0)
     syscall(

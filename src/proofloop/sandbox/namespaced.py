@@ -122,6 +122,8 @@ class NamespaceRoom:
                 mounts.bind(path, self._root + path, read_only=True)
         for path in DEVICES:
             mounts.bind(path, self._root + path)
+            # They can be written to all the same, but not have their mode changed by their owner.
+            mounts.set_flags(self._root + path, read_only=True, devices=True)
         for target, path in _LINKS:
             os.symlink(target, self._root + path)
         for path, text in _TEXTS:
@@ -204,6 +206,7 @@ class NamespaceRoom:
         its processes apart."""
         kernel.show_to_peers()
         kernel.enter_user_namespace()
+        kernel.be_first_to_go()
 
     def processes(self) -> list[int]:
         return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
@@ -220,7 +223,6 @@ class NamespaceRoom:
         ]
 
     def drop_privileges(self) -> None:
-        kernel.drop_bounding_set()
         kernel.drop_capabilities()
 
     def num_spare_processes(self) -> int:

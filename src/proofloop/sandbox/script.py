@@ -1,13 +1,13 @@
 """A script's process: fed with standard input while its standard output is read, until it ends."""
 
 import contextlib
-import os
 import select
 
 from proofloop.core.sandbox import Claim, ClaimKind, Ending, Execution, Script
 from proofloop.sandbox import wire
 from proofloop.sandbox.forkserver import ForkServer
 from proofloop.sandbox.session import Session
+from proofloop.sandbox.streams import Fed
 
 
 class ScriptSession(Session):
@@ -17,13 +17,12 @@ class ScriptSession(Session):
         """Raises SandboxLost when the child cannot be confined and started."""
         super().__init__(server, script.limits, is_script=True)
         self._script = script
-        self._unfed = memoryview(script.stdin)
         assert self._child.stdin_fd is not None
-        self._stdin_fd: int | None = self._child.stdin_fd
+        self._stdin = Fed(self._child.stdin_fd, script.stdin)
 
     def run(self) -> Execution:
         """Runs it to its end.  Raises SandboxLost."""
-        self._handlers[self._child.stdin_fd or -1] = self._feed
+        self._handlers[self._stdin.fd] = self._feed
         self._feed()
         self.queue(wire.SCRIPT, self._script.source.encode("utf-8", "surrogatepass"))
         raised: list[Claim] = []
@@ -36,24 +35,12 @@ class ScriptSession(Session):
 
     def close(self) -> None:
         super().close()
-        self._close_stdin()
+        self._stdin.close()
 
     def _feed(self) -> None:
-        """Write what the pipe takes; a script that reads no further has had enough."""
-        assert self._stdin_fd is not None
-        try:
-            while self._unfed:
-                self._unfed = self._unfed[os.write(self._stdin_fd, self._unfed) :]
-        except BlockingIOError:
-            self._poll.register(self._stdin_fd, select.POLLOUT)
-            return
-        except BrokenPipeError:
-            pass
-        self._close_stdin()
-
-    def _close_stdin(self) -> None:
-        if self._stdin_fd is not None:
+        self._stdin.feed()
+        if self._stdin.is_open:
+            self._poll.register(self._stdin.fd, select.POLLOUT)
+        else:
             with contextlib.suppress(KeyError):
-                self._poll.unregister(self._stdin_fd)
-            os.close(self._stdin_fd)
-            self._stdin_fd = None
+                self._poll.unregister(self._stdin.fd)

@@ -6,6 +6,7 @@ every candidate's process loads its own: no processes, no exec, no signal to any
 A foreign architecture or the x32 calls kill the process.
 """
 
+import functools
 import struct
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -193,6 +194,7 @@ def candidate_filter(machine: str, *, may_fork: bool) -> bytes:
     return program.finish()
 
 
+@functools.cache
 def command_filter(machine: str, *, network: bool, may_fork: bool, may_signal: bool) -> bytes:
     """What the commands of a workspace do without: all that could reach beyond it.
 

@@ -6,7 +6,6 @@ a candidate is not charged for the trusted side's thinking.
 """
 
 import contextlib
-import os
 import select
 import socket
 import sys
@@ -23,6 +22,7 @@ from proofloop.sandbox.fate import check_not_stopped, fate_of
 from proofloop.sandbox.forkserver import Ended, ForkServer
 from proofloop.sandbox.patience import Patience
 from proofloop.sandbox.server import ANSWER_DEADLINE_S
+from proofloop.sandbox.streams import Capped
 
 _CLAIM_KINDS = {
     wire.RETURNED: ClaimKind.RETURNED,
@@ -59,8 +59,6 @@ class Session:
         self._limits = limits
         self._unsent = bytearray()
         self._received = bytearray()
-        self._output = bytearray()
-        self._output_open = True
         self._patience = Patience(limits.wall_s)
         self._ending: Ending | None = None
         self._detail = ""
@@ -68,6 +66,7 @@ class Session:
         self._ended: Ended | None = None
         self._pid = 0
         self._child = server.spawn(limits, is_script=is_script)
+        self._output = Capped(self._child.output_fd, limits.output_bytes)
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[], None]] = {
             self._child.output_fd: self._read_output,
@@ -177,14 +176,14 @@ class Session:
             self._read_output()
         finally:
             self._child.channel.close()
-            self._close_output()
+            self._output.close()
 
     def execution(self, claims: tuple[Claim, ...]) -> Execution:
         """What happened; call after `close`."""
         return Execution(
             ending=self._ending or Ending.COMPLETED,
             claims=claims,
-            output=bytes(self._output),
+            output=bytes(self._output.data),
             detail=self._detail,
             wall_s=self._patience.waited_s,
             cpu_s=self._ended.cpu_s if self._ended else 0.0,
@@ -284,26 +283,14 @@ class Session:
 
     def _read_output(self) -> None:
         """Take what is there; past the cap, end the process while it lives."""
-        most = self._limits.output_bytes
-        while self._output_open:
-            try:
-                data = os.read(self._child.output_fd, 65536)
-            except BlockingIOError:
-                return
-            if not data:
-                self._poll.unregister(self._child.output_fd)
-                self._close_output()
-                return
-            self._output += data
-            if len(self._output) > most:
-                del self._output[most:]
-                self._end(Ending.OUTPUT_LIMIT, f"more than {most} bytes of output")
-                return
-
-    def _close_output(self) -> None:
-        if self._output_open:
-            self._output_open = False
-            os.close(self._child.output_fd)
+        if not self._output.is_open:
+            return
+        self._output.read()
+        if not self._output.is_open:
+            self._poll.unregister(self._output.fd)
+        if self._output.is_over:
+            most = self._limits.output_bytes
+            self._end(Ending.OUTPUT_LIMIT, f"more than {most} bytes of output")
 
     # --- ending ---
 

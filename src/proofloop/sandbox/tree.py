@@ -9,6 +9,7 @@ time and private memory of each process, size of a file, number of processes), o
 after at intervals: processor time and resident memory of the tree together.
 """
 
+import itertools
 import os
 import resource
 import select
@@ -32,6 +33,18 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
+def warm_up() -> None:
+    """Make what every command needs once, in the server."""
+    for network, may_fork, may_signal in itertools.product((False, True), repeat=3):
+        _filter(network, may_fork, may_signal)
+
+
+def _filter(network: bool, may_fork: bool, may_signal: bool) -> bytes:
+    return seccomp.command_filter(
+        kernel.MACHINE, network=network, may_fork=may_fork, may_signal=may_signal
+    )
+
+
 def be_first(order: Order, given: list[int], room: Room, result_fd: int) -> NoReturn:
     """The first process of a tree: writes one parcel to `result_fd` and ends."""
     try:
@@ -43,7 +56,10 @@ def be_first(order: Order, given: list[int], room: Room, result_fd: int) -> NoRe
         ready, ready_end = os.pipe()
         main = os.fork()
         if main == 0:
-            _be_main(order, given, room, ready_end)
+            try:
+                _be_main(order, given, room, ready_end)
+            finally:
+                os._exit(_NOT_STARTED)
         os.close(ready_end)
         for fd in given:
             os.close(fd)
@@ -152,14 +168,7 @@ def _be_main(order: Order, given: list[int], room: Room, ready: int) -> NoReturn
         kernel.forbid_new_privileges()
         landlock.restrict(rules, network=order.network)
         room.drop_privileges()
-        kernel.install_filter(
-            seccomp.command_filter(
-                kernel.MACHINE,
-                network=order.network,
-                may_fork=order.num_processes > 1,
-                may_signal=room.may_signal,
-            )
-        )
+        kernel.install_filter(_filter(order.network, order.num_processes > 1, room.may_signal))
     except BaseException as e:
         os.write(_READY, f"{type(e).__name__}: {e}".encode())
         os._exit(1)

@@ -62,6 +62,7 @@ class KeptWorkspace:
         self._channel = channel
         self._receiver = parcel.Receiver(channel)
         self._is_lost = False
+        self._owner = os.getpid()
 
     def __enter__(self) -> "KeptWorkspace":
         return self
@@ -112,6 +113,9 @@ class KeptWorkspace:
     def close(self) -> None:
         """Returns when nothing of it is left, or its keeper takes too long over that."""
         self._is_lost = True
+        if self._owner != os.getpid():  # in a forked copy, which has no say
+            self._channel.close()
+            return
         try:
             self._channel.settimeout(ANSWER_DEADLINE_S)
             self._channel.shutdown(socket.SHUT_WR)

@@ -8,22 +8,29 @@ Each check raises AssertionError with what was seen.
 
 import contextlib
 import importlib
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
 
 from proofloop.core import value
 from proofloop.core.sandbox import (
     Call,
     ClaimKind,
+    Command,
     Ending,
     Execution,
     Limits,
+    Policy,
     Program,
     Sandbox,
     Script,
+    Workspace,
 )
 
 Check = Callable[[Sandbox], None]
 _TIGHT = Limits(wall_s=1.0, cpu_s=1)
+_TREE = Limits(wall_s=10.0, cpu_s=5, num_processes=8, file_bytes=1 << 20)
 _ONE = (Call(function="f", args=value.encode((3,))),)
 
 
@@ -46,6 +53,13 @@ def sandbox_suite() -> tuple[Check, ...]:
         names_its_tier,
         runs_a_script_on_its_input,
         says_how_a_script_ended,
+        keeps_files_from_command_to_command,
+        leaves_a_base_as_it_was,
+        says_how_a_command_ended,
+        holds_commands_to_their_policy,
+        shows_commands_nothing_else,
+        leads_us_through_no_link,
+        ends_what_a_command_leaves_behind,
     )
 
 
@@ -175,3 +189,125 @@ def says_how_a_script_ended(sandbox: Sandbox) -> None:
         execution = sandbox.run_script(Script(source=source, stdin=b"", limits=_TIGHT))
         assert (execution.ending, execution.exit_status) == (ending, status), execution
         assert len(execution.claims) == num_claims, execution
+
+
+# --- workspaces ---
+
+
+@contextlib.contextmanager
+def _workspace(sandbox: Sandbox) -> Generator[tuple[Workspace, Path]]:
+    """One over a base with `a.txt` and `tests/secret.txt`, and that base."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / "base"
+        (base / "tests").mkdir(parents=True)
+        (base / "a.txt").write_text("as it was")
+        (base / "tests" / "secret.txt").write_text("42")
+        with contextlib.closing(sandbox.open_workspace(base)) as workspace:
+            yield workspace, base
+
+
+def _shell(workspace: Workspace, script: str, policy: Policy | None = None) -> Execution:
+    policy = policy or Policy(limits=_TREE)
+    return workspace.run(Command(argv=("sh", "-c", script), policy=policy))
+
+
+def keeps_files_from_command_to_command(sandbox: Sandbox) -> None:
+    with _workspace(sandbox) as (workspace, _):
+        workspace.write("bin/greet", b"#!/bin/sh\necho hello $(cat name)\n", executable=True)
+        assert _shell(workspace, "printf you > name").exit_status == 0
+        assert _shell(workspace, "bin/greet").output == b"hello you\n"
+        assert workspace.read("name", max_bytes=3) == b"you"
+        assert workspace.read("name", max_bytes=2) is None
+        entries = workspace.entries(max_entries=10)
+        assert entries is not None
+        assert [entry.path for entry in entries] == [
+            "a.txt", "bin", "bin/greet", "name", "tests", "tests/secret.txt",
+        ]  # fmt: skip
+        assert workspace.entries(max_entries=5) is None
+
+
+def leaves_a_base_as_it_was(sandbox: Sandbox) -> None:
+    with _workspace(sandbox) as (workspace, base):
+        script = "cat a.txt; echo new > a.txt; rm -r tests; mkdir tests; cat a.txt"
+        assert _shell(workspace, script).output == b"as it wasnew\n"
+        assert (base / "a.txt").read_text() == "as it was"
+        assert (base / "tests" / "secret.txt").read_text() == "42"
+        with contextlib.closing(sandbox.open_workspace(base)) as other:
+            assert other.read("a.txt", max_bytes=100) == b"as it was"
+
+
+def says_how_a_command_ended(sandbox: Sandbox) -> None:
+    tight = Limits(wall_s=1.0, cpu_s=1, num_processes=4)
+    flood = Limits(wall_s=20.0, cpu_s=10, num_processes=4)
+    with _workspace(sandbox) as (workspace, _):
+        for script, limits, ending, status in (
+            ("echo out; echo err >&2; exit 3", _TREE, Ending.EXITED, 3),
+            ("no-such-program", _TREE, Ending.EXITED, 127),
+            ("kill -TERM $$", _TREE, Ending.SIGNALLED, None),
+            ("sleep 60", tight, Ending.TIME_LIMIT, None),
+            ("exec yes", flood, Ending.OUTPUT_LIMIT, None),
+        ):
+            execution = _shell(workspace, script, Policy(limits=limits))
+            assert (execution.ending, execution.exit_status) == (ending, status), execution
+        assert _shell(workspace, "echo out; echo err >&2").errors == b"err\n"
+        argv = ("sh", "-c", "cat; echo report >&3")
+        command = Command(
+            argv=argv, policy=Policy(limits=_TREE), stdin=b"in", folder="tests", with_report=True
+        )
+        execution = workspace.run(command)
+        assert (execution.output, execution.report) == (b"in", b"report\n"), execution
+        assert execution.tier is sandbox.tier
+
+
+def holds_commands_to_their_policy(sandbox: Sandbox) -> None:
+    with _workspace(sandbox) as (workspace, _):
+        hidden = Policy(limits=_TREE, hidden=("tests",))
+        execution = _shell(workspace, "cat tests/secret.txt; cat a.txt", hidden)
+        assert execution.output == b"as it was", execution
+        assert _shell(workspace, "cat tests/secret.txt").output == b"42"
+        held = Policy(limits=_TREE, write=("tests",))
+        assert _shell(workspace, "echo x > tests/x", held).exit_status == 0
+        for script in ("echo x > a.txt", "rm a.txt", "mv a.txt tests/a", "echo x > new"):
+            assert _shell(workspace, script, held).exit_status != 0, script
+        workspace.write("run", b"#!/bin/sh\necho ran\n", executable=True)
+        assert _shell(workspace, "./run").output == b"ran\n"
+        assert _shell(workspace, "./run", Policy(limits=_TREE, execute=False)).output == b""
+        given = Policy(limits=_TREE, env=(("GIVEN", "1"),))
+        assert _shell(workspace, "echo $GIVEN", given).output == b"1\n"
+
+
+def shows_commands_nothing_else(sandbox: Sandbox) -> None:
+    with _workspace(sandbox) as (workspace, base):
+        for path in (base / "a.txt", Path(__file__), Path("/etc/shadow"), Path("/proc/1/environ")):
+            execution = _shell(workspace, f"cat {path}")
+            assert (execution.output, execution.exit_status) == (b"", 1), execution
+        shown = Policy(limits=_TREE, read=(str(base),))
+        script = f"cat {base}/a.txt; echo x > {base}/a.txt"
+        execution = _shell(workspace, script, shown)
+        assert execution.output == b"as it was", execution
+        assert (base / "a.txt").read_text() == "as it was"
+
+
+def leads_us_through_no_link(sandbox: Sandbox) -> None:
+    with _workspace(sandbox) as (workspace, base):
+        script = f"ln -s {base}/a.txt link; ln -s {base} folder; mkfifo pipe"
+        assert _shell(workspace, script).exit_status == 0
+        for path in ("link", "folder/a.txt", "pipe", "../a.txt", str(base / "a.txt")):
+            assert workspace.read(path, max_bytes=100) is None, path
+        for path in ("link", "folder/a.txt", "folder/new", "../new", str(base / "new")):
+            try:
+                workspace.write(path, b"ours")
+            except OSError:
+                continue
+            raise AssertionError(f"{path} was written")
+        assert (base / "a.txt").read_text() == "as it was"
+        assert not (base / "new").exists()
+
+
+def ends_what_a_command_leaves_behind(sandbox: Sandbox) -> None:
+    with _workspace(sandbox) as (workspace, _):
+        script = "setsid sh -c 'while :; do echo > alive; sleep 0.01; done' & sleep 0.2"
+        assert _shell(workspace, script).exit_status == 0
+        assert _shell(workspace, "rm alive").exit_status == 0
+        time.sleep(0.1)
+        assert workspace.read("alive", max_bytes=10) is None
