@@ -35,6 +35,12 @@ _ONE = (Call(function="f", args=value.encode((3,))),)
 
 
 def sandbox_suite() -> tuple[Check, ...]:
+    """All of it."""
+    return (*program_suite(), *workspace_suite())
+
+
+def program_suite() -> tuple[Check, ...]:
+    """For a sandbox without workspaces, which refuses them with an IsolationError."""
     return (
         answers_every_call_in_order,
         reports_what_a_call_raised,
@@ -53,6 +59,11 @@ def sandbox_suite() -> tuple[Check, ...]:
         names_its_tier,
         runs_a_script_on_its_input,
         says_how_a_script_ended,
+    )
+
+
+def workspace_suite() -> tuple[Check, ...]:
+    return (
         keeps_files_from_command_to_command,
         leaves_a_base_as_it_was,
         says_how_a_command_ended,
