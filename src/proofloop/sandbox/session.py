@@ -143,7 +143,7 @@ class Session:
         while len(claims) < num:
             if not self._received and len(claims) + 1 < num:
                 time.sleep(_GATHER_S)
-                self._waited_s += _GATHER_S
+                self._patience.waited_s += _GATHER_S
             claim = self.receive_claim(len(claims))
             if claim is None:
                 break
