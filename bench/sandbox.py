@@ -1,4 +1,4 @@
-"""How long a verdict takes: one process, one 12-call solution at a time, both tiers.
+"""How long a verdict takes: one process, one 12-call solution at a time, every tier.
 
     PYTHONPATH=src python bench/sandbox.py [--runs 5] [--verdicts 300] [--json]
 

@@ -80,7 +80,7 @@ def measure_many(sandbox: ForkServerSandbox) -> dict[str, float]:
             stack.enter_context(contextlib.closing(sandbox.open_workspace()))
         taken_s = time.perf_counter() - start
         assert sandbox._keepers is not None  # pyright: ignore[reportPrivateUsage]
-        keepers = descendants(sandbox._keepers.process.pid)  # pyright: ignore[reportPrivateUsage]
+        keepers = descendants(sandbox._keepers.pid)  # pyright: ignore[reportPrivateUsage]
         own_kb = sum(map(private_kb, keepers))
     return {"open_100_ms": 1e3 * taken_s, "keeper_MB": own_kb / 1024 / len(keepers)}
 

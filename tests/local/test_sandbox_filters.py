@@ -84,11 +84,23 @@ def test_signals_reach_only_oneself(machine: str) -> None:
     column = list(_ARCH).index(machine)
     own = struct.pack("<I", _PID)
     program = seccomp.candidate_filter(machine, may_fork=True).replace(seccomp.OWN_PID, own)
-    for call in (seccomp._KILL_CALL, seccomp._TGKILL):
+    for call, before in ((seccomp._KILL_CALL, (_PID,)), (seccomp._TGKILL, (_PID, _PID))):
         number = call[column] or 0
-        assert _run(program, _ARCH[machine], number, (_PID, 9)) == _ALLOW
+        assert _run(program, _ARCH[machine], number, (*before, 6)) == _ALLOW
         for other in (0, 1, _PID + 1, 2**64 - 1):
-            assert _run(program, _ARCH[machine], number, (other, 9)) == _EPERM
+            assert _run(program, _ARCH[machine], number, (other, *before[1:], 6)) == _EPERM
+        for only_from_outside in (9, 19):
+            assert _run(program, _ARCH[machine], number, (*before, only_from_outside)) == _EPERM
+
+
+@pytest.mark.parametrize("machine", list(_ARCH))
+def test_processor_time_is_limited_from_outside_only(machine: str) -> None:
+    column = list(_ARCH).index(machine)
+    program = seccomp.candidate_filter(machine, may_fork=False)
+    number = seccomp._PRLIMIT[column] or 0
+    assert _run(program, _ARCH[machine], number, (0, 7)) == _ALLOW
+    assert _run(program, _ARCH[machine], number, (0, 0)) == _EPERM
+    assert _run(program, _ARCH[machine], number, (_PID, 7)) == _EPERM
 
 
 @pytest.mark.parametrize("machine", list(_ARCH))

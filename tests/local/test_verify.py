@@ -136,9 +136,9 @@ class _LosesRuns(ForkServerSandbox):
         return super().run(program)
 
 
-def test_a_lost_sandbox_is_tried_again_once_and_then_unscored(verifier: ProgramVerifier) -> None:
+def test_a_lost_sandbox_is_tried_again_and_then_unscored(verifier: ProgramVerifier) -> None:
     tier = verifier.tier
-    for num_losses, cause in ((1, ScoredCause.PASSED), (2, UnscoredCause.SANDBOX_LOST)):
+    for num_losses, cause in ((3, ScoredCause.PASSED), (4, UnscoredCause.SANDBOX_LOST)):
         with ProgramVerifier(_LosesRuns(tier, num_losses), Limits()) as flaky:
             assert verdict_of(flaky, CALLS.tests, CALLS.gold).cause is cause
 
@@ -198,7 +198,9 @@ def test_expected_values_are_in_no_process_of_the_sandbox(
     tests, answer = _secret_tests(kind)
     verdict_of(verifier, CALLS.tests, CALLS.gold)
     assert verifier._sandbox._server is not None
-    server = verifier._sandbox._server.process.pid
+    if verifier.tier is Tier.T3:
+        pytest.skip("a container's processes are not below ours")
+    server = verifier._sandbox._server.pid
     idle = len(descendants(server))
     judging = threading.Thread(target=verdict_of, args=(verifier, tests, answer))
     judging.start()

@@ -11,7 +11,8 @@ from proofloop.cli.output import print_json
 def command(as_json: bool) -> None:
     """Show what this machine can give: isolation, cores, devices.
 
-    Tries every isolation tier and says why one cannot be had.  Exit code 0, whatever it finds.
+    Tries every isolation tier, and says why one cannot be had and what to do about it.
+    Exit code 0, whatever it finds.
 
     \b
     Example:
@@ -31,5 +32,7 @@ def command(as_json: bool) -> None:
     print(f"devices    {', '.join(machine.devices)}; torch uses {machine.torch_threads} threads")
     for status in machine.tiers:
         print(f"tier {status.tier}    {'yes' if status.available else 'no'}: {status.reason}")
+        if status.advice:
+            print(f"           {status.advice}")
     for warning in machine.warnings:
         print(f"warning    {warning}")

@@ -41,8 +41,8 @@ def json_option(command: F) -> F:
 def tier_option(command: F) -> F:
     return click.option(
         "--tier",
-        type=click.Choice(["T0", "T1"]),
-        help="Isolation tier to insist on; without it, the best that this machine gives.",
+        type=click.Choice(["T0", "T1", "T2", "T3"]),
+        help="Isolation tier to insist on; without it, T1 or, where this machine refuses that, T0.",
     )(command)
 
 

@@ -18,6 +18,10 @@ class Tier(StrEnum):
     """Landlock, seccomp and resource limits; needs no privilege."""
     T1 = "T1"
     """T0 and user, pid, mount, network and IPC namespaces."""
+    T2 = "T2"
+    """T1 within bubblewrap."""
+    T3 = "T3"
+    """Within a container of docker or podman: T1 where the container allows it, else T0."""
 
     @property
     def rank(self) -> int:

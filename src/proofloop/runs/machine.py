@@ -18,6 +18,8 @@ class TierStatus(Record):
     tier: Tier
     available: bool
     reason: str
+    advice: str
+    """What to do to get it; empty where there is nothing to do, or nothing that we know."""
 
 
 class Machine(Record):
@@ -36,7 +38,12 @@ class Machine(Record):
 def examine_machine() -> Machine:
     """Tries every tier for real; what holds then is what a run will get."""
     tiers = tuple(
-        TierStatus(tier=found.tier, available=found.available, reason=found.reason)
+        TierStatus(
+            tier=found.tier,
+            available=found.available,
+            reason=found.reason,
+            advice=found.advice,
+        )
         for found in probe()
     )
     hardware = read_hardware()

@@ -146,7 +146,8 @@ class EvalConfig(Record):
 
 class SandboxConfig(Record):
     tier: Tier | None = None
-    """Isolation tier that the run needs; none: the best that this machine gives."""
+    """Isolation tier that the run needs; none: T1, or T0 where this machine
+    refuses that."""
 
 
 class Recipe(Record):

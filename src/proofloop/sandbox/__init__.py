@@ -10,14 +10,15 @@ __all__ = ["ForkServerSandbox", "Session", "TierReport", "open_sandbox", "probe"
 
 
 def open_sandbox(tier: Tier | None = None) -> ForkServerSandbox:
-    """A sandbox of exactly `tier`; without one, of the best tier that this machine gives.
+    """A sandbox of exactly `tier`; without one, of T1 or, where this machine refuses that, T0.
 
-    Raises IsolationError, never falls below what was asked for.
+    The shells of T2 and T3 cost more and are there for who asks.  Raises IsolationError, never
+    falls below what was asked for.
     """
     if tier is not None:
         return ForkServerSandbox(tier)
     refusals: list[str] = []
-    for candidate in reversed(Tier):
+    for candidate in (Tier.T1, Tier.T0):
         try:
             return ForkServerSandbox(candidate)
         except IsolationError as e:

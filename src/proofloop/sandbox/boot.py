@@ -1,8 +1,8 @@
-"""Entry point of a server process: `python boot.py CONTROL_FD OWNER_PID TIER ROLE`.
+"""Entry point of a server process: `python boot.py CONTROL TIER ROLE`.
 
 Makes the few files that it needs importable without running any package's `__init__` (which would
-load third-party packages), hands over to the module ROLE (`zygote` or `keeper`), and leaves no
-trace of them in `sys.modules` for candidates to find by name.
+load third-party packages), hands over to the module ROLE, and leaves no trace of them in
+`sys.modules` for candidates to find by name.
 """
 
 import os
@@ -18,13 +18,13 @@ def _main() -> None:
         package = ModuleType(name)
         package.__path__ = [os.path.join(SOURCE_DIR, *name.split(".")[1:])]
         sys.modules[name] = package
-    # Not importlib: see above.
-    role = __import__(f"proofloop.sandbox.{sys.argv[4]}", fromlist=["main"])
+    control, tier, role = sys.argv[1:]
+    # Not importlib: whatever is imported here is copied with every child.
+    module = __import__(f"proofloop.sandbox.{role}", fromlist=["main"])
     for name in [n for n in sys.modules if n.split(".")[0] == "proofloop"]:
         del sys.modules[name]
-    control, owner, tier = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     sys.argv[:] = [""]
-    role.main(control, owner, tier)
+    module.main(control, tier)
 
 
 if __name__ == "__main__":

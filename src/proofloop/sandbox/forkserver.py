@@ -12,11 +12,14 @@ import socket
 import time
 from dataclasses import dataclass
 
+from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Limits
 from proofloop.core.verdict import Tier
 from proofloop.sandbox import wire
 from proofloop.sandbox.descendants import descendants
-from proofloop.sandbox.server import ANSWER_DEADLINE_S, Server
+from proofloop.sandbox.server import Server
+
+CLEARING_DEADLINE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,8 @@ class Ended:
     status: int
     cpu_s: float
     peak_bytes: int
+    was_stopped: bool
+    """When it was to be killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +54,36 @@ class ForkServer(Server):
         super().__init__(tier)
 
     def spawn(self, limits: Limits, *, is_script: bool = False) -> Child:
-        """Order a child.  Confinement is complete once its READY frame comes."""
+        """Order a child.  Confinement is complete once its READY frame comes.
+
+        Raises SandboxLost, also where we have no descriptors left; the server is none the worse
+        for that."""
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            try:
+                channel, channel_end = socket.socketpair()
+                ours.callback(channel.close)
+                channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # tells its process
+                theirs.callback(channel_end.close)
+                output_fd, output_end = _pipe(ours, theirs)
+                given = [channel_end.fileno(), output_end]
+                stdin_fd = None
+                if is_script:
+                    stdin_end, stdin_fd = _pipe(theirs, ours)
+                    given.append(stdin_end)
+            except OSError as e:
+                raise SandboxLost(f"no channel to a child can be opened: {e}") from None
+            number = self._send_order(limits, given)
+            for fd in (channel.fileno(), output_fd, stdin_fd):
+                if fd is not None:
+                    os.set_blocking(fd, False)
+            ours.pop_all()
+        return Child(number=number, channel=channel, output_fd=output_fd, stdin_fd=stdin_fd)
+
+    def _send_order(self, limits: Limits, given: list[int]) -> int:
         self.num_spawned += 1
-        number = self.num_spawned
-        ours, theirs = socket.socketpair()
-        output_fd, output_end = os.pipe()
-        stdin_end, stdin_fd = os.pipe() if is_script else (None, None)
-        given = [theirs.fileno(), output_end, *([] if stdin_end is None else [stdin_end])]
         order = wire.SPAWN.pack(
             ord("S"),
-            number,
+            self.num_spawned,
             limits.memory_bytes,
             limits.cpu_s,
             limits.num_processes,
@@ -69,26 +94,11 @@ class ForkServer(Server):
         try:
             socket.send_fds(self.control, [order], given)
         except OSError as e:
-            ours.close()
-            for fd in (output_fd, stdin_fd):
-                if fd is not None:
-                    os.close(fd)
             raise self._lost(f"takes no orders: {e}") from None
-        finally:
-            theirs.close()
-            for fd in given[1:]:
-                os.close(fd)
-        ours.setblocking(False)
-        for fd in (output_fd, stdin_fd):
-            if fd is not None:
-                os.set_blocking(fd, False)
-        return Child(number=number, channel=ours, output_fd=output_fd, stdin_fd=stdin_fd)
+        return self.num_spawned
 
     def kill(self, child: Child) -> None:
         self._order("K", child.number)
-
-    def reap_strays(self) -> None:
-        self._order("R", 0)
 
     def _order(self, kind: str, number: int) -> None:
         try:
@@ -106,24 +116,36 @@ class ForkServer(Server):
 
     def _take(self, report: bytes) -> None:
         if len(report) == wire.ENDED.size and report[:1] == b"E":
-            _, number, status, cpu_s, peak = wire.ENDED.unpack(report)
-            self._ended[number] = Ended(status=status, cpu_s=cpu_s, peak_bytes=peak)
+            _, number, status, cpu_s, peak, was_stopped = wire.ENDED.unpack(report)
+            self._ended[number] = Ended(
+                status=status, cpu_s=cpu_s, peak_bytes=peak, was_stopped=bool(was_stopped)
+            )
         else:
             reason = report[wire.REFUSED.size :].decode(errors="replace")
             raise self._lost(f"could not start a child: {reason}")
 
-    def kill_descendants(self) -> None:
-        """End what a program left running where no pid namespace does it (T0, several processes).
-
-        The fork-server is a subreaper: every orphan below it, however often it forked or changed
-        its session, stays below it.  Raises SandboxLost if some of it will not die.  The caller
-        has no other child running."""
-        deadline = time.monotonic() + ANSWER_DEADLINE_S
-        while living := descendants(self.process.pid):
+    def clear_behind(self, limits: Limits) -> None:
+        """Kill what a program left running, where its limits allowed any and no pid namespace of
+        its own did it.  Raises SandboxLost if some of it will not die.  The caller has no other
+        child running."""
+        if limits.num_processes == 1 or self.measures is Tier.T1:
+            return
+        if self.tier is not Tier.T0:  # in a container, out of our sight
+            self._order("C", 0)
+            return
+        deadline = time.monotonic() + CLEARING_DEADLINE_S
+        while living := descendants(self.pid):
             if time.monotonic() > deadline:
                 raise self._lost(f"has {len(living)} processes that outlived their program")
             for pid in living:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            self.reap_strays()
+            self._order("R", 0)
             time.sleep(0.001)
+
+
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    read_end, write_end = os.pipe()
+    reader.callback(os.close, read_end)
+    writer.callback(os.close, write_end)
+    return read_end, write_end

@@ -18,24 +18,25 @@ import signal
 import socket
 from typing import Any, NoReturn
 
-from proofloop.sandbox import files, kernel, parcel, tree, wire
+from proofloop.sandbox import entrance, files, kernel, parcel, tree, wire
 from proofloop.sandbox.folders import FolderHouse
 from proofloop.sandbox.namespaced import NamespaceHouse
 from proofloop.sandbox.order import Order
 from proofloop.sandbox.rooms import House, Room
 
 
-def main(control_fd: int, owner: int, tier: str) -> None:
-    control = _socket.socket(fileno=control_fd)
+def main(where: str, tier: str) -> None:
+    control = entrance.meet(where)
     try:
         if not kernel.SUPPORTED:
             raise RuntimeError(f"no system-call table for {kernel.MACHINE}")
-        owner_fd = os.pidfd_open(owner)
+        owner_fd = entrance.receive_owner(control)
+        entrance.clean_up(keep=("TMPDIR",))
         house: House
         if tier == "T0":
             house = FolderHouse()
         else:
-            kernel.continue_in_namespaces(control_fd, _enter)
+            kernel.continue_in_namespaces(control.fileno(), _enter)
             house = NamespaceHouse()
         tree.warm_up()
         kernel.forbid_new_privileges()
@@ -46,7 +47,7 @@ def main(control_fd: int, owner: int, tier: str) -> None:
     except Exception as e:
         control.send(wire.FAILED + f"{type(e).__name__}: {e}".encode())
         return
-    control.send(wire.STARTED)
+    control.send(wire.STARTED + (b"T0" if tier == "T0" else b"T1"))
     _serve(control, owner_fd, house)
 
 

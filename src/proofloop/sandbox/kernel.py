@@ -24,7 +24,8 @@ CLONE_NEW_ANY = 0x7E020000
 _CLOSE_RANGE = 436
 _CAPSET = 126 if MACHINE == "x86_64" else 91
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP = 1, 4, 22
+_PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _CAP_DAC_READ_SEARCH = 8, 47, 2
 
@@ -111,7 +112,8 @@ def drop_bounding_set(*, kept: bool = False) -> None:
         if kept and capability == _CAP_DAC_READ_SEARCH:
             continue
         try:
-            _prctl("prctl(CAPBSET_DROP)", _PR_CAPBSET_DROP, capability)
+            if _prctl("prctl(CAPBSET_READ)", _PR_CAPBSET_READ, capability):
+                _prctl("prctl(CAPBSET_DROP)", _PR_CAPBSET_DROP, capability)
         except StepFailed as e:
             if e.code == errno.EINVAL:  # past the last capability of this kernel
                 return

@@ -4,17 +4,19 @@ Each process of ours needs its own; a forked copy notices and starts afresh.  A 
 fails the run at hand (SandboxLost) and the next run gets a new one.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from proofloop.core.errors import IsolationError
+from proofloop.core.errors import IsolationError, SandboxLost
 from proofloop.core.sandbox import Claim, Execution, Limits, Program, Script
 from proofloop.core.verdict import Tier
 from proofloop.sandbox import wire
 from proofloop.sandbox.forkserver import ForkServer
 from proofloop.sandbox.script import ScriptSession
+from proofloop.sandbox.server import Server
 from proofloop.sandbox.session import Session
 from proofloop.sandbox.workspace import KeeperServer, KeptWorkspace
 
@@ -23,6 +25,7 @@ MAX_FORKS = 20_000
 
 
 SessionT = TypeVar("SessionT", bound=Session)
+ServerT = TypeVar("ServerT", bound=Server)
 
 
 class ForkServerSandbox:
@@ -34,12 +37,20 @@ class ForkServerSandbox:
         """Raises IsolationError when this machine cannot give `tier`."""
         self._tier = tier
         self._owner = os.getpid()
-        self._server: ForkServer | None = ForkServer(tier)
+        self._server: ForkServer | None = None
+        with contextlib.suppress(SandboxLost):  # what is lost for now is tried again with a run
+            self._server = ForkServer(tier)
         self._keepers: KeeperServer | None = None
 
     @property
     def tier(self) -> Tier:
         return self._tier
+
+    @property
+    def measures(self) -> Tier:
+        """What confines a program inside the tier's shell: T0's or T1's measures.  Raises
+        SandboxLost."""
+        return self._current().measures
 
     def __enter__(self) -> "ForkServerSandbox":
         return self
@@ -84,11 +95,15 @@ class ForkServerSandbox:
     ) -> KeptWorkspace:
         """Raises SandboxLost."""
         self._disown_inherited()
-        if self._keepers is not None and self._keepers.is_lost:
-            self._keepers.close()
+        try:
+            if self._keepers is None:
+                self._keepers = KeeperServer(self._tier)
+            elif self._keepers.is_lost:
+                self._keepers.close()
+                self._keepers = _replaced(KeeperServer, self._tier)
+        except SandboxLost:
             self._keepers = None
-        if self._keepers is None:
-            self._keepers = KeeperServer(self._tier)
+            raise
         return self._keepers.open(base, disk_bytes)
 
     def _disown_inherited(self) -> None:
@@ -106,7 +121,7 @@ class ForkServerSandbox:
         ):
             self._drop()
         if self._server is None:
-            self._server = ForkServer(self._tier)
+            self._server = _replaced(ForkServer, self._tier)
         return self._server
 
     def _drop(self) -> None:
@@ -120,6 +135,14 @@ class ForkServerSandbox:
             if self._keepers is not None:
                 self._keepers.close()
                 self._keepers = None
+
+
+def _replaced(kind: type[ServerT], tier: Tier) -> ServerT:
+    """Raises SandboxLost where the tier is refused: it could be had before, and may be again."""
+    try:
+        return kind(tier)
+    except IsolationError as e:
+        raise SandboxLost(f"a server cannot be replaced for now: {e}") from None
 
 
 def _check_supported(limits: Limits) -> None:

@@ -1,15 +1,15 @@
 """What isolation this machine gives, found by trying: each tier is started for real and a small
 program inside attempts what the tier must refuse."""
 
-import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 from proofloop.core import value
 from proofloop.core.errors import IsolationError, WorldError
 from proofloop.core.sandbox import Call, ClaimKind, Ending, Limits, Program
 from proofloop.core.verdict import Tier
+from proofloop.sandbox.advice import advise
 from proofloop.sandbox.pool import ForkServerSandbox
+from proofloop.sandbox.shells import TierRefused
 
 # Returns what it managed to do; an isolated process manages nothing.
 _ESCAPES = """
@@ -31,12 +31,6 @@ def escapes():
     attempt("signal another process", lambda: os.kill(os.getppid() or -1, 0))
     return managed
 """
-_HINTS = (
-    ("/proc/sys/user/max_user_namespaces", "0"),
-    ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
-    ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
-)
-"""Settings that forbid user namespaces, and the value with which they do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +40,9 @@ class TierReport:
     tier: Tier
     available: bool
     reason: str
-    """One line: what it was seen to refuse, or the step that failed and likely why."""
+    """One line: what it was seen to refuse, or the step that failed."""
+    advice: str = ""
+    """What to do to get it, or more of it; empty: nothing, or nothing that we know."""
 
 
 def probe() -> tuple[TierReport, ...]:
@@ -60,9 +56,11 @@ def _probe(tier: Tier) -> TierReport:
             call = Call(function="escapes", args=value.encode(()))
             program = Program(source=_ESCAPES, calls=(call,), limits=Limits())
             execution = sandbox.run(program)
+            measures = sandbox.measures
     except (IsolationError, WorldError) as e:
-        hints = "".join(_hints()) if tier is Tier.T1 else ""
-        return TierReport(tier=tier, available=False, reason=f"{e} (Linux {_kernel()}{hints})")
+        reason = e.reason if isinstance(e, TierRefused) else str(e)
+        advice = advise(tier, reason)
+        return TierReport(tier=tier, available=False, reason=reason, advice=advice)
     if execution.ending is not Ending.COMPLETED or execution.claims[0].kind != ClaimKind.RETURNED:
         reason = f"the trial program ended by {execution.ending}: {execution.detail}"
         return TierReport(tier=tier, available=False, reason=reason)
@@ -70,23 +68,7 @@ def _probe(tier: Tier) -> TierReport:
     if managed:
         reason = f"the trial program could {', '.join(managed)}"
         return TierReport(tier=tier, available=False, reason=reason)
-    return TierReport(
-        tier=tier,
-        available=True,
-        reason="refused files, /proc, sockets, fork, exec and signals when tried",
-    )
-
-
-def _kernel() -> str:
-    return f"{platform.release()} {platform.machine()}"
-
-
-def _hints() -> list[str]:
-    found: list[str] = []
-    for path, forbidding in _HINTS:
-        try:
-            if Path(path).read_text().strip() == forbidding:
-                found.append(f"; {path} is {forbidding}")
-        except OSError:
-            continue
-    return found
+    reason = "refused files, /proc, sockets, fork, exec and signals when tried"
+    if tier is Tier.T3:
+        reason += f"; inside the container, {measures}"
+    return TierReport(tier=tier, available=True, reason=reason)

@@ -90,7 +90,7 @@ _CANDIDATE_NUMBERS: _Table = {
     "execve": (59, 221), "execveat": (322, 281), "unshare": (272, 97), "setns": (308, 268),
     "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240), "tkill": (200, 130), "capset": (126, 91),
-    "sendmsg": (46, 211),
+    "sendmsg": (46, 211), "timer_create": (222, 107), "setrlimit": (160, 164),
 }  # fmt: skip
 _NAMESPACES: _Table = {"unshare": (272, 97), "setns": (308, 268)}
 _SIGNALS: _Table = {
@@ -107,6 +107,10 @@ _SIGNAL_OWNERS = ((_FCNTL, (8, 10, 15)), (_IOCTL, (0x8901, 0x8902)))
 _PRCTL_MM = 35
 _PRCTL_DENIED = (1, _PRCTL_MM, 36)
 """PDEATHSIG (a candidate must die with its fork-server), MM, CHILD_SUBREAPER."""
+
+_SELF_ENDINGS = ((_KILL_CALL, 1, (9, 19)), (_TGKILL, 2, (9, 19)), (_PRLIMIT, 1, (0,)))
+"""SIGKILL and SIGSTOP for itself; another limit on its processor time.  What it does not do to
+itself, someone else does (`fate`)."""
 
 OWN_PID = struct.pack("<I", 0x7E57A11E)
 """Above any process id (at most 2**22), and no other constant of the filter."""
@@ -177,6 +181,9 @@ def candidate_filter(machine: str, *, may_fork: bool) -> bytes:
     (pid,) = struct.unpack("<I", OWN_PID)
     for call, own in ((_KILL_CALL, pid), (_TGKILL, pid), (_PRLIMIT, 0)):
         program.deny_if(call, 0, [(_JEQ, 1, 0, own), (_RET, 0, 0, _EPERM)])
+    for call, argument, values in _SELF_ENDINGS:
+        for denied in values:
+            program.deny_if(call, argument, [(_JEQ, 0, 1, denied), (_RET, 0, 0, _EPERM)])
     for option in _PRCTL_DENIED:
         program.deny_if(_PRCTL, 0, [(_JEQ, 0, 1, option), (_RET, 0, 0, _EPERM)])
     if may_fork:

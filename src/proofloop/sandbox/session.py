@@ -6,9 +6,9 @@ a candidate is not charged for the trusted side's thinking.
 """
 
 import contextlib
-import os
 import select
-import signal
+import socket
+import sys
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -18,7 +18,9 @@ from typing import Self
 from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Call, Claim, ClaimKind, Ending, Execution, Limits
 from proofloop.sandbox import wire
+from proofloop.sandbox.fate import check_not_stopped, fate_of
 from proofloop.sandbox.forkserver import Ended, ForkServer
+from proofloop.sandbox.patience import Patience
 from proofloop.sandbox.server import ANSWER_DEADLINE_S
 from proofloop.sandbox.streams import Capped
 
@@ -30,6 +32,8 @@ _CLAIM_KINDS = {
 }
 _EXIT_GRACE_S = 0.25
 """From the channel's end to the report of the exit; after that, it was closed on purpose."""
+
+_MOST_UNREAD_BYTES = 16 << 20  # more than any socket holds: someone else still writes
 
 Frame = tuple[int, int, bytes]
 
@@ -55,11 +59,12 @@ class Session:
         self._limits = limits
         self._unsent = bytearray()
         self._received = bytearray()
-        self._waited_s = 0.0
+        self._patience = Patience(limits.wall_s)
         self._ending: Ending | None = None
         self._detail = ""
         self._exit_status: int | None = None
         self._ended: Ended | None = None
+        self._pid = 0
         self._child = server.spawn(limits, is_script=is_script)
         self._output = Capped(self._child.output_fd, limits.output_bytes)
         self._poll = select.poll()
@@ -125,8 +130,8 @@ class Session:
         """The next frame, which must be of one of `kinds` and for call `index`; None when the
         process has ended instead (see `ending`)."""
         start = time.monotonic()
-        frame = self._wait(self._limits.wall_s - self._waited_s)
-        self._waited_s += time.monotonic() - start
+        frame = self._wait(self._patience.left_s)
+        self._patience.waited_s += time.monotonic() - start
         if frame is not None and (frame[0] not in kinds or frame[1] != index):
             self._end(Ending.PROTOCOL, "a frame out of turn")
             return None
@@ -143,6 +148,7 @@ class Session:
         while len(claims) < num:
             if not self._received and len(claims) + 1 < num:
                 time.sleep(_GATHER_S)
+                self._patience.waited_s += _GATHER_S
             claim = self.receive_claim(len(claims))
             if claim is None:
                 break
@@ -184,7 +190,7 @@ class Session:
             claims=claims,
             output=bytes(self._output.data),
             detail=self._detail,
-            wall_s=self._waited_s,
+            wall_s=self._patience.waited_s,
             cpu_s=self._ended.cpu_s if self._ended else 0.0,
             tier=self._server.tier,
             exit_status=self._exit_status,
@@ -199,6 +205,10 @@ class Session:
             self._send()
             left_s = deadline - time.monotonic()
             if left_s <= 0:
+                more_s = self._patience.extend(self._pid)
+                if more_s > 0:
+                    deadline += more_s
+                    continue
                 self._end(Ending.TIME_LIMIT, f"no answer within {self._limits.wall_s:g} s")
                 break
             self._serve_events(left_s)
@@ -213,15 +223,16 @@ class Session:
     def _hear_server(self) -> None:
         ended = self._server.ended(self._child, deadline=0.0)
         if ended is not None:
-            self._take_last_words()
+            self._read_rest()
             self._conclude(ended)
 
-    def _take_last_words(self) -> None:
-        """What it sent before it ended, heard of in any order; no more than a socket holds, for
-        at T0 a process that it left behind may still be writing."""
+    def _read_rest(self) -> None:
+        """What the kernel still holds of its words: news of its end may overtake them."""
         with contextlib.suppress(OSError):
-            for _ in range(64):
-                self._received += self._child.channel.recv(65536)
+            while data := self._child.channel.recv(65536, socket.MSG_DONTWAIT):
+                self._received += data
+                if len(self._received) > _MOST_UNREAD_BYTES:
+                    return
 
     def _send(self) -> None:
         if self._unsent:
@@ -239,7 +250,7 @@ class Session:
 
     def _read_channel(self) -> None:
         try:
-            data = self._child.channel.recv(65536)
+            data = self._child.channel.recv(65536) if self._pid else self._meet()
         except BlockingIOError:
             return
         except OSError:
@@ -252,6 +263,13 @@ class Session:
             self._end(Ending.PROTOCOL, "it closed its channel")
         else:
             self._conclude(ended)
+
+    def _meet(self) -> bytes:
+        """Its first words, and by the kernel's word its process id as we see it (0: we do not)."""
+        data, ancillary, _, _ = self._child.channel.recvmsg(65536, socket.CMSG_SPACE(12))
+        if ancillary:
+            self._pid = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
+        return data
 
     def _take_frame(self) -> Frame | None:
         header = wire.HEADER
@@ -293,31 +311,12 @@ class Session:
             if self._ended is None:
                 self._server.is_lost = True
                 raise SandboxLost("a killed process was not collected in time")
-            self._clear_descendants()
+            self._server.clear_behind(self._limits)
+            if ending is not Ending.COMPLETED:
+                check_not_stopped(self._ended)
 
     def _conclude(self, ended: Ended) -> None:
         """It ended by itself: say how, from the kernel's words alone."""
         self._ended = ended
-        self._clear_descendants()
-        code = os.waitstatus_to_exitcode(ended.status)
-        if code >= 0:
-            self._ending, self._detail = Ending.EXITED, f"exit status {code}"
-            self._exit_status = code
-            return
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        self._detail = f"killed by {name}"
-        # The kernel counts processor time in ticks and kills by that count; where other machines
-        # steal time it runs well ahead of the exact time that is reported in the end.
-        if -code == signal.SIGXCPU or (-code == signal.SIGKILL and self.used_up_cpu):
-            self._ending = Ending.TIME_LIMIT
-            self._detail = f"more than {self._limits.cpu_s} s of processor time"
-        elif -code == signal.SIGKILL:  # not ours, not the CPU limit's: out of memory
-            self._ending = Ending.MEMORY_LIMIT
-        else:
-            self._ending = Ending.SIGNALLED
-
-    def _clear_descendants(self) -> None:
-        """A pid namespace (T1) dies with its first process; at T0 they must be hunted down, where
-        the limits allowed any."""
-        if self._limits.num_processes > 1 and self._server.tier.rank == 0:
-            self._server.kill_descendants()
+        self._server.clear_behind(self._limits)
+        self._ending, self._detail, self._exit_status = fate_of(ended, self._limits)

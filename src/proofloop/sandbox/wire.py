@@ -22,12 +22,16 @@ SPAWN = struct.Struct("<BIQIIIII")
 """Order: b'S', child, memory_bytes, cpu_s, num_processes, num_open_files, result_bytes, 0.
 Descriptors ride along: the data channel, the output pipe and, for a script, its standard input."""
 ORDER = struct.Struct("<BI")
-"""Order: b'K' (kill child) or b'R' (reap strays), child."""
-ENDED = struct.Struct("<BIidQ")
-"""Report: b'E', child, wait status, CPU seconds, peak resident bytes."""
+"""Order: b'K' (kill child), b'R' (reap strays) or b'C' (kill and reap all strays), child."""
+ENDED = struct.Struct("<BIidQB")
+"""Report: b'E', child, wait status, CPU seconds, peak resident bytes, whether it was stopped when
+it was to be killed."""
 
 STARTED, FAILED = b"A", b"F"
-"""First report: the fork-server stands isolated; or the step that failed, as text."""
+"""First report: the fork-server stands isolated, by the measures named (T0 or T1); or the step that
+failed, as text."""
+OWNER = b"O"
+"""First order; a pidfd of the owner rides along."""
 REFUSED = struct.Struct("<BI")
 """Report: b'X', child, then text: our side could not start it."""
 

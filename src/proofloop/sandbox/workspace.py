@@ -14,18 +14,29 @@ from proofloop.core.verdict import Tier
 from proofloop.sandbox import parcel
 from proofloop.sandbox.command import CommandRun
 from proofloop.sandbox.server import ANSWER_DEADLINE_S, Server
+from proofloop.sandbox.shells import TierRefused
 
 
 class KeeperServer(Server):
     """The process that forks a keeper for each workspace."""
 
     role = "keeper"
+    shown = ("/",)  # bases lie anywhere, and no untrusted program runs in a keeper itself
     patience_s = 15.0
+
+    def __init__(self, tier: Tier) -> None:
+        """Raises IsolationError, SandboxLost."""
+        if tier is Tier.T3:
+            raise TierRefused(tier, "workspaces are kept at T0 to T2, not in containers")
+        super().__init__(tier)
 
     def open(self, base: Path | None, disk_bytes: int) -> "KeptWorkspace":
         """Raises SandboxLost."""
         self.num_spawned += 1
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as e:
+            raise SandboxLost(f"no channel to a keeper can be opened: {e}") from None
         words = {"base": None if base is None else str(base.resolve()), "disk_bytes": disk_bytes}
         try:
             socket.send_fds(self.control, [parcel.words(words)], [theirs.fileno()])

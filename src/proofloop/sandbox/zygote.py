@@ -1,9 +1,9 @@
 """The fork-server: a small, warm, single-threaded process that forks one child per program.
 
 It holds no key, test, expected value, source or argument; those travel between the client and a
-child over a channel of their own.  It confines itself first (namespaces at T1, then Landlock and
-the shared system-call filter), and each child completes the confinement before any of its program
-runs.  A step that fails ends the server or the child: nothing runs half confined.
+child over a channel of their own.  It confines itself first (namespaces, from T1 on, then
+Landlock and the shared system-call filter), and each child completes the confinement before any of
+its program runs.  A step that fails ends the server or the child: nothing runs half confined.
 
 It dies with its owner (a pidfd and the control channel's end tell), and its children with it.
 """
@@ -14,11 +14,10 @@ import io
 import os
 import select
 import signal
-import struct
 import sys
 from typing import NoReturn
 
-from proofloop.sandbox import candidate, kernel, landlock, mounts, seccomp, wire
+from proofloop.sandbox import candidate, entrance, kernel, landlock, mounts, seccomp, wire
 from proofloop.sandbox.lockdown import Lockdown, tidy_heap
 
 # What programs import most is imported here once instead of in every child.
@@ -32,22 +31,25 @@ _NUM_REHEARSALS = 10
 """More than the interpreter wants to see of a function before it specialises its bytecode."""
 
 
-def main(control_fd: int, owner: int, tier: str) -> None:
-    control = _socket.socket(fileno=control_fd)
+def main(where: str, tier: str) -> None:
+    control = entrance.meet(where)
     try:
-        owner_fd = os.pidfd_open(owner)
-        if tier == "T1":
-            kernel.continue_in_namespaces(control_fd, kernel.enter_namespaces)
-        pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if tier == "T1" else None
+        owner_fd = entrance.receive_owner(control)
+        entrance.clean_up()
+        libraries = _library_folders()  # in another mount namespace, paths would not be whole
+        measures = entrance.measures_of(tier)
+        if measures == "T1":
+            kernel.continue_in_namespaces(control.fileno(), kernel.enter_namespaces)
+        pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if measures == "T1" else None
         _warm_up()
-        _confine(tier)
+        _confine(measures, libraries)
     except kernel.StepFailed as e:
         control.send(wire.FAILED + str(e).encode())
         return
     except Exception as e:
         control.send(wire.FAILED + f"{type(e).__name__}: {e}".encode())
         return
-    control.send(wire.STARTED)
+    control.send(wire.STARTED + measures.encode())
     _Server(control, owner_fd, pid_namespace).serve()
 
 
@@ -81,18 +83,17 @@ def _import_random() -> None:
     random.seed(0)
 
 
-def _confine(tier: str) -> None:
+def _confine(measures: str, libraries: list[str]) -> None:
     if not kernel.SUPPORTED:
         raise RuntimeError(f"no system-call table for {kernel.MACHINE}")
     standard_library = os.path.dirname(os.path.realpath(os.__file__))
     beside = [p for p in sys.path if os.path.isdir(p) and not p.startswith(standard_library)]
-    libraries = _library_folders()
     cache = [p for p in ("/etc/ld.so.cache",) if os.path.exists(p)]
-    if tier == "T1":
+    if measures == "T1":
         shown = [standard_library, *beside, *libraries, *cache]
-        mounts.enter_minimal_root(_outermost(shown), "/tmp" if os.path.isdir("/tmp") else "/mnt")
+        mounts.enter_minimal_root(_outermost(shown), entrance.staging())
     kernel.forbid_new_privileges()
-    if tier == "T0":
+    if measures == "T0":
         kernel.become_subreaper()
         kernel.hide_from_peers()
         if os.geteuid() == 0:
@@ -118,7 +119,10 @@ def _library_folders() -> list[str]:
     """Where the shared objects lie that this very process has mapped."""
     with open("/proc/self/maps") as maps:
         paths = {line.split(maxsplit=5)[5].strip() for line in maps if ".so" in line}
-    return sorted({os.path.dirname(p) for p in paths if os.path.exists(p)})
+    found = {os.path.dirname(p) for p in paths if os.path.exists(p)}
+    # Where /lib is no link to /usr/lib but the same folder mounted twice, others go by the other.
+    twins = {p.removeprefix("/usr") if p.startswith("/usr/") else f"/usr{p}" for p in found}
+    return sorted(found | {p for p in twins if os.path.isdir(p)})
 
 
 def _shared_objects(folders: list[str]) -> list[str]:
@@ -139,10 +143,6 @@ def _outermost(paths: list[str]) -> list[str]:
     return kept
 
 
-def _descriptors(packed: bytes) -> tuple[int, ...]:
-    return struct.unpack(f"{len(packed) // 4}i", packed)
-
-
 class _Server:
     """Orders in, reports out, children in between."""
 
@@ -151,6 +151,7 @@ class _Server:
         self.pid_namespace = pid_namespace
         self.pid = os.getpid()
         self.children: dict[int, tuple[int, int]] = {}  # pidfd -> (child number, pid)
+        self.stopped: set[int] = set()  # children that were held still when they were to end
         self.poll = select.poll()
         self.poll.register(control.fileno(), select.POLLIN)
         self.poll.register(owner_fd, select.POLLIN)
@@ -184,7 +185,7 @@ class _Server:
         if not order:
             self.quit()
         if order[:1] == b"S":
-            given = _descriptors(ancillary[0][2])
+            given = entrance.descriptors(ancillary[0][2])
             self.spawn(order, given)
             for fd in given:
                 os.close(fd)
@@ -193,7 +194,11 @@ class _Server:
         if kind == ord("K"):
             for child, pid in self.children.values():
                 if child == number:
+                    if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT):
+                        self.stopped.add(number)
                     os.kill(pid, signal.SIGKILL)
+        elif kind == ord("C"):
+            self.clear_strays()
         else:
             self.reap_strays()
 
@@ -222,7 +227,10 @@ class _Server:
         os.close(pidfd)
         _, status, usage = os.wait4(pid, 0)
         cpu_s = usage.ru_utime + usage.ru_stime
-        self.control.send(wire.ENDED.pack(ord("E"), number, status, cpu_s, usage.ru_maxrss * 1024))
+        peak = usage.ru_maxrss * 1024
+        was_stopped = number in self.stopped
+        self.stopped.discard(number)
+        self.control.send(wire.ENDED.pack(ord("E"), number, status, cpu_s, peak, was_stopped))
 
     def reap_strays(self) -> None:
         """Collect descendants that came to us when their parents died (T0)."""
@@ -231,6 +239,19 @@ class _Server:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
+                return
+            if found is None or found.si_pid in ours:
+                return
+            os.waitpid(found.si_pid, 0)
+
+    def clear_strays(self) -> None:
+        """Kill all there is beside us in our pid namespace, which is a container's (T3)."""
+        ours = {pid for _, pid in self.children.values()}
+        while True:
+            try:
+                os.kill(-1, signal.SIGKILL)
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            except (ProcessLookupError, ChildProcessError):
                 return
             if found is None or found.si_pid in ours:
                 return

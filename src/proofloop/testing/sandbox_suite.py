@@ -7,6 +7,7 @@ Each check raises AssertionError with what was seen.
 """
 
 import contextlib
+import importlib
 import tempfile
 import time
 from collections.abc import Callable, Generator
@@ -34,6 +35,12 @@ _ONE = (Call(function="f", args=value.encode((3,))),)
 
 
 def sandbox_suite() -> tuple[Check, ...]:
+    """All of it."""
+    return (*program_suite(), *workspace_suite())
+
+
+def program_suite() -> tuple[Check, ...]:
+    """For a sandbox without workspaces, which refuses them with an IsolationError."""
     return (
         answers_every_call_in_order,
         reports_what_a_call_raised,
@@ -48,9 +55,15 @@ def sandbox_suite() -> tuple[Check, ...]:
         survives_what_bombs_memory,
         keeps_nothing_between_programs,
         gives_each_program_the_same_randomness,
+        finds_the_shared_libraries,
         names_its_tier,
         runs_a_script_on_its_input,
         says_how_a_script_ended,
+    )
+
+
+def workspace_suite() -> tuple[Check, ...]:
+    return (
         keeps_files_from_command_to_command,
         leaves_a_base_as_it_was,
         says_how_a_command_ended,
@@ -152,6 +165,18 @@ def keeps_nothing_between_programs(sandbox: Sandbox) -> None:
 def gives_each_program_the_same_randomness(sandbox: Sandbox) -> None:
     source = "import random\ndef f(x):\n    return [random.random(), hash('a'), list({'a', 'b'})]\n"
     assert _result(_run(sandbox, source)) == _result(_run(sandbox, source))
+
+
+def finds_the_shared_libraries(sandbox: Sandbox) -> None:
+    """Extension modules of the standard library that need libraries of the system, where this
+    interpreter has them."""
+    present: list[str] = []
+    for name in ("_sqlite3", "_ssl", "_lzma", "_bz2", "_ctypes", "_hashlib"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+            present.append(name)
+    source = f"def f(x):\n    for name in {present!r}:\n        __import__(name)\n    return x\n"
+    assert _result(_run(sandbox, source)) == 3
 
 
 def names_its_tier(sandbox: Sandbox) -> None:

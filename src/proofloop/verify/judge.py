@@ -1,6 +1,7 @@
 """The verifier: dispatches on the kind of tests, owns its sandbox, and is the only maker of
 verdicts.  A fault of ours never becomes a score."""
 
+import time
 from types import TracebackType
 from typing import assert_never
 
@@ -39,8 +40,9 @@ from proofloop.verify.projects.verdicts import verify_project
 from proofloop.verify.sql import verify_query, verify_state
 from proofloop.verify.text_answer import verify_text
 
-NUM_TRIES = 2
-"""Of one answer, when the sandbox or the worker is lost."""
+PAUSES_S = (0.0, 0.25, 1.0)
+"""Before each further try of one answer, when the sandbox or the worker is lost: at once, since
+mostly it was one process that died; then later, for a machine that is out of something."""
 
 
 class ProgramVerifier:
@@ -71,7 +73,8 @@ class ProgramVerifier:
     def verify(self, task: Task, key: AnswerKey, answer: str) -> Verdict:
         """Never raises for anything about the task, the key, the answer or the sandbox."""
         lost, cause = "", UnscoredCause.SANDBOX_LOST
-        for _ in range(NUM_TRIES):
+        for pause_s in (0.0, *PAUSES_S):
+            time.sleep(pause_s)
             try:
                 return self._judge(task, key, answer)
             except SandboxLost as e:
@@ -81,7 +84,7 @@ class ProgramVerifier:
             except Exception as e:  # whatever it is, it is ours and no zero
                 detail = f"task {task.id}: {type(e).__name__}: {e}"
                 return unscored(UnscoredCause.VERIFIER_BUG, detail, self._sandbox.tier)
-        detail = f"task {task.id}, tried {NUM_TRIES} times: {lost}"
+        detail = f"task {task.id}, tried {1 + len(PAUSES_S)} times: {lost}"
         return unscored(cause, detail, self._sandbox.tier)
 
     def _judge(self, task: Task, key: AnswerKey, answer: str) -> Verdict:
