@@ -27,7 +27,7 @@ from proofloop.core.task import (
 from proofloop.core.value import encode
 from proofloop.verify.audit import ATTACKS, ODDITIES, Attack, Kind
 from proofloop.verify.audit.target import target_of
-from proofloop.verify.math import cards
+from proofloop.verify.cards import math_answers as cards
 
 NUM_SHOWN, NUM_TESTS = 3, 20
 

@@ -164,7 +164,7 @@ def final_answers(verdicts: Verdicts, versions: dict[str, str]) -> list[str]:
     num_left = ", ".join(f"{grader} {num}" for grader, num in left.items())
     lines += [
         "",
-        "What is right or wrong is what our cards say (`proofloop.verify.math.cards`, each with "
+        "What is right or wrong is what our cards say (`proofloop.verify.cards`, each with "
         "its reason), and ours is built to them; some of it is a matter of rules, such as a unit "
         "that the question names. Gold answers that a grader does not accept as their own answer "
         f"are left out for it: {num_left}.",

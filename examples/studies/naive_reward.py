@@ -110,7 +110,7 @@ def draw(found: list[Point], path: Path) -> None:
                 axes.plot(steps, np.mean(lines, axis=0), color=color, linewidth=2, label=label)
             axes.set(title=f"{arm} reward", xlabel="optimiser step", ylim=(0, 1))
         panels[0].set_ylabel("share of held-out answers")
-        panels[0].legend(frameon=False, loc="upper left")
+        panels[1].legend(frameon=False, loc="upper left")
         figure.savefig(path, metadata={"Date": None})
 
 
