@@ -12,11 +12,23 @@ from proofloop.verify import ProgramVerifier, build_verifier
 _REPORTS = {report.tier: report for report in probe()}
 
 
-@pytest.fixture(params=list(Tier), scope="module")
-def verifier(request: pytest.FixtureRequest) -> Iterator[ProgramVerifier]:
-    """One of each tier that this machine gives, with short limits."""
+# The outer shells run the same server; all of it within them is for the long form.
+_TIERS = [
+    pytest.param(tier, marks=pytest.mark.slow if tier.rank > Tier.T1.rank else ()) for tier in Tier
+]
+
+
+@pytest.fixture(params=_TIERS, scope="module")
+def tier(request: pytest.FixtureRequest) -> Tier:
+    """Each that this machine gives."""
     report = _REPORTS[request.param]
     if not report.available:
         pytest.skip(f"{report.tier}: {report.reason}")
-    with build_verifier(request.param, Limits(wall_s=6, cpu_s=1)) as built:
+    return report.tier
+
+
+@pytest.fixture(scope="module")
+def verifier(tier: Tier) -> Iterator[ProgramVerifier]:
+    """With short limits."""
+    with build_verifier(tier, Limits(wall_s=6, cpu_s=1)) as built:
         yield built

@@ -33,7 +33,6 @@ from proofloop.envs.stdio import StdioEnvironment
 from proofloop.runs.audit import available_tiers
 from proofloop.runs.environments import iter_problems
 from proofloop.runs.stability import stability
-from proofloop.sandbox import probe
 from proofloop.verify import ProgramVerifier, build_verifier
 from proofloop.verify.audit import (
     ATTACKS,
@@ -52,19 +51,10 @@ from proofloop.verify.audit.stability import renamed
 from proofloop.verify.audit.target import target_of
 
 HUMANEVAL = Path(__file__).parents[2].parent / "shared" / "data" / "humaneval.jsonl.gz"
-_REPORTS = {report.tier: report for report in probe()}
 _EASY = Limits(wall_s=8.0)
 """For honest answers on a busy machine."""
 _TIGHT = Limits(wall_s=0.4, cpu_s=1)
 """For attacks that use up their time."""
-
-
-@pytest.fixture(params=list(Tier), scope="module")
-def tier(request: pytest.FixtureRequest) -> Tier:
-    report = _REPORTS[request.param]
-    if not report.available:
-        pytest.skip(f"{report.tier}: {report.reason}")
-    return report.tier
 
 
 @pytest.fixture(scope="module")

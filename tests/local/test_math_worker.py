@@ -20,6 +20,7 @@ from proofloop.runs.environments import iter_problems
 from proofloop.sandbox.descendants import descendants
 from proofloop.verify import ProgramVerifier, build_verifier
 from proofloop.verify.cards.math_answers import BOMBS
+from proofloop.verify.judge import PAUSES_S
 from proofloop.verify.math.prover import Prover, ProverLimits
 from proofloop.verify.math.verdicts import verify_answer
 from proofloop.verify.math.worker import Outcome, Reply
@@ -128,10 +129,13 @@ def test_one_that_is_killed_in_mid_flight_is_our_loss(victim: str) -> None:
         prover.close()
 
 
-def test_a_lost_worker_is_tried_again_once_and_then_unscored(
+def test_a_lost_worker_is_tried_again_and_in_the_end_unscored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for num_losses, cause in ((1, ScoredCause.PASSED), (2, UnscoredCause.WORKER_LOST)):
+    for num_losses, cause in (
+        (1, ScoredCause.PASSED),
+        (1 + len(PAUSES_S), UnscoredCause.WORKER_LOST),
+    ):
         losses = [None] * num_losses
 
         def ask(self: Prover, key: MathAnswer, text: str, losses: list[None] = losses) -> Reply:

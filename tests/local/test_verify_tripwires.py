@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from proofloop.core import value
-from proofloop.core.errors import IsolationError
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import (
     AnswerKey,
@@ -55,13 +54,9 @@ def find():
 """Ways to look for what the tests expect."""
 
 
-@pytest.fixture(scope="module", params=list(Tier), ids=lambda tier: tier.value)
-def verifier(request: pytest.FixtureRequest) -> Iterator[ProgramVerifier]:
-    try:
-        built = build_verifier(request.param, LIMITS)
-    except IsolationError as e:
-        pytest.skip(str(e))
-    with built:
+@pytest.fixture(scope="module")
+def verifier(tier: Tier) -> Iterator[ProgramVerifier]:
+    with build_verifier(tier, LIMITS) as built:
         yield built
 
 

@@ -75,6 +75,6 @@ def test_the_reference_pages_are_current(name: str) -> None:
 def test_every_key_of_a_section_that_users_rely_on_is_in_the_reference() -> None:
     page = pages()["recipes.md"]
     for path, owner, name in keys_of(Recipe):
-        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{path}` |")]
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{path}` |"))
         assert row.endswith(f"| {attribute_strings(owner).get(name, '')} |")
     assert attribute_strings(TrainConfig)["num_steps"]
