@@ -20,8 +20,8 @@ from proofloop.core.task import AnswerKey, CheckProgram, Environment, Problem, S
 from proofloop.core.verdict import Scored, Tier, Verdict
 from proofloop.envs.data_file import Case, DataFileEnvironment, DataRow
 from proofloop.envs.rows import read_lines
+from proofloop.runs.benches import Bench, at_benches
 from proofloop.runs.strengthening import StrengthenedTask, Strengthening, report
-from proofloop.runs.verification import Bench, at_benches
 from proofloop.verify.audit import ATTACKS, Family, mutants
 from proofloop.verify.audit.growth import NewTest, grow_tests
 from proofloop.verify.audit.inputs import grow

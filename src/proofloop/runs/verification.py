@@ -6,31 +6,20 @@ come back in the order of the file, one a row.
 
 import gzip
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from proofloop.core.codec import to_json
 from proofloop.core.errors import DataError, UserError
 from proofloop.core.record import Record
-from proofloop.core.sandbox import Limits
 from proofloop.core.task import Environment, Problem, Split
 from proofloop.core.verdict import Integrity, Scored, Tier, Verdict
 from proofloop.envs.rows import decode_row, read_lines
+from proofloop.runs.benches import Bench, at_benches
 from proofloop.runs.environments import iter_problems
-from proofloop.runs.machine_check import languages_of_problems
-from proofloop.runs.manifest import num_workers
-from proofloop.sandbox import ForkServerSandbox, open_sandbox
-from proofloop.verify import ProgramVerifier
-from proofloop.verify.toolchain import check_languages
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class CompletionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,13 +113,6 @@ def verify_rows(
         yield verdict_row(row.task_id, index, verdict)
 
 
-class Bench(NamedTuple):
-    """What one thread works with."""
-
-    sandbox: ForkServerSandbox
-    verifier: ProgramVerifier
-
-
 def judge(
     attempts: Sequence[Attempt],
     *,
@@ -141,51 +123,13 @@ def judge(
 
     Raises IsolationError or MissingProgram before the first one.
     """
-
-    def verify(bench: Bench, attempt: Attempt) -> Verdict:
-        problem = attempt.problem
-        return bench.verifier.verify(problem.task, problem.key, attempt.answer)
-
     problems = [attempt.problem for attempt in attempts]
-    return at_benches(verify, attempts, tier=tier, workers=workers, problems=problems)
+    return at_benches(_verify, attempts, tier=tier, workers=workers, problems=problems)
 
 
-def at_benches(
-    work: Callable[[Bench, T], R],
-    items: Sequence[T],
-    *,
-    tier: Tier | None,
-    workers: int = 0,
-    problems: Sequence[Problem] = (),
-) -> Iterator[R]:
-    """Results in the order of the items.  Threads suffice: programs run in processes of their own,
-    and a thread only waits for them.
-
-    Raises IsolationError or MissingProgram (for what `problems` need) before the first one, and
-    what `work` raises.
-    """
-    num_threads = max(1, min(num_workers(workers), len(items)))
-    with ExitStack() as stack:
-        idle: SimpleQueue[Bench] = SimpleQueue()
-        for _ in range(num_threads):
-            sandbox = stack.enter_context(open_sandbox(tier))
-            if idle.empty():
-                check_languages(sandbox, languages_of_problems(problems))
-            tier = sandbox.tier  # what the first one got, all must have: one file, one tier
-            verifier = ProgramVerifier(sandbox, Limits())
-            stack.callback(verifier.close)
-            idle.put(Bench(sandbox, verifier))
-
-        def run(item: T) -> R:
-            bench = idle.get()
-            try:
-                return work(bench, item)
-            finally:
-                idle.put(bench)
-
-        pool = stack.enter_context(ThreadPoolExecutor(num_threads, "verify"))
-        stack.callback(pool.shutdown, cancel_futures=True)
-        yield from pool.map(run, items)
+def _verify(bench: Bench, attempt: Attempt) -> Verdict:
+    problem = attempt.problem
+    return bench.verifier.verify(problem.task, problem.key, attempt.answer)
 
 
 def verdict_row(task_id: str, index: int, verdict: Verdict) -> VerdictRow:

@@ -13,7 +13,6 @@ import traceback
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from proofloop.engine.models.weights import adopt
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.controls import controlled
 from proofloop.runs.environments import build_environment
+from proofloop.runs.lifeline import die_with_parent
 from proofloop.runs.recipe import Control, Recipe
 from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase, RecordedGroup
@@ -234,18 +234,9 @@ def _adopt_gradient(model: Decoder, flat: Tensor) -> None:
         p.grad = piece.view_as(p)
 
 
-def _die_with_driver() -> None:
-    """At once, amid whatever is being computed: nobody is left to hand it to, and the resumed run
-    wants the cores.  The sandbox's processes watch this one in the same way."""
-    driver = parent_process()
-    assert driver is not None, "a worker is started by a driver"
-    driver.join()
-    os._exit(1)
-
-
 def serve(setup: WorkerSetup, orders: Connection) -> None:
     """A worker's life: obeys until the pipe closes, or its driver dies."""
-    threading.Thread(target=_die_with_driver, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ["OMP_NUM_THREADS"] = "1"
