@@ -342,6 +342,22 @@ def test_a_session_answers_call_by_call(sandbox: ForkServerSandbox) -> None:
     assert session.ending is Ending.COMPLETED
 
 
+def test_a_kill_that_comes_just_after_the_end_harms_nobody(sandbox: ForkServerSandbox) -> None:
+    _server_pid(sandbox)
+    before = _inside(sandbox)
+    server = before[-1]
+    with sandbox.open_session(Limits()) as session:
+        (program,) = set(_inside(sandbox)) - set(before)
+        os.kill(server, signal.SIGSTOP)
+        os.kill(program, signal.SIGKILL)
+        while Path(f"/proc/{program}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.01)
+        sandbox._current().kill(session._child)
+        os.kill(server, signal.SIGCONT)
+    assert _inside(sandbox)[-1] == server
+    assert sandbox.run(_HELLO).ending is Ending.COMPLETED
+
+
 def test_two_sessions_live_side_by_side(sandbox: ForkServerSandbox) -> None:
     source = "import os\ndef f(x):\n    os._exit(0) if x else None\n"
     with sandbox.open_session(Limits()) as one, sandbox.open_session(Limits()) as two:

@@ -143,6 +143,13 @@ def _outermost(paths: list[str]) -> list[str]:
     return kept
 
 
+def _is_stopped(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # it has ended just now, and its end is not what we ask for
+        return False
+
+
 class _Server:
     """Orders in, reports out, children in between."""
 
@@ -194,7 +201,7 @@ class _Server:
         if kind == ord("K"):
             for child, pid in self.children.values():
                 if child == number:
-                    if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT):
+                    if _is_stopped(pid):
                         self.stopped.add(number)
                     os.kill(pid, signal.SIGKILL)
         elif kind == ord("C"):
