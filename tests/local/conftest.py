@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from proofloop.core.project import ProjectTests
 from proofloop.core.sandbox import Limits
 from proofloop.core.verdict import Tier
 from proofloop.sandbox import probe
@@ -16,6 +17,15 @@ _REPORTS = {report.tier: report for report in probe()}
 _TIERS = [
     pytest.param(tier, marks=pytest.mark.slow if tier.rank > Tier.T1.rank else ()) for tier in Tier
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A project's suite takes half a second of processor time, on every tier in the same way."""
+    for item in items:
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        card = params.get("card")
+        if params.get("tier") is Tier.T0 and card and isinstance(card.tests, ProjectTests):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(params=_TIERS, scope="module")
