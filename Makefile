@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 TORCH  ?= torch==2.13.0
-# Processes that the tests use at once.
-JOBS   ?= 2
+# Processes that the tests use at once; many of them wait for time limits of programs under test.
+JOBS   ?= 3
 
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
