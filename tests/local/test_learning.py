@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proofloop.measure.estimators import paired_difference
+from proofloop.measure.estimators.bootstrap import paired_difference
 from proofloop.measure.read import read_run
 from proofloop.measure.summary import summarise
 from proofloop.runs.checks import load_recipe

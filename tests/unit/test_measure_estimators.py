@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofloop.measure.estimators import bootstrap_mean, paired_difference, pass_at_k, wilson
+from proofloop.measure.estimators.bootstrap import bootstrap_mean, paired_difference
+from proofloop.measure.estimators.pass_at_k import pass_at_k
+from proofloop.measure.estimators.shares import wilson
 
 
 def by_enumeration(n: int, c: int, k: int) -> float:

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from proofloop.core import codec
 from proofloop.core.task import Stratum
 from proofloop.measure.data import ReportData
-from proofloop.measure.estimators import Interval
+from proofloop.measure.estimators.interval import Interval
 from proofloop.measure.outcomes import Outcomes
 from proofloop.measure.summary import (
     Summary,

@@ -36,7 +36,7 @@ from proofloop.core.task import (
 from proofloop.core.tripwire import Wire, passed_shown, tripped_wire
 from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored, UnscoredCause, Verdict
 from proofloop.envs.functions import FunctionsEnvironment
-from proofloop.measure.estimators import slope
+from proofloop.measure.estimators.trend import slope
 from proofloop.runs.checks import load_recipe
 from proofloop.store import RecordedGroup, TrippedRow
 from proofloop.train.alarms import WINDOW, alarms_of, gap_rise

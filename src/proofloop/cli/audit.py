@@ -17,7 +17,7 @@ from proofloop.core.verdict import Tier
 
 if TYPE_CHECKING:
     from proofloop.core.task import Environment
-    from proofloop.measure.estimators import Interval
+    from proofloop.measure.estimators.interval import Interval
     from proofloop.runs.audit import Audit
     from proofloop.runs.recipe import Recipe
     from proofloop.runs.strengthening import Strengthening

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 
 from proofloop.measure.data import Series
-from proofloop.measure.estimators import Curve, Interval
+from proofloop.measure.estimators.bootstrap import Curve
+from proofloop.measure.estimators.interval import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from proofloop.core.task import Stratum
-from proofloop.measure.estimators import Curve, Floats, bootstrap_mean, pass_at_k
+from proofloop.measure.estimators.bootstrap import Curve, Floats, bootstrap_mean
+from proofloop.measure.estimators.pass_at_k import pass_at_k
 
 Ints = NDArray[np.int64]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from proofloop.measure import figures
 from proofloop.measure.data import ReportData, Series
-from proofloop.measure.estimators import slope
+from proofloop.measure.estimators.trend import slope
 from proofloop.measure.figures import ACCENT, MUTED, Line
 from proofloop.measure.outcomes import Outcomes, known_ks
 

@@ -15,7 +15,8 @@ from markupsafe import Markup
 
 from proofloop.core.errors import UserError
 from proofloop.measure.data import ReportData
-from proofloop.measure.estimators import Interval, paired_difference
+from proofloop.measure.estimators.bootstrap import paired_difference
+from proofloop.measure.estimators.interval import Interval
 from proofloop.measure.outcomes import Outcomes, difference_curve, in_common
 from proofloop.measure.panels import panels
 from proofloop.measure.read import read_run

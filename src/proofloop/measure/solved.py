@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from proofloop.measure.estimators import Interval, bootstrap_mean
+from proofloop.measure.estimators.bootstrap import bootstrap_mean
+from proofloop.measure.estimators.interval import Interval
 from proofloop.measure.outcomes import Outcomes, in_common
 
 

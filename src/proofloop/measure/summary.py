@@ -12,7 +12,7 @@ from rich.text import Text
 
 from proofloop.core.record import Record
 from proofloop.measure.data import ReportData
-from proofloop.measure.estimators import FEW_TASKS, Interval
+from proofloop.measure.estimators.interval import FEW_TASKS, Interval
 from proofloop.measure.outcomes import TABLE_KS, Outcomes, difference_curve
 from proofloop.measure.read import read_run
 

@@ -23,7 +23,9 @@ from proofloop.core.task import (
     TaskId,
 )
 from proofloop.core.verdict import Scored, Tier
-from proofloop.measure.estimators import Interval, bootstrap_mean, wilson
+from proofloop.measure.estimators.bootstrap import bootstrap_mean
+from proofloop.measure.estimators.interval import Interval
+from proofloop.measure.estimators.shares import wilson
 from proofloop.runs.environments import iter_problems
 from proofloop.runs.stability import Flip, stability
 from proofloop.runs.verification import Attempt, judge

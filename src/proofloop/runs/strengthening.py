@@ -8,7 +8,8 @@ import numpy as np
 from proofloop.core.record import Record
 from proofloop.core.task import TaskId
 from proofloop.core.verdict import Tier
-from proofloop.measure.estimators import Interval, bootstrap_mean
+from proofloop.measure.estimators.bootstrap import bootstrap_mean
+from proofloop.measure.estimators.interval import Interval
 
 
 class StrengthenedTask(Record):

@@ -1,44 +1,20 @@
-"""Estimators with intervals: pass@k, means over tasks, paired differences, shares.
+"""Means over tasks and paired differences, with intervals from resampled tasks and seeds.
 
-Not here: anything that knows a store, a run or a plot.  The invariant: the unit of resampling is
-the **task**, then the training seed; attempts at one task are never treated as independent tasks.
-
-Axes: T tasks, K values of k, B bootstrap resamples, S training seeds.
+Axes: T tasks, K columns, B bootstrap resamples, S training seeds.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from proofloop.core.record import Record
+from proofloop.measure.estimators.interval import LEVEL, Interval
 
 Floats = NDArray[np.float64]
 
 NUM_RESAMPLES = 2000
-LEVEL = 0.95
-FEW_TASKS = 30
-"""Below this many tasks a percentile interval is too narrow to lean on; tables say so."""
-
-
-class Interval(Record):
-    """A mean over tasks with its 95% interval; no interval from fewer than two tasks."""
-
-    value: float
-    low: float | None
-    high: float | None
-    num_tasks: int
-
-    @property
-    def is_thin(self) -> bool:
-        return self.num_tasks < FEW_TASKS
-
-    @property
-    def includes_zero(self) -> bool:
-        return self.low is None or self.high is None or self.low <= 0.0 <= self.high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,28 +38,6 @@ class Curve:
             high=None if math.isnan(high) else high,
             num_tasks=num_tasks,
         )
-
-
-def pass_at_k(num_samples_T: ArrayLike, num_passed_T: ArrayLike, ks: Sequence[int]) -> Floats:
-    """Unbiased pass@k of every task: values_TK, NaN where k exceeds the task's samples.
-
-    `1 - C(n-c, k) / C(n, k)` (Chen et al. 2021, arXiv:2107.03374, eq. 1), computed as
-    `1 - prod_{i<k} (n-c-i) / (n-i)`, whose factors all lie in [0, 1], so nothing overflows.  At
-    k = n it is only the indicator "solved at least once".
-    Raises ValueError where counts are impossible or a k is not positive.
-    """
-    n_T, c_T = np.asarray(num_samples_T, dtype=np.int64), np.asarray(num_passed_T, dtype=np.int64)
-    if n_T.shape != c_T.shape or np.any(c_T < 0) or np.any(c_T > n_T):
-        raise ValueError("each task needs 0 <= num_passed <= num_samples")
-    columns = np.asarray(ks, dtype=np.int64)
-    if columns.size == 0 or columns.min() < 1:
-        raise ValueError(f"pass@k needs k >= 1, got {list(ks)}")
-    drawn = np.arange(columns.max())
-    left_TK = np.maximum(n_T[:, None] - drawn, 1)
-    failed_TK = np.clip(n_T[:, None] - c_T[:, None] - drawn, 0, None) / left_TK
-    values_TK = 1.0 - np.cumprod(failed_TK, axis=1)[:, columns - 1]
-    values_TK[n_T[:, None] < columns] = np.nan
-    return values_TK
 
 
 def bootstrap_mean(
@@ -160,23 +114,6 @@ def paired_difference(
     return Interval(value=mean, low=float(low), high=float(high), num_tasks=num_tasks)
 
 
-def wilson(num_passed: int, num_total: int) -> tuple[float, float]:
-    """95% Wilson score interval of a simple share of independent trials (Wilson 1927).
-
-    `(p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)`.  Not for attempts that share tasks.
-    """
-    if num_total <= 0 or not 0 <= num_passed <= num_total:
-        raise ValueError(f"no share of {num_passed} in {num_total}")
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    share, z2n = num_passed / num_total, z * z / num_total
-    centre = share + z2n / 2
-    reach = z * math.sqrt(share * (1 - share) / num_total + z2n / (4 * num_total))
-    return (
-        max(0.0, (centre - reach) / (1 + z2n)),
-        min(1.0, (centre + reach) / (1 + z2n)),
-    )
-
-
 def _task_weights(rng: np.random.Generator, num_tasks: int, num_rows: int) -> Floats:
     """How often each resample draws each task: a row sums to the number of tasks."""
     drawn_BT = rng.integers(num_tasks, size=(num_rows, num_tasks))
@@ -200,26 +137,3 @@ def _nested_means(rng: np.random.Generator, deltas: list[Floats]) -> Floats:
         weights = _task_weights(rng, delta_T.size, int(rows_BS.sum()))
         means_BS[rows_BS] = weights @ delta_T / delta_T.size
     return means_BS.mean(axis=1)
-
-
-class Slope(Record):
-    """A trend a step, by least squares, with its 95% interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def slope(steps: Sequence[int], values: Sequence[float]) -> Slope | None:
-    """Taking the steps' noise for independent and alike; None for fewer than ten steps, where the
-    normal interval would be too narrow."""
-    n = len(steps)
-    if n < 10 or len(set(steps)) < 2:
-        return None
-    x, y = np.asarray(steps, np.float64), np.asarray(values, np.float64)
-    x, y = x - x.mean(), y - y.mean()
-    value = float(x @ y / (x @ x))
-    rest = y - value * x
-    error = math.sqrt(float(rest @ rest) / (n - 2) / float(x @ x))
-    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
-    return Slope(value=value, low=value - reach, high=value + reach)
