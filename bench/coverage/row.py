@@ -18,7 +18,7 @@ class Row:
     num_worlds: int
     num_covered: int
     median_width: float
-    """Of the interval, in the target's unit; beside coverage it tells a wide one from a good one."""
+    """Of the interval, in the target's unit: beside coverage it tells wide from good."""
     refused: int = 0
     """Worlds in which the function gave no interval, and said so; not in `num_worlds`."""
 
