@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from proofloop.runs.recipe import Recipe
 
 
-
 @click.command()
 @click.option(
     "--model",
