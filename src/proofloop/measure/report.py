@@ -80,7 +80,7 @@ def render_report(runs: Sequence[ReportData]) -> str:
             {
                 "title": panel.title,
                 "caption": panel.caption,
-                "svg": _inline(panel.svg, i, panel.title),
+                "svg": _inline(panel.figure.svg, i, panel.title),
             }
             for i, panel in enumerate(panels(main))
         ],
