@@ -114,6 +114,31 @@ class Attempts:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """What was written, attempt by attempt, in the order of `Attempts`."""
+
+    answers: tuple[str, ...]
+    """As the verifier was handed them."""
+    tokens: tuple[tuple[int, ...], ...]
+    """All sampled tokens, stop tokens included."""
+
+
+def texts_of(attempts: Attempts) -> Texts:
+    """From the segments of the run.  Raises StoreDamaged."""
+    found: dict[RolloutId, tuple[str, tuple[int, ...]]] = {}
+    with RunStore.read(attempts.run) as store:
+        for recorded in store.load_groups(Phase.EVAL, attempts.step):
+            for judged in recorded.group.attempts:
+                rollout = judged.rollout
+                tokens = tuple(t for turn in rollout.turns for t in turn.completion.tokens)
+                found[rollout.id] = (rollout.answer, tokens)
+    return Texts(
+        answers=tuple(found[i][0] for i in attempts.rollout_ids),
+        tokens=tuple(found[i][1] for i in attempts.rollout_ids),
+    )
+
+
 def base_of(run: Path) -> Attempts:
     """The policy that a run began with: its evaluation at step 0.  Raises RunError."""
     with RunStore.read(run) as store:

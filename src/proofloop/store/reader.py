@@ -175,14 +175,6 @@ class RunReader:
             )
         )
 
-    def answers(self, phase: Phase, step: int) -> dict[RolloutId, str]:
-        """What was handed to the verifier, by rollout.  Raises StoreDamaged."""
-        return {
-            judged.rollout.id: judged.rollout.answer
-            for recorded in self.load_groups(phase, step)
-            for judged in recorded.group.attempts
-        }
-
     def logprobs(self, policy: str) -> dict[RolloutId, float]:
         """Log-probabilities (nats, all sampled tokens) that rollouts had under another policy than
         the one that sampled them; see `RunStore.record_logprobs`."""
