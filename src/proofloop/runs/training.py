@@ -53,7 +53,7 @@ def run_training(
     with (
         open_run(recipe, out, resume=resume) as store,
         WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew,
-        _graceful_interrupt() as interrupted,
+        graceful_interrupt() as interrupted,
     ):
         parts = Parts(
             config=loop_config(recipe),
@@ -132,7 +132,7 @@ def optimiser_config(recipe: Recipe) -> OptimiserConfig:
 
 
 @contextmanager
-def _graceful_interrupt() -> Generator[Callable[[], bool]]:
+def graceful_interrupt() -> Generator[Callable[[], bool]]:
     """Turns the first Ctrl-C into a question that the loop asks; the second one is immediate."""
     asked = False
 

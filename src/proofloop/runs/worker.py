@@ -43,6 +43,7 @@ from proofloop.train.trainer import GradientStats, accumulate
 from proofloop.train.tripwires import tripwire_problem
 from proofloop.verify import build_verifier
 from proofloop.verify.naive import passes_naively
+from proofloop.verify.naming import verifier_name
 from proofloop.verify.tripwires import baited
 
 
@@ -214,7 +215,11 @@ class Worker:
             attempts.append(Judged(rollout=rollout, verdict=verdict))
         group = Group(task_id=problem.task.id, attempts=tuple(attempts))
         return RecordedGroup(
-            slot=assignment.slot, task=problem.task, group=group, tripwire=assignment.tripwire
+            slot=assignment.slot,
+            task=problem.task,
+            group=group,
+            tripwire=assignment.tripwire,
+            verifier=verifier_name(problem.key.tests),
         )
 
 

@@ -270,13 +270,14 @@ def load_state(parts: Parts) -> LoopState:
 
 def evaluate(parts: Parts, step: int) -> Iterator[EvalReport]:
     """Attempts at held-out tasks, where the recipe asks for them at this step and the store has
-    none; the same tasks and seeds at every step, so that comparisons are paired."""
+    not all of them; the same tasks and seeds at every step, so that comparisons are paired."""
     config = parts.config
     whole = step in (0, config.num_steps)
     due = whole or (config.eval_every and step % config.eval_every == 0)
-    if not due or parts.store.rollouts_recorded(Phase.EVAL, step):
+    known = parts.store.evaluation(step)
+    if not due or (known is not None and known.ended is not None):
         return
     num_tasks = config.final_num_tasks if whole else config.eval_num_tasks
     num_samples = config.final_num_samples if whole else config.eval_num_samples
     assignments = heldout_assignments(parts.environment, num_tasks, num_samples, step=step)
-    yield from attempt_all(parts.crew, parts.store, assignments)
+    yield from attempt_all(parts.crew, parts.store, parts.environment, assignments)
