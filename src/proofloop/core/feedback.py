@@ -75,16 +75,16 @@ BARE = Feedback(cause=None)
 """That the attempt failed, and no more: what a second look alone is worth."""
 
 
-def value_text(value: Any) -> str:
-    """`repr` of a plain value, the same in every process (sets are sorted), cut to MAX_TEXT."""
+def value_text(value: Any, *, most: int | None = MAX_TEXT) -> str:
+    """`repr` of a plain value, the same in every process (sets are sorted), cut to `most`."""
     try:
-        return cut(_repr(value))
+        return cut(_repr(value), most)
     except ValueError:  # an int of more digits than Python writes
         return "something too long to show"
 
 
-def cut(text: str) -> str:
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+def cut(text: str, most: int | None = MAX_TEXT) -> str:
+    return text if most is None or len(text) <= most else text[: most - 1] + "…"
 
 
 def _repr(value: Any) -> str:

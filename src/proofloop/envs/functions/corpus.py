@@ -11,11 +11,11 @@ words of `core.feedback`, and a right one.  Who has never read feedback cannot l
 
 from dataclasses import dataclass
 from random import Random
-
 from typing import Any
 
 from proofloop.core.feedback import (
     BARE,
+    MAX_SHOWN,
     Feedback,
     ShownTest,
     call_text,
@@ -159,7 +159,9 @@ def _feedback(tested: list[tuple[Exercise, Chain | None]]) -> Feedback:
         for argument, wanted in exercise.shown
     )
     passed = all(test.passed for test in shown)
-    return Feedback(cause=ScoredCause.PASSED if passed else ScoredCause.WRONG_ANSWER, shown=shown)
+    return Feedback(
+        cause=ScoredCause.PASSED if passed else ScoredCause.WRONG_ANSWER, shown=shown[:MAX_SHOWN]
+    )
 
 
 def _shown(name: str, argument: Any, wanted: Any, got: Any) -> ShownTest:
