@@ -124,8 +124,12 @@ def leaks(feedback: Feedback, prompt: str, tests: Tests) -> tuple[str, ...]:
 
 
 def _holds(text: str, literal: str) -> bool:
-    """As a whole: 1 is not in 17, nor in x1."""
-    return literal in text and bool(re.search(rf"(?<![\w.]){re.escape(literal)}(?![\w.])", text))
+    """As a whole: 1 is not in 17, nor in x1 or 1.5."""
+    if literal not in text:
+        return False
+    before = r"(?<![\w.])" if re.match(r"\w", literal) else ""
+    after = r"(?![\w.])" if re.search(r"\w$", literal) else ""
+    return re.search(before + re.escape(literal) + after, text) is not None
 
 
 def _literals(test: TestCall) -> list[str]:
@@ -143,4 +147,6 @@ def _literals(test: TestCall) -> list[str]:
 
 
 def _squeezed(text: str) -> str:
-    return "".join(text.split()).replace('"', "'")
+    """Without blanks, but for those that keep two words apart."""
+    apart = re.sub(r"(?<=\w)\s+(?=\w)", "\0", text.replace('"', "'"))
+    return "".join(apart.split()).replace("\0", " ")
