@@ -17,7 +17,7 @@ from proofloop.runs.machine_check import check_machine
 from proofloop.runs.manifest import num_workers
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
-from proofloop.runs.training import graceful_interrupt, open_run
+from proofloop.runs.training import eval_attempts, graceful_interrupt, open_run
 from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
 
 
@@ -36,7 +36,11 @@ def run_evaluation(
     weights = flatten(load_model(model_path)).share_memory_()
     settings = recipe.eval
     assignments = heldout_assignments(
-        environment, settings.final_num_tasks, settings.final_num_samples, step=0
+        environment,
+        settings.final_num_tasks,
+        settings.final_num_samples,
+        step=0,
+        num_attempts=eval_attempts(recipe),
     )
     workers = num_workers(recipe.train.workers)
     with open_run(_of_no_steps(recipe), out, resume=resume) as store:

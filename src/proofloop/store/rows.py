@@ -7,6 +7,7 @@ from typing import Any, Literal, assert_never
 
 from proofloop.core import codec
 from proofloop.core.completion import StopReason
+from proofloop.core.feedback import feedback_text
 from proofloop.core.record import Record
 from proofloop.core.rollout import Group, Judged, Rollout, RolloutId
 from proofloop.core.task import Split, Stratum, Task, TaskId
@@ -182,6 +183,19 @@ def tripped_values(step: int, recorded: RecordedGroup) -> Iterator[tuple[Any, ..
         if wire is not None:
             rollout = judged.rollout
             yield (rollout.id, step, recorded.task.id, wire, rollout.answer)
+
+
+def failure_values(recorded: RecordedGroup) -> Iterator[tuple[Any, ...]]:
+    """One tuple per turn that was followed by another, in the order of the table `failures`."""
+    for judged in recorded.group.attempts:
+        rollout = judged.rollout
+        for turn, failure in enumerate(judged.failures):
+            yield (
+                *(rollout.id, turn, failure.verdict.cause),
+                *(failure.verdict.reward, failure.verdict.detail),
+                len(rollout.turns[turn].completion.tokens),
+                feedback_text(failure.feedback),
+            )
 
 
 def _token_values(rollout: Rollout) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ from proofloop.store.rows import (
     Draw,
     Phase,
     RecordedGroup,
+    failure_values,
     rollout_values,
     tripped_values,
 )
@@ -178,6 +179,9 @@ class RunStore(RunReader):
                 )
                 self._db.executemany(
                     "INSERT INTO tripped VALUES (?, ?, ?, ?, ?)", tripped_values(step, recorded)
+                )
+                self._db.executemany(
+                    "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)", failure_values(recorded)
                 )
             self._db.execute("INSERT OR REPLACE INTO segments VALUES (?, ?)", counted)
 

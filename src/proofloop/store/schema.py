@@ -164,10 +164,27 @@ _OUTCOMES = (
         WHERE NOT tripwire""",
 )
 
+
+def feedback_turns(db: sqlite3.Connection) -> None:
+    db.execute(_FAILURES)
+
+
+_FAILURES = """CREATE TABLE failures (
+    rollout_id TEXT NOT NULL,
+    turn INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    reward REAL NOT NULL,
+    detail TEXT NOT NULL,
+    num_sampled_tokens INTEGER NOT NULL,
+    feedback TEXT NOT NULL,
+    PRIMARY KEY (rollout_id, turn)
+) WITHOUT ROWID"""
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     initial_tables,
     tripwires,
     outcomes,
+    feedback_turns,
 )
 
 

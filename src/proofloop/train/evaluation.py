@@ -77,7 +77,12 @@ def _draws(environment: Environment, assignments: Sequence[Assignment]) -> list[
 
 
 def heldout_assignments(
-    environment: Environment, num_tasks: int, num_samples: int, *, step: int
+    environment: Environment,
+    num_tasks: int,
+    num_samples: int,
+    *,
+    step: int,
+    num_attempts: int = 1,
 ) -> list[Assignment]:
     """The first tasks of every held-out stratum in turn; fewer where the strata run out."""
     strata = environment.strata(Split.HELDOUT)
@@ -97,6 +102,7 @@ def heldout_assignments(
             stratum=stratum,
             index=index,
             num_samples=num_samples,
+            num_attempts=num_attempts,
         )
         for slot, (stratum, index) in enumerate(places[:num_tasks])
     ]
