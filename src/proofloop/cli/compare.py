@@ -22,7 +22,8 @@ from proofloop.cli.output import console, note, print_json
 @click.option(
     "--allow-mixed",
     is_flag=True,
-    help="Compare what was measured in different ways (token limit, temperature, verifier), marked.",
+    help="Compare what was measured in different ways (token limit, temperature, verifier), and "
+    "mark it.",
 )
 @path_option("--out", "Directory of the page, figures and data; by default runs/compare-<time>.")
 @json_option
@@ -54,11 +55,7 @@ def command(
 
     trained = runs or (base,)
     if with_bits:
-        from proofloop.cli.progress import Progress
-        from proofloop.runs.scoring import score_under_base
-
-        with Progress("scoring", 0) as progress:
-            score_under_base(base, trained[0], on_progress=progress)
+        _score(base, trained[0])
     sides = bring_together(
         base_of(base), [trained_of(run) for run in trained], allow_mixed=allow_mixed
     )
@@ -70,3 +67,21 @@ def command(
     else:
         print_comparison(console(), found)
     note(f"comparison: {page.resolve()}")
+
+
+def _score(base: Path, trained: Path) -> None:
+    from proofloop.cli.progress import Progress
+    from proofloop.runs.scoring import score_under_base
+
+    progress: Progress | None = None
+
+    def show(done: int, of: int) -> None:
+        nonlocal progress
+        progress = progress or Progress("scoring", of)
+        progress.step(done, {})
+
+    try:
+        score_under_base(base, trained, on_progress=show)
+    finally:
+        if progress is not None:
+            progress.close()

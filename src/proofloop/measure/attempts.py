@@ -24,7 +24,7 @@ from proofloop.store import Phase, RunReader, RunStore
 _COLUMNS = (
     *("rollout_id", "task_id", "family", "complexity", "horizon", "passed", "cause"),
     *("num_tokens", "truncated", "logprob", "base_logprob"),
-    *("verifier", "max_tokens", "temperature", "num_turns"),
+    *("verifier", "max_tokens", "temperature", "policy_sha256"),
 )
 
 
@@ -59,6 +59,8 @@ class Attempts:
     control: str
     """`reward.control` of the run."""
     env: str
+    policy_sha256: str
+    """Of the weights that were measured."""
     setting: Setting
     rollout_ids: tuple[RolloutId, ...]
     task_ids: tuple[str, ...]
@@ -100,6 +102,7 @@ class Attempts:
             step=self.step,
             control=self.control,
             env=self.env,
+            policy_sha256=self.policy_sha256,
             setting=self.setting,
             rollout_ids=tuple(self.rollout_ids[i] for i in places),
             task_ids=tuple(self.task_ids[i] for i in places),
@@ -171,6 +174,7 @@ def _evaluated(store: RunReader, step: int) -> Attempts:
         step=step,
         control=str(config.get("reward", {}).get("control", "none")),
         env=str(config.get("env", {}).get("name", "")),
+        policy_sha256=columns["policy_sha256"][0],
         setting=_setting(store.directory, columns),
         rollout_ids=tuple(RolloutId(i) for i in columns["rollout_id"]),
         task_ids=columns["task_id"],

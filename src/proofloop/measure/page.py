@@ -1,4 +1,4 @@
-"""HTML pages from templates: self-contained (inline SVG and CSS, no script, no network), escaped."""
+"""HTML pages from templates: inline SVG and CSS, no script, no network, all text escaped."""
 
 from typing import Any
 

@@ -2,8 +2,8 @@
 
 from proofloop.measure.compare.section import Section, Table
 from proofloop.measure.compare.sides import Sides
-from proofloop.measure.estimators.new_solved import TaskChanges, Turnover, task_changes, turnover
 from proofloop.measure.estimators.interval import Interval
+from proofloop.measure.estimators.new_solved import TaskChanges, Turnover, task_changes, turnover
 from proofloop.measure.outcomes import Outcomes
 from proofloop.measure.summary import percent, points
 
@@ -17,8 +17,10 @@ def ledger(sides: Sides) -> Section:
     for side in sides.trained:
         turned = facts[side.name] = _turnover(base, side.outcomes)
         if turned is not None:
-            rows.append(_row(f"{side.name}: gained", turned.gained, turned, turned.gained_over_null))
-            rows.append(_row(f"{side.name}: lost", turned.lost, turned, turned.lost_over_null))
+            rows.append(
+                _row(f"{side.name}: gain", turned.gained, turned, turned.gained_over_null)
+            )
+            rows.append(_row(f"{side.name}: loss", turned.lost, turned, turned.lost_over_null))
     subject = sides.subject.outcomes
     changes = task_changes(
         base.num_samples, base.num_passed, subject.num_samples, subject.num_passed
@@ -56,8 +58,7 @@ def _says_turnover(turned: Turnover | None) -> tuple[str, ...]:
     return (
         f"With {m} samples a side, a second copy of the base would solve {percent(turned.null)} of "
         f"the tasks that the first does not; the trained model gains {points(gained)} points more "
-        "than that"
-        + (": within what chance gives." if gained.includes_zero else "."),
+        "than that" + (": within what chance gives." if gained.includes_zero else "."),
     )
 
 
