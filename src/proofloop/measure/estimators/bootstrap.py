@@ -53,8 +53,8 @@ def bootstrap_mean(
     The interval inverts a studentised statistic whose variance follows the mean towards `bounds`:
         z(mu) = (mean - mu) / sqrt(d (mu - lo)(hi - mu) / T),   d = s² / ((mean - lo)(hi - mean)),
     with T-1 in s² and d at most 1: Wilson's score interval with the tasks' own spread in place of a
-    coin's (values of 0 and 1 have d = 1).  Its quantiles come from resampled tasks, each with a d of
-    its own (the bootstrap-t of Efron & Tibshirani 1993, chapter 12, on the score scale), and are
+    coin's (values of 0 and 1 have d = 1).  Its quantiles come from resampled tasks, each with a d
+    of its own (the bootstrap-t of Efron & Tibshirani 1993, chapter 12, on the score scale), and are
     never closer than Student's t with T-1 degrees of freedom.  Percentile intervals are narrower
     and cover less: docs/reference/coverage.md has both, and the worlds in which this one falls
     short, which are those where nearly all tasks sit at one bound.
