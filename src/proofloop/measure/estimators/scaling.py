@@ -21,7 +21,7 @@ from scipy import stats
 
 from proofloop.core.record import Record
 from proofloop.measure.estimators.interval import LEVEL
-from proofloop.measure.estimators.sigmoid import Range, Region, region_of
+from proofloop.measure.estimators.sigmoid import Range, Region, curve, region_of
 
 Floats = NDArray[np.float64]
 
@@ -97,6 +97,14 @@ class Forecast(Record):
     share_inside: float
     """Of the held-out evaluations within their intervals; they share one curve, so this is not
     95% of any one run."""
+
+
+def score_at(
+    compute: ArrayLike, *, start: float, asymptote: float, midpoint: float, steepness: float
+) -> Floats:
+    """The law itself, for figures and simulated worlds."""
+    share = curve(np.log(np.asarray(compute, np.float64)), float(np.log(midpoint)), steepness)
+    return start + (asymptote - start) * share
 
 
 def fit_sigmoid(
