@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from proofloop.cli.options import json_option, path_option, set_option
-from proofloop.cli.output import console, note, print_json
+from proofloop.cli.output import EXIT_INTERRUPTED, console, note, print_json
 
 if TYPE_CHECKING:
     from proofloop.runs.recipe import Recipe
 
 DEFAULT_RECIPE = "quickstart"
-EXIT_INTERRUPTED = 130
 
 
 @click.command()

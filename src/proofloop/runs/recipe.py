@@ -11,7 +11,13 @@ import msgspec
 from proofloop.core.record import Record
 from proofloop.core.task import Stages
 from proofloop.core.verdict import Tier
-from proofloop.train.config import AlarmsConfig, LossKind, Schedule, TripwireConfig
+from proofloop.train.config import (
+    AlarmsConfig,
+    FeedbackConfig,
+    LossKind,
+    Schedule,
+    TripwireConfig,
+)
 
 
 class Control(StrEnum):
@@ -142,6 +148,9 @@ class EvalConfig(Record):
     """Held-out tasks of the evaluations before the first and after the last step."""
     final_num_samples: int = 128
     """Rollouts of each of them; pass@k is unbiased up to this k."""
+    feedback: bool = False
+    """Whether held-out attempts that fail get feedback and another turn, as `[feedback]` says,
+    whatever its arm; an attempt then passes where its last turn does."""
 
 
 class SandboxConfig(Record):
@@ -162,3 +171,4 @@ class Recipe(Record):
     sandbox: SandboxConfig = SandboxConfig()
     tripwire: TripwireConfig = TripwireConfig()
     alarms: AlarmsConfig = AlarmsConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
