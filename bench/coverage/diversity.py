@@ -43,11 +43,11 @@ class World:
 
 
 WORLDS = (
-    World(num_tasks=30, concentration=0.3, power=2.0, right=(16, 64)),
-    World(num_tasks=100, concentration=0.3, power=2.0, right=(16, 64)),
-    World(num_tasks=100, concentration=0.3, power=1.0, right=(16, 64)),
-    World(num_tasks=100, concentration=0.1, power=2.0, right=(16, 64)),
-    World(num_tasks=100, concentration=0.3, power=2.0, right=(40, 200)),
+    World(num_tasks=30, concentration=0.3, power=2.0, right=(30, 100)),
+    World(num_tasks=100, concentration=0.3, power=2.0, right=(30, 100)),
+    World(num_tasks=100, concentration=0.3, power=1.0, right=(30, 100)),
+    World(num_tasks=100, concentration=0.1, power=2.0, right=(30, 100)),
+    World(num_tasks=100, concentration=0.3, power=2.0, right=(10, 40)),
 )
 
 

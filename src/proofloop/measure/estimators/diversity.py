@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from proofloop.measure.estimators.bootstrap import bootstrap_mean
 from proofloop.measure.estimators.interval import Interval
@@ -24,6 +24,10 @@ from proofloop.measure.estimators.pass_at_k import pass_at_k
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+MIN_RIGHT = 30
+"""Right answers a side needs for a Hill number at equal coverage.  With 16 a third of broad tasks
+never reach a coverage of 0.8, and those that do look a sixth less diverse than they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +96,8 @@ def hill_at(counts_C: ArrayLike, size: int, order: float) -> float:
     if not 1 <= size <= n:
         raise ValueError(f"rarefaction goes down: 1 <= size <= {n}, got {size}")
     k = np.arange(1, size + 1)
-    expected = stats.hypergeom.pmf(k[:, None], n, counts[None, :], size).sum(axis=1)
+    logs_CK = _log_choose(counts[:, None], k) + _log_choose(n - counts[:, None], size - k)
+    expected = np.exp(logs_CK - _log_choose(np.array(n), np.array(size))).sum(axis=0)
     shares = k / size
     if order == 1:
         return float(np.exp(special.entr(shares) @ expected))
@@ -167,7 +172,7 @@ def hill_change(
     order: float,
     *,
     coverage: float = 0.8,
-    min_right: int = 10,
+    min_right: int = MIN_RIGHT,
 ) -> DiversityChange | None:
     """Hill numbers at equal coverage, trained minus base, paired on tasks where both sides have
     `min_right` right answers and reach `coverage`.
@@ -215,10 +220,8 @@ def _counts(counts_C: ArrayLike) -> Ints:
 
 def _log_choose(n: NDArray[np.int64], k: NDArray[np.int64]) -> Floats:
     """log C(n, k), minus infinity where k > n."""
-    n, k = np.broadcast_arrays(n, k)
-    inside = np.maximum(n - k, 0)
-    logs = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(inside + 1)
-    return np.where(k <= n, logs, -np.inf)
+    logs = np.append(0.0, np.cumsum(np.log(np.arange(1, max(int(np.max(n)), int(np.max(k))) + 1))))
+    return np.where(k <= n, logs[n] - logs[k] - logs[np.maximum(n - k, 0)], -np.inf)
 
 
 def _entropy(counts: Ints, n: int, once: int, twice: int) -> float:
