@@ -169,7 +169,7 @@ class Worker:
         return Request(
             context=self._tokenizer.context(problem.task.messages),
             seeds=tuple(
-                sample_seed(self._recipe.train.seed, assignment, sample)
+                sample_seed(self._recipe, assignment, sample)
                 for sample in range(assignment.num_samples)
             ),
             sampling=SamplingParams(
@@ -218,13 +218,16 @@ class Worker:
         )
 
 
-def sample_seed(run_seed: int, assignment: Assignment, sample: int) -> int:
-    """63 bits.  Held-out seeds leave the step out: every evaluation meets the same chances."""
-    place = (
-        f"train {run_seed} {assignment.step} {assignment.slot} {sample}"
-        if assignment.phase is Phase.TRAIN
-        else f"eval {assignment.stratum.label} {assignment.index} {sample}"
-    )
+def sample_seed(recipe: Recipe, assignment: Assignment, sample: int) -> int:
+    """63 bits.  Held-out seeds leave the step out: every evaluation meets the same chances, unless
+    the recipe has others for those after the base's."""
+    if assignment.phase is Phase.TRAIN:
+        place = f"train {recipe.train.seed} {assignment.step} {assignment.slot} {sample}"
+    else:
+        first, later = recipe.eval.seed, recipe.eval.later_seed
+        seed = first if assignment.step == 0 or later is None else later
+        chances = f"eval seed {seed}" if seed else "eval"
+        place = f"{chances} {assignment.stratum.label} {assignment.index} {sample}"
     return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest(), "big") >> 1
 
 
