@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from random import Random
 
+from proofloop.core.errors import RunError
 from proofloop.core.rollout import RolloutId
 from proofloop.store import Draw, Phase, RunReader
 from proofloop.train.advantages import Credited, Credits
@@ -47,12 +48,20 @@ class Lessons:
         )
 
 
-def lessons_of(source: RunReader, *, num_steps: int, seed: int) -> Lessons | None:
-    """None where the run got nothing right, or never trained on anything."""
+def lessons_of(source: RunReader, *, num_steps: int, seed: int) -> Lessons:
+    """Raises RunError where the run got nothing right, or trained on nothing."""
     groups = list(solved_groups(source))
     num_tokens = round(sum(n for _, n in source.metrics("num_trained_tokens")))
-    if not groups or not num_tokens:
-        return None
+    if not groups:
+        raise RunError(
+            f"{source.directory}: no rollout that its training sampled was right, so there is "
+            "nothing to learn from; name a run with successes"
+        )
+    if not num_tokens:
+        raise RunError(
+            f"{source.directory}: its record says of no step how many tokens it trained on "
+            "(num_trained_tokens); it trained on nothing, or an older version made it"
+        )
     return Lessons(
         source=source,
         steps=deal(groups, num_tokens=num_tokens, num_steps=num_steps, seed=seed),
