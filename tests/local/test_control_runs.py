@@ -160,7 +160,7 @@ def test_a_copy_measures_the_same_weights_by_other_chances(
     printed = capfd.readouterr()
     assert "Control arm: base copy (null)" in printed.out
     assert "base again" in printed.out
-    assert "Beside it, treated gained" in printed.err
+    assert "Beside it, treated: gain in pass@1" in printed.err
     base = sha256(flatten(load_model(tiny_model)))
     with RunStore.read(out) as store, RunStore.read(of) as theirs:
         rows = list(store.iter_rollouts())

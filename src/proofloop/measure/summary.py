@@ -171,16 +171,17 @@ def arm_says(data: ReportData) -> str:
     gain = gain_of(data)
     if gain is None:
         return " ".join(parts)
-    verb = "Differs by" if Arm.COPY in data.arms else "Gained"
-    parts.append(f"{verb} {points(gain)} points of pass@1")
+    what = "Difference" if Arm.COPY in data.arms else "Gain"
+    parts.append(f"{what} in pass@1, points: {points(gain)}")
     if not any(WORDS[arm].is_null for arm in data.arms):
         parts[-1] += "."
     elif gain.includes_zero:
-        parts[-1] += ": as it must, the interval holds 0."
+        parts[-1] += ", as it must: the interval holds 0."
     else:
         parts[-1] += (
-            ": it should not, though by chance one null in twenty does. Until that is explained, a "
-            "gain of this size in the run beside it is owed to nothing known."
+            ". The interval leaves out 0, which it should not, though by chance one null in twenty "
+            "does: until that is explained, a gain of this size in another run is owed to nothing "
+            "known."
         )
     return " ".join(parts)
 
@@ -195,8 +196,8 @@ def beside_says(control: ReportData, run: ReportData) -> str:
     if ahead is None:
         return ""
     return (
-        f"Beside it, {run.name} gained {points(theirs)} points of pass@1, and ends {points(ahead)} "
-        "points above this control (paired on tasks)."
+        f"Beside it, {run.name}: gain in pass@1, points: {points(theirs)}; its last model less "
+        f"this control's: {points(ahead)}, paired on tasks."
     )
 
 

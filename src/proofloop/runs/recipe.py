@@ -106,7 +106,7 @@ class SamplingConfig(Record):
 
 class RewardConfig(Record):
     control: Control = Control.NONE
-    """`none`: the verdict decides. `random`, `format`: control arms."""
+    """`none`: the verdict decides. `random`, `format`, `naive`: control arms."""
 
 
 class TrainConfig(Record):
