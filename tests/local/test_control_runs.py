@@ -183,7 +183,10 @@ def test_a_copy_measures_the_same_weights_by_other_chances(
     data = read_run(out)
     assert (data.arms, data.num_steps_planned, data.num_steps_done) == ((Arm.COPY,), 1, 1)
     assert data.trained is not None
-    assert '<p class="note control">Control arm: base copy' in (out / "report.html").read_text()
+    assert (
+        '<p class="note control"><strong>Control arm: base copy'
+        in (out / "report.html").read_text()
+    )
     before = remember(out)
     assert main(["train", "--resume", str(out)]) == 0
     assert remember(out) == before

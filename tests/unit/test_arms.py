@@ -18,7 +18,7 @@ from proofloop.runs.arms import control_recipe
 from proofloop.runs.checks import load_recipe
 from proofloop.runs.config import dump_toml, load_run_config
 from proofloop.runs.recipe import Init, Recipe
-from proofloop.runs.worker import sample_seed
+from proofloop.runs.seeds import sample_seed
 from proofloop.store import Phase
 from proofloop.train.config import LossKind, Method
 from proofloop.train.crew import Assignment
@@ -137,29 +137,30 @@ def test_a_control_of_a_control_keeps_no_idle_keys(run: Path) -> None:
     assert arms_of(again) == (Arm.RANDOM, Arm.ONE_EXAMPLE)
 
 
-def place(phase: Phase, step: int) -> Assignment:
+def place(phase: Phase, step: int, chances: int = 0) -> Assignment:
     stratum = Stratum(family="int", complexity=1, horizon=1)
     split = Split.TRAIN if phase is Phase.TRAIN else Split.HELDOUT
     return Assignment(
-        phase=phase, step=step, slot=2, split=split, stratum=stratum, index=7, num_samples=1
+        phase=phase,
+        step=step,
+        slot=2,
+        split=split,
+        stratum=stratum,
+        index=7,
+        num_samples=1,
+        chances=chances,
     )
 
 
 def test_evaluations_meet_the_chances_of_their_seed() -> None:
-    def seeds(*settings: str) -> list[int]:
-        recipe = load_recipe("quickstart", settings)
-        return [sample_seed(recipe, place(Phase.EVAL, step), 0) for step in (0, 1, 2)]
+    def seed(step: int, chances: int = 0) -> int:
+        return sample_seed(3, place(Phase.EVAL, step, chances), 0)
 
     # Of "eval int-c1-h1 7 0", as before there was a seed; recorded runs stay comparable.
-    assert seeds() == [7726290139633772251] * 3
-    assert seeds("train.seed=3") == seeds()
-    other, later = seeds("eval.seed=4"), seeds("eval.later_seed=4")
-    assert len({*seeds(), *other}) == 2
-    assert later == [seeds()[0], other[0], other[0]]
-    trained = sample_seed(BASE, place(Phase.TRAIN, 1), 0)
-    assert sample_seed(load_recipe("quickstart", ["eval.seed=4"]), place(Phase.TRAIN, 1), 0) == (
-        trained
-    )
+    assert seed(0) == seed(2) == 7726290139633772251
+    assert seed(0, 4) == seed(2, 4) != seed(0)
+    trained = [sample_seed(3, place(Phase.TRAIN, 1, chances), 0) for chances in (0, 4)]
+    assert trained[0] == trained[1]
 
 
 def outcomes(rate: float, *, seed: int) -> Outcomes:
@@ -195,7 +196,7 @@ def test_every_arm_says_what_it_lacks_and_what_came_of_it() -> None:
         assert WORDS[arm].then in says
         assert "in pass@1, points: " in says
         html = render_report([data(arm, num_tasks=1)])
-        assert '<p class="note control">Control arm: ' in html
+        assert '<p class="note control"><strong>Control arm: ' in html
     assert '<p class="note control">' not in render_report([data()])
 
 

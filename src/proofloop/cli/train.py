@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proofloop.cli.options import json_option, path_option, set_option
-from proofloop.cli.output import console, note, print_json
+from proofloop.cli.output import EXIT_INTERRUPTED, console, note, print_json
 from proofloop.core.errors import UserError
 from proofloop.measure.arms import Arm
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from proofloop.runs.recipe import Recipe
 
 DEFAULT_RECIPE = "quickstart"
-EXIT_INTERRUPTED = 130
 
 
 @click.command()

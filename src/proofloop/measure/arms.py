@@ -4,7 +4,7 @@ A control is a run that lacks one thing which a gain is claimed to come from.  W
 follows from the keys of its recipe alone, so that no label can say otherwise (docs/controls.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -118,3 +118,20 @@ def lacks_of(arm: Arm, num_train_tasks: int) -> str:
         which = "one task" if num_train_tasks == 1 else f"{num_train_tasks} tasks"
         return f"Every step drew from the same {which}."
     return WORDS[arm].lacks
+
+
+def control_name(arms: Sequence[Arm], num_train_tasks: int) -> str:
+    """Short, for tables; `none` for a treatment.  Runs of one name may differ in seeds."""
+    names = [
+        f"{num_train_tasks}-examples"
+        if arm is Arm.ONE_EXAMPLE and num_train_tasks > 1
+        else arm.value
+        for arm in arms
+        if arm is not Arm.SEED
+    ]
+    return "+".join(names) or "none"
+
+
+def num_train_tasks(config: Mapping[str, Any]) -> int:
+    """Tasks that training was limited to, by a resolved recipe as tables; 0: not limited."""
+    return int(config.get("train", {}).get("num_tasks", 0))

@@ -6,7 +6,7 @@ Any part may be missing, since a report must be writable of a run that was inter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proofloop.measure.arms import Arm
+from proofloop.measure.arms import Arm, control_name
 from proofloop.measure.outcomes import Outcomes
 
 
@@ -93,13 +93,7 @@ class ReportData:
     @property
     def control(self) -> str:
         """Its arms by name; runs of one name differ at most in seeds, as far as this knows."""
-        several = f"{self.num_train_tasks}-examples"
-        names = [
-            several if arm is Arm.ONE_EXAMPLE and self.num_train_tasks > 1 else arm.value
-            for arm in self.arms
-            if arm is not Arm.SEED
-        ]
-        return "+".join(names) or "none"
+        return control_name(self.arms, self.num_train_tasks)
 
     @property
     def second_label(self) -> str:

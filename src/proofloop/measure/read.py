@@ -10,7 +10,7 @@ from typing import Any
 
 from proofloop.core.errors import RunError
 from proofloop.core.task import Stratum
-from proofloop.measure.arms import arms_of
+from proofloop.measure.arms import arms_of, num_train_tasks
 from proofloop.measure.data import Example, ReportData, Series, Tripped
 from proofloop.measure.outcomes import Attempt, Outcomes
 from proofloop.measure.text import WIRE_SAYS
@@ -39,7 +39,7 @@ def read_report_data(store: RunReader) -> ReportData:
         name=store.directory.resolve().name,
         env=str(config.get("env", {}).get("name", "")),
         arms=arms_of(config),
-        num_train_tasks=int(config.get("train", {}).get("num_tasks", 0)),
+        num_train_tasks=num_train_tasks(config),
         beside=str(config.get("control", {}).get("of", "")),
         num_steps_planned=planned,
         num_steps_done=store.last_step() or 0,

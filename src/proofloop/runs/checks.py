@@ -51,6 +51,7 @@ _BOUNDS = (
         True,
         "must be at least 2: an advantage compares a task's rollouts with each other",
     ),
+    _Bound(("feedback.attempts",), 2, True, "must be at least 2: a retry is another attempt"),
     _Bound(
         (
             "sampling.temperature",
@@ -74,6 +75,7 @@ _BOUNDS = (
             "train.tasks_seed",
             "model.init_seed",
             "tripwire.share",
+            "feedback.weight",
             "alarms.max_tripped",
             "alarms.max_unscored",
             "alarms.max_gap_rise",
@@ -105,6 +107,10 @@ def check_recipe(recipe: Recipe) -> None:
         raise ConfigError(
             f"tripwire.share: {recipe.tripwire.share} must be at most 1: one impossible task for "
             "each that trains"
+        )
+    if recipe.feedback.weight > 1:
+        raise ConfigError(
+            f"feedback.weight: {recipe.feedback.weight} must be at most 1: the rest is the group's"
         )
     if recipe.reward.control is Control.NAIVE and recipe.env.name != "functions":
         raise ConfigError(

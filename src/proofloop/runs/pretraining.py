@@ -96,7 +96,13 @@ def draw_document(
 ) -> Document:
     """One document for the moment when a share `done` of all steps is done."""
     text = draw_text(rng, recipe.opening if done < recipe.training.opening_share else recipe.corpus)
-    context = tokenizer.text((Message(role="user", content=text.prompt),))
+    messages = [Message(role="user", content=text.prompt)]
+    for answer, said in text.earlier:
+        messages += [
+            Message(role="assistant", content=answer),
+            Message(role="user", content=said),
+        ]
+    context = tokenizer.text(tuple(messages))
     return document(tokenizer, context, text.answer)
 
 

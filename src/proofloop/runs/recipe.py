@@ -11,7 +11,14 @@ import msgspec
 from proofloop.core.record import Record
 from proofloop.core.task import Stages
 from proofloop.core.verdict import Tier
-from proofloop.train.config import AlarmsConfig, LossKind, Method, Schedule, TripwireConfig
+from proofloop.train.config import (
+    AlarmsConfig,
+    FeedbackConfig,
+    LossKind,
+    Method,
+    Schedule,
+    TripwireConfig,
+)
 
 
 class Control(StrEnum):
@@ -165,6 +172,9 @@ class EvalConfig(Record):
     """Of sampling in evaluations: the same chances at every step, so that they are paired."""
     later_seed: int | None = None
     """The same after step 0; none: `eval.seed`."""
+    feedback: bool = False
+    """Whether held-out attempts that fail get feedback and another turn, as `[feedback]` says,
+    whatever its arm; an attempt then passes where its last turn does."""
 
 
 class SandboxConfig(Record):
@@ -191,4 +201,5 @@ class Recipe(Record):
     sandbox: SandboxConfig = SandboxConfig()
     tripwire: TripwireConfig = TripwireConfig()
     alarms: AlarmsConfig = AlarmsConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
     control: ControlConfig = ControlConfig()

@@ -18,6 +18,7 @@ from proofloop.core.errors import TrainingHalted
 from proofloop.engine.models.checkpoint import save_model
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import flatten, sha256
+from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import CONFIG_NAME, dump_toml
 from proofloop.runs.crew import WorkerCrew
 from proofloop.runs.environments import build_environment
@@ -33,7 +34,8 @@ from proofloop.runs.recipe import Recipe
 from proofloop.runs.start import open_lessons, start_model
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
-from proofloop.train.config import Method
+from proofloop.train.config import FeedbackArm, Method
+from proofloop.train.distil import Teacher
 from proofloop.train.loop_copy import loop_copy
 from proofloop.train.loop_sft import loop_sft
 from proofloop.train.loop_sync import LoopConfig, LoopState, Parts, Report, load_state, loop_sync
@@ -60,7 +62,7 @@ def run_training(
         open_lessons(recipe) as lessons,
         open_run(recipe, out, resume=resume) as store,
         WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew,
-        _graceful_interrupt() as interrupted,
+        graceful_interrupt() as interrupted,
     ):
         parts = Parts(
             config=loop_config(recipe),
@@ -70,6 +72,7 @@ def run_training(
             weights_sha256=lambda: sha256(weights),
             store=store,
             directory=out / "checkpoints",
+            teacher=teacher_of(recipe, model_path, model.config.max_position_embeddings),
         )
         state = load_state(parts)
         if resume:
@@ -142,6 +145,27 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         tasks_seed=train.tasks_seed,
         tripwire_share=recipe.tripwire.share,
         alarms=recipe.alarms,
+        feedback=recipe.feedback,
+        eval_attempts=eval_attempts(recipe),
+        eval_seed=evaluation.seed,
+        eval_later_seed=evaluation.later_seed,
+    )
+
+
+def eval_attempts(recipe: Recipe) -> int:
+    """Turns that a held-out attempt may take."""
+    return recipe.feedback.attempts if recipe.eval.feedback else 1
+
+
+def teacher_of(recipe: Recipe, model_path: Path, max_positions: int) -> Teacher | None:
+    """Where the recipe says that the policy is to teach itself."""
+    if recipe.feedback.arm is not FeedbackArm.DISTIL:
+        return None
+    return Teacher(
+        tokenizer=ChatTokenizer.load(model_path),
+        weight=recipe.feedback.weight,
+        temperature=recipe.sampling.temperature,
+        max_positions=max_positions,
     )
 
 
@@ -156,7 +180,7 @@ def optimiser_config(recipe: Recipe) -> OptimiserConfig:
 
 
 @contextmanager
-def _graceful_interrupt() -> Generator[Callable[[], bool]]:
+def graceful_interrupt() -> Generator[Callable[[], bool]]:
     """Turns the first Ctrl-C into a question that the loop asks; the second one is immediate."""
     asked = False
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from proofloop.core.completion import StopReason
+from proofloop.core.rollout import Judged
+from proofloop.core.verdict import Scored
 from proofloop.train.advantages import Credits
 from proofloop.train.crew import Attempted
 from proofloop.train.optimiser import Update
@@ -61,6 +63,31 @@ def step_metrics(
         "verdicts_per_s": num_rollouts / sampled_in_s,
         **learning_metrics(learned),
         **tripwire_metrics(attempted.groups),
+        **budgets([a for g in groups for a in g.group.attempts]),
+        **turn_metrics([a for g in groups for a in g.group.attempts]),
+        "num_taught_tokens": float(credits.num_taught_tokens),
+    }
+
+
+def budgets(attempts: Sequence[Judged]) -> dict[str, float]:
+    """What a step's rollouts cost, whatever came of them, so that arms can be held to one budget.
+    Of the record alone: a step that is learned from the record again costs the same."""
+    return {
+        "num_sampled_tokens": float(sum(a.rollout.num_sampled_tokens for a in attempts)),
+        "num_verifier_calls": float(sum(len(a.rollout.turns) for a in attempts)),
+    }
+
+
+def turn_metrics(attempts: Sequence[Judged]) -> dict[str, float]:
+    """What the first attempts earn by themselves, and what further ones bring.
+
+    A first attempt counts as it was judged, even where we failed to judge the second."""
+    scored = [(a, a.verdict) for a in attempts if isinstance(a.verdict, Scored)]
+    firsts = [v.passed and not a.failures for a, v in scored]
+    firsts += [False for a in attempts if a.failures and not isinstance(a.verdict, Scored)]
+    return {
+        "first_passed_share": mean(firsts),
+        "retried_passed_share": mean([v.passed for a, v in scored if a.failures]),
     }
 
 

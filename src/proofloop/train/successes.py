@@ -10,7 +10,7 @@ from itertools import groupby
 from random import Random
 
 from proofloop.core.errors import RunError
-from proofloop.core.rollout import RolloutId
+from proofloop.core.rollout import Rollout, RolloutId
 from proofloop.store import Draw, Phase, RunReader
 from proofloop.train.advantages import Credited, Credits
 
@@ -115,16 +115,22 @@ def _passes(groups: Sequence[SolvedGroup], seed: int) -> Iterator[SolvedGroup]:
 
 
 def credits_of(source: RunReader, groups: Sequence[SolvedGroup]) -> Credits:
-    """Every success with advantage 1, token for token as it was sampled.  Raises StoreDamaged."""
+    """Every success with advantage 1, token for token as it was sampled; of one that took several
+    turns only the last, and the others are what it answers to.  Raises StoreDamaged."""
     return Credits(
         groups=tuple(
-            tuple(
-                Credited(rollout=source.load_rollout(name).judged.rollout, advantage=1.0)
-                for name in group.rollouts
-            )
+            tuple(_credited(source.load_rollout(name).judged.rollout) for name in group.rollouts)
             for group in groups
         ),
         num_all_equal_high=0,
         num_all_equal_low=0,
         num_too_few=0,
+    )
+
+
+def _credited(rollout: Rollout) -> Credited:
+    last = len(rollout.turns[-1].completion.tokens)
+    before = rollout.num_sampled_tokens - last
+    return Credited(
+        rollout=rollout, advantage=1.0, token_advantages=(0.0,) * before + (1.0,) * last
     )
