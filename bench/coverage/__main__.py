@@ -42,9 +42,9 @@ def main() -> None:
     for name, found in collect(args.only or files(), **options):
         kept[name] = found
         write_csv(table, kept)
+        page = as_page([section(name, kept[name]) for name in sorted(kept)])
+        (PAGES / "coverage.md").write_text(page)
         print(as_table(found), end="\n\n", flush=True)
-    page = as_page([section(name, kept[name]) for name in sorted(kept)])
-    (PAGES / "coverage.md").write_text(page)
 
 
 if __name__ == "__main__":

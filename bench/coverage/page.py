@@ -75,7 +75,9 @@ def _part(text: str, rows: list[Row]) -> str:
     """The file's docstring: its first line up to a colon is the heading, the rest stays text."""
     first, _, rest = text.strip().partition("\n")
     title, _, more = first.partition(":")
-    body = "\n\n".join(part for part in (f"{more.strip()}{rest}".strip(), as_table(rows)) if part)
+    more = more.strip()
+    words = f"{more[:1].upper()}{more[1:]}\n{rest}".strip()
+    body = "\n\n".join(part for part in (words, as_table(rows)) if part)
     return f"## {title.strip().rstrip('.')}\n\n{body}\n"
 
 
