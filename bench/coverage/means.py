@@ -82,9 +82,7 @@ def scorio(python: str, which: str, k: int, num_samples: int, counts_WT: Floats)
 
 def _counts(draw: Draw, num_worlds: int, num_tasks: int, num_samples: int, seed: int) -> Floats:
     rng = np.random.default_rng([seed, num_tasks, num_samples])
-    return np.stack(
-        [rng.binomial(num_samples, draw(rng, num_tasks)) for _ in range(num_worlds)]
-    )
+    return np.stack([rng.binomial(num_samples, draw(rng, num_tasks)) for _ in range(num_worlds)])
 
 
 def _truth(draw: Draw, which: str, k: int) -> float:

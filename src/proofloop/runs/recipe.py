@@ -168,6 +168,10 @@ class EvalConfig(Record):
     """Held-out tasks of the evaluations before the first and after the last step."""
     final_num_samples: int = 128
     """Rollouts of each of them; pass@k is unbiased up to this k."""
+    until_width: float | None = None
+    """`proofloop eval` stops before all tasks are attempted once the 95% interval of pass@1 is at
+    most this wide (0.1: ten points). The interval holds at every look (a confidence sequence); the
+    tasks then come in a shuffled order. None: all tasks."""
     seed: int = 0
     """Of sampling in evaluations: the same chances at every step, so that they are paired."""
     later_seed: int | None = None
