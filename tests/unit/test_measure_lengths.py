@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from coverage_rows import coverage_part
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofloop.measure.estimators.lengths import (
@@ -60,6 +60,7 @@ def naive(base: list[tuple[int, int, int]], trained: list[tuple[int, int, int]])
     return float(np.mean(gains)) if len(gains) >= 2 else None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_matching_equals_a_naive_one_where_a_stratum_is_a_length(seed: int):
     rng = np.random.default_rng(seed)
