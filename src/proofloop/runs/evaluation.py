@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import torch
 
-from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten
 from proofloop.runs.crew import WorkerCrew
 from proofloop.runs.environments import build_environment
@@ -17,8 +16,8 @@ from proofloop.runs.machine_check import check_machine
 from proofloop.runs.manifest import num_workers
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
-from proofloop.runs.training import open_run
-from proofloop.store import Phase
+from proofloop.runs.start import start_model
+from proofloop.runs.training import eval_attempts, graceful_interrupt, open_run
 from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
 
 
@@ -27,24 +26,36 @@ def run_evaluation(
 ) -> None:
     """Attempts `eval.final_num_tasks` held-out tasks `eval.final_num_samples` times each.
 
+    Ctrl-C once: stops after the portion in hand and raises KeyboardInterrupt; `resume` goes on.
     Raises UserError for what the user can mend and WorldError for what broke under way.
     """
     model_path = resolve_model(recipe.model.path)
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
     torch.set_num_threads(1)
-    weights = flatten(load_model(model_path)).share_memory_()
+    weights = flatten(start_model(recipe.model)).share_memory_()
     settings = recipe.eval
     assignments = heldout_assignments(
-        environment, settings.final_num_tasks, settings.final_num_samples, step=0
+        environment,
+        settings.final_num_tasks,
+        settings.final_num_samples,
+        step=0,
+        num_attempts=eval_attempts(recipe),
+        chances=settings.seed,
     )
     workers = num_workers(recipe.train.workers)
     with open_run(_of_no_steps(recipe), out, resume=resume) as store:
-        if store.rollouts_recorded(Phase.EVAL, 0):
+        known = store.evaluation(0)
+        if known is not None and known.ended is not None:
             return
-        with WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew:
-            for report in attempt_all(crew, store, assignments):
+        with (
+            WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew,
+            graceful_interrupt() as interrupted,
+        ):
+            for report in attempt_all(crew, store, environment, assignments):
                 on_progress(report)
+                if interrupted() and report.num_tasks_done < report.num_tasks:
+                    raise KeyboardInterrupt
 
 
 def _of_no_steps(recipe: Recipe) -> Recipe:
