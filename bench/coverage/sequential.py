@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench.coverage.row import Row
-from bench.coverage.tally import DIFFICULTY, Draw, Ends, tally
+from bench.coverage.worlds import DIFFICULTY, Draw, Ends, tally
 from proofloop.measure.estimators.sequential import ConfidenceSequence
 
 NUM_TASKS, NUM_SAMPLES, FIRST_LOOK = 400, 8, 20
