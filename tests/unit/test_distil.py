@@ -163,7 +163,11 @@ def test_scores_are_what_the_sampler_said(tiny_model: Path) -> None:
     requests = [
         Request(context=c, seeds=(i, i + 9), sampling=sampling) for i, c in enumerate(contexts)
     ]
-    done = [(r.context, c) for r, cs in zip(requests, engine.generate(requests), strict=True) for c in cs]
+    done = [
+        (r.context, c)
+        for r, cs in zip(requests, engine.generate(requests), strict=True)
+        for c in cs
+    ]
     questions = [Question(context=context, tokens=c.tokens) for context, c in done]
     for most in (16, 100_000):
         found = logprobs_of(model, questions, max_positions=most, temperature=0.7)
