@@ -7,22 +7,27 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 from tiny_runs import StopAfter, ignore, tiny_recipe
 
 from proofloop.cli import main
 from proofloop.core.completion import StopReason
 from proofloop.core.feedback import BARE, feedback_text
 from proofloop.core.rollout import Judged, Rollout
-from proofloop.core.task import Message
+from proofloop.core.task import Message, Split, Stratum
 from proofloop.core.verdict import Scored
+from proofloop.engine.models.checkpoint import load_model
+from proofloop.engine.models.weights import flatten
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.runs.recipe import Control, Recipe
 from proofloop.runs.training import run_training
+from proofloop.runs.worker import Attempt, Worker, WorkerSetup
 from proofloop.store import Phase, RecordedGroup, RunStore
 from proofloop.store.reader import DATABASE_NAME
+from proofloop.testing.fakes import ScriptedEngine
 from proofloop.train.config import FeedbackArm, FeedbackConfig, FeedbackControl
-
+from proofloop.train.crew import Assignment, Attempted
 
 SMALL = {"num_steps": 2, "tasks_per_step": 4, "samples_per_task": 3}
 NUM_ROLLOUTS = 12
@@ -256,25 +261,94 @@ def test_a_teacher_moves_weights_where_every_reward_is_the_same(
     assert set(learned.values()) == {0.0}
 
 
-# --- controls ---
+# --- controls, of a policy that answers by a script ---
+
+WRONG = "def f(x):\n    return -999\n"
 
 
-@pytest.mark.parametrize("control", [c for c in FeedbackControl if c is not FeedbackControl.NONE])
-def test_controls_replace_what_is_told(
-    control: FeedbackControl, tiny_model: Path, tmp_path: Path
-) -> None:
-    recipe = with_feedback(tiny_model, FeedbackArm.RETRY, control, num_steps=1)
-    num_foreign = 0
-    for recorded in groups_of(trained(recipe, tmp_path / "run")):
-        prompt = recorded.task.messages[0].content
-        for attempt in recorded.group.attempts if not recorded.tripwire else ():
-            (failure,) = attempt.failures
-            for test in failure.feedback.shown:
-                num_foreign += f"assert {test.call} {test.wanted}" not in prompt
-                assert control is not FeedbackControl.MASKED or {test.wanted, test.got} == {"?"}
-            assert control is not FeedbackControl.BARE or failure.feedback == BARE
-    if control is FeedbackControl.SHUFFLED:
-        assert num_foreign > 0
+def told_under(control: FeedbackControl, model: Path, num_attempts: int = 2) -> list[RecordedGroup]:
+    """Groups of three tasks, of which every turn says WRONG."""
+    tokenizer = ChatTokenizer.load(model)
+    said = tokenizer.tokenizer.encode(WRONG).ids
+    engine = ScriptedEngine(lambda context, seed: said, stop_token=tokenizer.stop_ids[0])
+    weights = flatten(load_model(model))
+    recipe = with_feedback(model, FeedbackArm.RETRY, control, reward=Control.NONE)
+    recipe = msgspec.structs.replace(
+        recipe, sampling=msgspec.structs.replace(recipe.sampling, max_tokens=60)
+    )
+    setup = WorkerSetup(
+        recipe=recipe, model_path=model, weights=weights, gradient=torch.zeros_like(weights)
+    )
+    stratum = Stratum(family="int", complexity=1, horizon=1)
+    worker = Worker(setup, engine)
+    try:
+        attempted = worker.obey(
+            Attempt(
+                [
+                    Assignment(
+                        phase=Phase.TRAIN,
+                        step=1,
+                        slot=slot,
+                        split=Split.TRAIN,
+                        stratum=stratum,
+                        index=slot,
+                        num_samples=2,
+                        num_attempts=num_attempts,
+                    )
+                    for slot in range(3)
+                ]
+            )
+        )
+    finally:
+        worker.close()
+    assert isinstance(attempted, Attempted)
+    return list(attempted.groups)
+
+
+def own_and_foreign(groups: list[RecordedGroup]) -> tuple[int, int]:
+    """Tests told of that the prompt shows, and that it does not."""
+    told = [
+        (test.call in recorded.task.messages[0].content)
+        for recorded in groups
+        for attempt in recorded.group.attempts
+        for failure in attempt.failures
+        for test in failure.feedback.shown
+    ]
+    return told.count(True), told.count(False)
+
+
+def test_what_is_told_is_of_the_own_task(tiny_model: Path) -> None:
+    groups = told_under(FeedbackControl.NONE, tiny_model)
+    assert own_and_foreign(groups) == (3 * 2 * 4, 0)
+    shown = groups[0].group.attempts[0].failures[0].feedback.shown
+    assert {test.got for test in shown} == {"gave -999"}
+
+
+def test_shuffled_feedback_is_of_another_task(tiny_model: Path) -> None:
+    own, foreign = own_and_foreign(told_under(FeedbackControl.SHUFFLED, tiny_model))
+    assert own + foreign == 3 * 2 * 4
+    assert foreign > 3 * own, "inputs of two tasks may be equal by chance, most are not"
+
+
+def test_masked_feedback_holds_no_value(tiny_model: Path) -> None:
+    groups = told_under(FeedbackControl.MASKED, tiny_model)
+    shown = [t for g in groups for a in g.group.attempts for t in a.failures[0].feedback.shown]
+    assert len(shown) == 3 * 2 * 4
+    assert {(test.wanted, test.got, test.passed) for test in shown} == {("?", "?", False)}
+
+
+def test_bare_feedback_says_nothing(tiny_model: Path) -> None:
+    groups = told_under(FeedbackControl.BARE, tiny_model)
+    assert {a.failures[0].feedback for g in groups for a in g.group.attempts} == {BARE}
+
+
+def test_a_conversation_ends_where_the_positions_do(tiny_model: Path) -> None:
+    """A model of 512: two long turns and what is said of them leave no room for nine."""
+    groups = told_under(FeedbackControl.NONE, tiny_model, num_attempts=9)
+    attempts = [a for g in groups for a in g.group.attempts]
+    assert all(1 < len(a.rollout.turns) < 9 for a in attempts)
+    assert all(len(tokens_of(a.rollout)) <= 512 for a in attempts)
+    assert all(len(a.failures) == len(a.rollout.turns) - 1 for a in attempts)
 
 
 # --- to look at ---
