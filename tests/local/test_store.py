@@ -171,6 +171,7 @@ def test_the_outcome_table_joins_what_the_base_thinks_of_a_rollout(run: Path) ->
         "verifier": "",
         "integrity": "strong",
         "tier": "T1",
+        "policy_sha256": weights(1),
     }
 
 

@@ -6,7 +6,7 @@ steps, each whole.  The same questions can be asked with plain `sqlite3` (docs/r
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -164,6 +164,16 @@ class RunReader:
                 (phase, step),
             )
         ]
+
+    def outcomes(self, phase: Phase, step: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Rows of the outcome table (view `outcomes`), these columns, by task and sample."""
+        return list(
+            self._query(
+                f"SELECT {', '.join(columns)} FROM outcomes WHERE phase = ? AND step = ?"
+                " ORDER BY task_id, sample",
+                (phase, step),
+            )
+        )
 
     def logprobs(self, policy: str) -> dict[RolloutId, float]:
         """Log-probabilities (nats, all sampled tokens) that rollouts had under another policy than

@@ -158,7 +158,8 @@ _OUTCOMES = (
             max_tokens,
             verifier,
             integrity,
-            tier
+            tier,
+            rollouts.policy_sha256 AS policy_sha256
         FROM rollouts
         LEFT JOIN logprobs AS base ON base.policy = 'base' AND base.rollout_id = rollouts.id
         WHERE NOT tripwire""",
