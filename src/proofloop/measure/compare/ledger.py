@@ -17,9 +17,7 @@ def ledger(sides: Sides) -> Section:
     for side in sides.trained:
         turned = facts[side.name] = _turnover(base, side.outcomes)
         if turned is not None:
-            rows.append(
-                _row(f"{side.name}: gain", turned.gained, turned, turned.gained_over_null)
-            )
+            rows.append(_row(f"{side.name}: gain", turned.gained, turned, turned.gained_over_null))
             rows.append(_row(f"{side.name}: loss", turned.lost, turned, turned.lost_over_null))
     subject = sides.subject.outcomes
     changes = task_changes(
