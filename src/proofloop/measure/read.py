@@ -10,6 +10,7 @@ from typing import Any
 
 from proofloop.core.errors import RunError
 from proofloop.core.task import Stratum
+from proofloop.measure.arms import arms_of, num_train_tasks
 from proofloop.measure.data import Example, ReportData, Series, Tripped
 from proofloop.measure.outcomes import Attempt, Outcomes
 from proofloop.measure.text import WIRE_SAYS
@@ -37,7 +38,9 @@ def read_report_data(store: RunReader) -> ReportData:
     return ReportData(
         name=store.directory.resolve().name,
         env=str(config.get("env", {}).get("name", "")),
-        control=str(config.get("reward", {}).get("control", "none")),
+        arms=arms_of(config),
+        num_train_tasks=num_train_tasks(config),
+        beside=str(config.get("control", {}).get("of", "")),
         num_steps_planned=planned,
         num_steps_done=store.last_step() or 0,
         metrics={name: _series(store.metrics(name)) for name in store.metric_names()}

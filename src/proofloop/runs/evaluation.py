@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import torch
 
-from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten
 from proofloop.runs.crew import WorkerCrew
 from proofloop.runs.environments import build_environment
@@ -17,6 +16,7 @@ from proofloop.runs.machine_check import check_machine
 from proofloop.runs.manifest import num_workers
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
+from proofloop.runs.start import start_model
 from proofloop.runs.training import eval_attempts, graceful_interrupt, open_run
 from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
 
@@ -33,7 +33,7 @@ def run_evaluation(
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
     torch.set_num_threads(1)
-    weights = flatten(load_model(model_path)).share_memory_()
+    weights = flatten(start_model(recipe.model)).share_memory_()
     settings = recipe.eval
     assignments = heldout_assignments(
         environment,
@@ -41,6 +41,7 @@ def run_evaluation(
         settings.final_num_samples,
         step=0,
         num_attempts=eval_attempts(recipe),
+        chances=settings.seed,
     )
     workers = num_workers(recipe.train.workers)
     with open_run(_of_no_steps(recipe), out, resume=resume) as store:

@@ -6,15 +6,16 @@ A run directory holds `config.toml` (resolved), `manifest.json`, `run.db`, `segm
 
 import shutil
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import assert_never
 
 import torch
 
 from proofloop.core.errors import TrainingHalted
-from proofloop.engine.models.checkpoint import load_model, save_model
+from proofloop.engine.models.checkpoint import save_model
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.render.tokenizer import ChatTokenizer
@@ -30,12 +31,16 @@ from proofloop.runs.manifest import (
 )
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
+from proofloop.runs.start import open_lessons, start_model
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
-from proofloop.train.config import FeedbackArm
+from proofloop.train.config import FeedbackArm, Method
 from proofloop.train.distil import Teacher
-from proofloop.train.loop_sync import LoopConfig, Parts, Report, load_state, loop_sync
+from proofloop.train.loop_copy import loop_copy
+from proofloop.train.loop_sft import loop_sft
+from proofloop.train.loop_sync import LoopConfig, LoopState, Parts, Report, load_state, loop_sync
 from proofloop.train.optimiser import Optimiser, OptimiserConfig
+from proofloop.train.successes import Lessons
 
 
 def run_training(
@@ -50,10 +55,11 @@ def run_training(
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
     torch.set_num_threads(1)
-    model = load_model(model_path)
+    model = start_model(recipe.model)
     weights = flatten(model).share_memory_()
     workers = num_workers(recipe.train.workers)
     with (
+        open_lessons(recipe) as lessons,
         open_run(recipe, out, resume=resume) as store,
         WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew,
         graceful_interrupt() as interrupted,
@@ -73,7 +79,7 @@ def run_training(
             store.event("resumed", f"from step {state.step}")
         crew.publish(state.step)
         try:
-            for report in loop_sync(parts, state):
+            for report in _loop(recipe.train.method, parts, state, lessons):
                 on_progress(report)
                 if interrupted():
                     raise KeyboardInterrupt
@@ -81,6 +87,21 @@ def run_training(
             store.event_once("alarm", str(alarm))
             raise
         _save_trained(model, out / "model", tokenizer_from=model_path)
+
+
+def _loop(
+    method: Method, parts: Parts, state: LoopState, lessons: Lessons | None
+) -> Iterator[Report]:
+    match method:
+        case Method.RL:
+            return loop_sync(parts, state)
+        case Method.SFT:
+            assert lessons is not None, "opened with the run"
+            return loop_sft(parts, state, lessons)
+        case Method.COPY:
+            return loop_copy(parts, state)
+        case _:
+            assert_never(method)
 
 
 def open_run(recipe: Recipe, out: Path, *, resume: bool) -> RunStore:
@@ -120,10 +141,14 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         eval_num_samples=evaluation.num_samples,
         final_num_tasks=evaluation.final_num_tasks,
         final_num_samples=evaluation.final_num_samples,
+        num_tasks=train.num_tasks,
+        tasks_seed=train.tasks_seed,
         tripwire_share=recipe.tripwire.share,
         alarms=recipe.alarms,
         feedback=recipe.feedback,
         eval_attempts=eval_attempts(recipe),
+        eval_seed=evaluation.seed,
+        eval_later_seed=evaluation.later_seed,
     )
 
 

@@ -83,6 +83,7 @@ def heldout_assignments(
     *,
     step: int,
     num_attempts: int = 1,
+    chances: int = 0,
 ) -> list[Assignment]:
     """The first tasks of every held-out stratum in turn; fewer where the strata run out."""
     strata = environment.strata(Split.HELDOUT)
@@ -103,6 +104,7 @@ def heldout_assignments(
             index=index,
             num_samples=num_samples,
             num_attempts=num_attempts,
+            chances=chances,
         )
         for slot, (stratum, index) in enumerate(places[:num_tasks])
     ]

@@ -29,6 +29,8 @@ from proofloop.train.crew import Assignment, Attempted, Crew
 from proofloop.train.curriculum import (
     CurriculumState,
     DrawnTask,
+    TaskPool,
+    choose_tasks,
     draw_tasks,
     initial_state,
     observe,
@@ -57,10 +59,14 @@ class LoopConfig(Record):
     eval_num_samples: int
     final_num_tasks: int
     final_num_samples: int
+    num_tasks: int = 0
+    tasks_seed: int = 0
     tripwire_share: float = 0.0
     alarms: AlarmsConfig = AlarmsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     eval_attempts: int = 1
+    eval_seed: int = 0
+    eval_later_seed: int | None = None
 
 
 class LoopState(Record):
@@ -105,6 +111,7 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
     Raises TrainingHalted, at a checkpoint, where an alarm is to stop it.
     """
     config = parts.config
+    only = pool_of(parts)
     yield from evaluate(parts, state.step)
     while state.step < config.num_steps:
         began = time.perf_counter()
@@ -115,6 +122,7 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
             num_tasks=config.tasks_per_step,
             seed=config.seed,
             step=step,
+            only=only,
         )
         attempted = sample_and_judge(parts, step, drawn)
         learnt_from = training(attempted.groups)
@@ -135,6 +143,11 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
             raise TrainingHalted(alarms[0])
         yield StepReport(step=step, num_steps=config.num_steps, metrics=metrics, alarms=alarms)
         yield from evaluate(parts, step)
+
+
+def pool_of(parts: Parts) -> TaskPool | None:
+    """The tasks that training is limited to, if it is."""
+    return choose_tasks(parts.environment, parts.config.num_tasks, seed=parts.config.tasks_seed)
 
 
 def sample_and_judge(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> Attempted:
@@ -209,10 +222,11 @@ def note_alarms(parts: Parts, step: int, attempted: Attempted) -> tuple[str, ...
     return tuple(alarm for alarm in alarms if store.event_once("alarm", alarm))
 
 
-def learn(parts: Parts, credits: Credits) -> Learned:
+def learn(parts: Parts, credits: Credits, *, own: bool = True) -> Learned:
     """One or more updates from a step's groups; none where no group has variance.
 
     Each gradient comes in two halves of different tasks, by which the optimiser tells its signal.
+    `own`: the weights in hand sampled the groups, so that sampler and trainer must agree.
 
     Raises TrainingHalted where sampler and trainer disagree about what was sampled.
     """
@@ -230,7 +244,7 @@ def learn(parts: Parts, credits: Credits) -> Learned:
             halves.append(gradient)
             stats += half_stats
         assert stats.num_tokens == num_tokens, "every sampled token trains, once"
-        if i == 0:
+        if own and i == 0:
             check_logprob_gap(stats, parts.config.max_logprob_gap)
         update = parts.optimiser.update(*halves)
         total += stats
@@ -271,7 +285,7 @@ def load_state(parts: Parts) -> LoopState:
     for problem in found.problems:
         parts.store.event("checkpoint_damaged", f"{problem.path}: {problem.problem}")
     if found.checkpoint is None:
-        return LoopState(step=0, curriculum=initial_state(parts.environment))
+        return LoopState(step=0, curriculum=initial_state(parts.environment, pool_of(parts)))
     files = checkpoints.load(found.checkpoint)
     parts.optimiser.restore(files["trainer.safetensors"])
     return codec.from_json(files["loop.json"], LoopState)
@@ -279,7 +293,8 @@ def load_state(parts: Parts) -> LoopState:
 
 def evaluate(parts: Parts, step: int) -> Iterator[EvalReport]:
     """Attempts at held-out tasks, where the recipe asks for them at this step and the store has
-    not all of them; the same tasks and seeds at every step, so that comparisons are paired."""
+    not all of them; the same tasks and, unless the recipe has others for those after the base's,
+    the same seeds at every step, so that comparisons are paired."""
     config = parts.config
     whole = step in (0, config.num_steps)
     due = whole or (config.eval_every and step % config.eval_every == 0)
@@ -288,11 +303,13 @@ def evaluate(parts: Parts, step: int) -> Iterator[EvalReport]:
         return
     num_tasks = config.final_num_tasks if whole else config.eval_num_tasks
     num_samples = config.final_num_samples if whole else config.eval_num_samples
+    seed = config.eval_seed if step == 0 else config.eval_later_seed
     assignments = heldout_assignments(
         parts.environment,
         num_tasks,
         num_samples,
         step=step,
         num_attempts=config.eval_attempts,
+        chances=config.eval_seed if seed is None else seed,
     )
     yield from attempt_all(parts.crew, parts.store, parts.environment, assignments)
