@@ -5,13 +5,24 @@ Another worker, tier or load needs no text of its own: the same trial is judged 
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
-from proofloop.core.task import CallTests, CheckProgram, Problem, ProgramTests, Tests
+from proofloop.core.file_tree import FileTree
+from proofloop.core.language import PYTHON
+from proofloop.core.project import ProjectTests, file_block
+from proofloop.core.task import (
+    CallTests,
+    CheckProgram,
+    MathAnswer,
+    Problem,
+    ProgramTests,
+    Tests,
+)
+from proofloop.verify.projects.submission import Refusal, submission_of, written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,17 +37,67 @@ class Variation:
 def variations(problem: Problem, answer: str) -> Iterator[Variation]:
     tests = problem.key.tests
     match tests:
-        case CallTests():
-            other: Tests | None = msgspec.structs.replace(tests, calls=tests.calls[::-1])
-        case CheckProgram():
-            other = _reordered(tests)
-        case ProgramTests():
-            other = msgspec.structs.replace(tests, tests=tests.tests[::-1])
+        case CallTests() | CheckProgram():
+            yield from _of_program(problem, answer)
+        case ProgramTests() | FileTree() if tests.language.name == PYTHON.name:
+            yield from _of_program(problem, answer)
+        case ProgramTests() | FileTree():
+            yield from _reordered(problem, answer)
+            if "```" not in answer:
+                tag = tests.language.fences[0] if tests.language.fences else ""
+                block = f"Let us see.\n\n```{tag}\n{answer.rstrip()}\n```\n"
+                yield Variation(name="reworded", problem=problem, answer=block)
+        case ProjectTests():
+            yield from _of_suite(problem, tests, answer)
         case _:
-            yield Variation(name="reworded", problem=problem, answer=f"Let us see.\n\n{answer}\n")
-            return
-    with suppress(SyntaxError):  # another language, or no program at all
+            thought = f"<think>\nLet us see.\n</think>\n{answer}\n"
+            yield Variation(name="after a thought", problem=problem, answer=thought)
+            if isinstance(tests, MathAnswer):
+                said = f"Let us see.\n\n{answer}\n"
+                yield Variation(name="reworded", problem=problem, answer=said)
+
+
+def _of_program(problem: Problem, answer: str) -> Iterator[Variation]:
+    with suppress(SyntaxError):  # no program at all
         yield Variation(name="renamed", problem=problem, answer=renamed(answer))
+    yield from _reordered(problem, answer)
+
+
+def _of_suite(problem: Problem, tests: ProjectTests, answer: str) -> Iterator[Variation]:
+    """Pytest's order is part of the key.  Which twins a verification makes depends on the answer's
+    text, so a comment draws others."""
+    files = submission_of(answer, tests)
+    if isinstance(files, Refusal):
+        return
+    texts = {path: content.decode(errors="replace") for path, content in files.items()}
+    with suppress(SyntaxError):
+        other = {p: renamed(t) if p.endswith(".py") else t for p, t in texts.items()}
+        yield Variation(name="renamed", problem=problem, answer=_written(other, tests))
+    other = {p: f"{t}\n# again\n" if p.endswith(".py") else t for p, t in texts.items()}
+    yield Variation(name="other twins", problem=problem, answer=_written(other, tests))
+    blocks = "\n".join(file_block(path, text) for path, text in texts.items())
+    yield Variation(name="reworded", problem=problem, answer=f"Let us see.\n\n{blocks}\nDone.\n")
+
+
+def _written(texts: Mapping[str, str], tests: ProjectTests) -> str:
+    return written({path: text.encode() for path, text in texts.items()}, tests)
+
+
+def _reordered(problem: Problem, answer: str) -> Iterator[Variation]:
+    """The tests from last to first."""
+    match problem.key.tests:
+        case CallTests() as tests:
+            other: Tests | None = msgspec.structs.replace(tests, calls=tests.calls[::-1])
+        case CheckProgram() as tests:
+            other = _reordered_check(tests)
+        case ProgramTests() as tests:
+            other = msgspec.structs.replace(tests, tests=tests.tests[::-1])
+        case FileTree() as tests:
+            other = msgspec.structs.replace(
+                tests, given=tests.given[::-1], wanted=tests.wanted[::-1], absent=tests.absent[::-1]
+            )
+        case _:
+            other = None
     if other is not None:
         key = msgspec.structs.replace(problem.key, tests=other)
         changed = msgspec.structs.replace(problem, key=key)
@@ -70,7 +131,7 @@ def _rename_locals(function: ast.FunctionDef) -> None:
             node.arg = f"{node.arg}_renamed"
 
 
-def _reordered(tests: CheckProgram) -> CheckProgram | None:
+def _reordered_check(tests: CheckProgram) -> CheckProgram | None:
     """The assertions of `check` from last to first; None where it holds anything else, whose
     order may matter."""
     try:
