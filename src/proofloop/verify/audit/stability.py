@@ -5,7 +5,7 @@ Another worker, tier or load needs no text of its own: the same trial is judged 
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -64,23 +64,23 @@ def _of_program(problem: Problem, answer: str) -> Iterator[Variation]:
 
 
 def _of_suite(problem: Problem, tests: ProjectTests, answer: str) -> Iterator[Variation]:
-    """Pytest's order is part of the key.  Which twins a verification makes depends on the answer's
-    text, so a comment draws others."""
+    """Tests may call by keyword, so parameters keep their names; pytest's order is part of the key.
+    Which twins a verification makes depends on the answer's text, so a comment draws others."""
     files = submission_of(answer, tests)
     if isinstance(files, Refusal):
         return
     texts = {path: content.decode(errors="replace") for path, content in files.items()}
+
+    def rewritten(name: str, rewrite: Callable[[str], str]) -> Variation:
+        changed = {p: rewrite(t) if p.endswith(".py") else t for p, t in texts.items()}
+        answer = written({path: text.encode() for path, text in changed.items()}, tests)
+        return Variation(name=name, problem=problem, answer=answer)
+
     with suppress(SyntaxError):
-        other = {p: renamed(t) if p.endswith(".py") else t for p, t in texts.items()}
-        yield Variation(name="renamed", problem=problem, answer=_written(other, tests))
-    other = {p: f"{t}\n# again\n" if p.endswith(".py") else t for p, t in texts.items()}
-    yield Variation(name="other twins", problem=problem, answer=_written(other, tests))
+        yield rewritten("renamed", lambda text: renamed(text, parameters=False))
+    yield rewritten("other twins", lambda text: f"{text}\n# again\n")
     blocks = "\n".join(file_block(path, text) for path, text in texts.items())
     yield Variation(name="reworded", problem=problem, answer=f"Let us see.\n\n{blocks}\nDone.\n")
-
-
-def _written(texts: Mapping[str, str], tests: ProjectTests) -> str:
-    return written({path: text.encode() for path, text in texts.items()}, tests)
 
 
 def _reordered(problem: Problem, answer: str) -> Iterator[Variation]:
@@ -104,20 +104,22 @@ def _reordered(problem: Problem, answer: str) -> Iterator[Variation]:
         yield Variation(name="reordered", problem=changed, answer=answer)
 
 
-def renamed(source: str) -> str:
-    """Parameters and variables of every function under other names."""
+def renamed(source: str, *, parameters: bool = True) -> str:
+    """Variables of every function, and unless a caller may name them its parameters, under other
+    names."""
     tree = ast.parse(source)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
-            _rename_locals(node)
+            _rename_locals(node, parameters=parameters)
     return ast.unparse(tree) + "\n"
 
 
-def _rename_locals(function: ast.FunctionDef) -> None:
+def _rename_locals(function: ast.FunctionDef, *, parameters: bool) -> None:
     """Names that are also keywords of some call, or global, or of inner functions, are left."""
     nodes = list(ast.walk(function))
-    bound = {node.arg for node in nodes if isinstance(node, ast.arg)}
-    bound |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    given = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    bound = stored | given if parameters else stored - given
     bound -= {node.arg for node in nodes if isinstance(node, ast.keyword) and node.arg}
     for node in nodes:
         if isinstance(node, ast.Global | ast.Nonlocal):
