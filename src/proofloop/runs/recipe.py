@@ -87,6 +87,9 @@ class EnvConfig(Record):
     `stdio`."""
     data: str | None = None
     """The data file of an environment that reads one (all but `functions`)."""
+    leave_out: tuple[str, ...] = ()
+    """Ids of tasks of the data file that no split is to have, such as those that `validate` names
+    because what they hand out already earns 1."""
     families: tuple[str, ...] = ("int", "list", "string")
     """Type families of `functions`."""
     complexity: tuple[int, ...] | int = (1, 2, 3)
