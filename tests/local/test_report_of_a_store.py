@@ -140,9 +140,8 @@ def test_a_whole_run_is_summarised_and_reported(tmp_path: Path):
     assert "num_steps = 2" in html
     figures = {f.name for f in (run_dir / "figures").iterdir()}
     assert {"pass-k-base-and-trained.svg", "pass-k-base-and-trained.csv"} <= figures
-    rows = list(
-        csv.DictReader((run_dir / "figures/pass-k-base-and-trained.csv").read_text().split())
-    )
+    text = (run_dir / "figures" / "pass-k-base-and-trained.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
     first = [float(row["mean"]) for row in rows if row["k"] == "1"]
     assert first == [0.25, 0.75]
 
