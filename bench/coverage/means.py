@@ -18,7 +18,7 @@ from bench.coverage.worlds import DIFFICULTY, POPULATION, Draw, Ends, Floats, bo
 from proofloop.measure.estimators.pass_at_k import pass_at_k, pass_hat_k
 from proofloop.measure.estimators.shares import wilson
 
-SCORIO_WORLDS = 100
+SCORIO_WORLDS = 50
 """It is slow, and far enough from 95% for so few."""
 NUM_TASKS = (30, 60, 200)
 # (which, k, samples) by difficulty; left out is what is 0 or 1 for nearly every task.
