@@ -7,7 +7,6 @@ raw share is never given without its null.
 Axes: T tasks.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,6 +16,7 @@ from scipy.special import betaln
 from scipy.stats import hypergeom
 
 from proofloop.measure.estimators.bootstrap import bootstrap_mean
+from proofloop.measure.estimators.fdr import benjamini_hochberg
 from proofloop.measure.estimators.interval import Interval
 from proofloop.measure.estimators.pass_at_k import pass_at_k
 
@@ -172,20 +172,6 @@ def task_changes(
         no_longer_solved=_places(fell_T & (c_trained_T == 0)),
         kept=_places(both_T),
     )
-
-
-def benjamini_hochberg(p_values: Sequence[float] | Floats) -> Floats:
-    """q values: `q_(i) = min over j >= i of p_(j) M / j` (Benjamini & Hochberg 1995).
-
-    NaN stays NaN and does not count in M.
-    """
-    p_M = np.asarray(p_values, np.float64)
-    q_M = np.full_like(p_M, np.nan)
-    known = np.flatnonzero(~np.isnan(p_M))
-    order = known[np.argsort(p_M[known], kind="stable")]
-    scaled = p_M[order] * order.size / np.arange(1, order.size + 1)
-    q_M[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return q_M
 
 
 def _fisher_q(n_from_T: Ints, c_from_T: Ints, n_to_T: Ints, c_to_T: Ints, level: float) -> Floats:
