@@ -17,12 +17,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "percent": percent,
-        "points": points,
-        "printable": printable,
-        "inline": inline,
-    }
+    environment.filters.update(percent=percent, points=points, printable=printable, inline=inline)
     return environment.get_template(template).render(**values)
 
 

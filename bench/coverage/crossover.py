@@ -1,0 +1,63 @@
+"""The crossover k*, measured and extrapolated, where the truth is known from a large population."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bench.coverage.row import Row
+from bench.coverage.tally import Ends, Floats, tally
+from proofloop.measure.estimators.crossover import crossover, extrapolated_crossover
+
+KS = 512
+EXTRAPOLATED = 20
+"""Extrapolations cost hundreds of fits each: one world in so many."""
+
+
+def rows(*, num_worlds: int, seed: int) -> Iterator[Row]:
+    truth = _truth(KS)
+    for num_tasks, num_samples in ((30, 64), (60, 64), (200, 64), (200, 256)):
+        world = f"{num_tasks} tasks x {num_samples} samples, {WORLD}"
+        ends = (_measured(rng, num_tasks, num_samples) for rng in _seeds(num_worlds, seed))
+        yield tally("crossover.crossover", world, "k*", truth, ends)
+    for num_tasks, num_samples in ((60, 16), (200, 16)):
+        world = f"{num_tasks} tasks x {num_samples} samples, {WORLD}"
+        few = max(num_worlds // EXTRAPOLATED, 20)
+        ends = (_extrapolated(rng, num_tasks, num_samples) for rng in _seeds(few, seed))
+        yield tally("crossover.extrapolated_crossover", world, "k*", truth, ends)
+
+
+WORLD = "p ~ Beta(0.4, 1.2), then eight attempts in one but 15-65% of the tasks lost"
+
+
+def _seeds(num_worlds: int, seed: int) -> Iterator[np.random.Generator]:
+    return (np.random.default_rng([seed, number]) for number in range(num_worlds))
+
+
+def _rates(rng: np.random.Generator, num_tasks: int) -> tuple[Floats, Floats]:
+    base = rng.beta(0.4, 1.2, num_tasks)
+    lost = rng.random(num_tasks) < 0.15 + 0.5 * (base < 0.05)
+    return base, np.where(lost, 0.0, 1 - (1 - base) ** 8)
+
+
+def _truth(max_k: int) -> int:
+    base, trained = _rates(np.random.default_rng(0), 400_000)
+    behind = [k for k in range(1, max_k + 1) if np.mean((1 - trained) ** k - (1 - base) ** k) < 0]
+    return max(behind, default=0) + 1
+
+
+def _measured(rng: np.random.Generator, num_tasks: int, num_samples: int) -> Ends:
+    base, trained = _rates(rng, num_tasks)
+    n_T = np.full(num_tasks, num_samples)
+    found = crossover(n_T, rng.binomial(n_T, base), n_T, rng.binomial(n_T, trained))
+    beyond = float(found.max_k + 1)
+    return float(found.low or beyond), float("inf") if found.high is None else float(found.high)
+
+
+def _extrapolated(rng: np.random.Generator, num_tasks: int, num_samples: int) -> Ends:
+    base, trained = _rates(rng, num_tasks)
+    n_T = np.full(num_tasks, num_samples)
+    counts = (n_T, rng.binomial(n_T, base), n_T, rng.binomial(n_T, trained))
+    found = extrapolated_crossover(*counts, max_k=KS, num_refits=100)
+    if found is None:
+        return None
+    return float(found.low or KS + 1), float("inf") if found.high is None else float(found.high)
