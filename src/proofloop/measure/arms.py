@@ -86,7 +86,7 @@ WORDS: Mapping[Arm, Words] = {
     Arm.SHUFFLED: Words(
         "shuffled feedback",
         "A failed attempt was told what belonged to another task.",
-        "What it gains needs no true feedback: only what goes beyond is owed to what feedback says.",
+        "What it gains needs no true feedback: only what goes beyond is owed to what it says.",
     ),
     Arm.MASKED: Words(
         "masked feedback",
