@@ -57,17 +57,17 @@ def distinct_truth(shares_TC: Floats, k: int) -> Floats:
 
 def hill_truth(shares_TC: Floats, order: int) -> Floats:
     """Of the shares themselves, at the size whose expected coverage is COVERAGE."""
-    sizes = np.arange(1, 60)
     coverage_TM = np.stack(
-        [1 - (shares_TC * (1 - shares_TC) ** m).sum(axis=1) for m in sizes], axis=1
+        [1 - (shares_TC * (1 - shares_TC) ** m).sum(axis=1) for m in range(1, 80)], axis=1
     )
-    values_TM = np.stack([_expected_hill(shares_TC, int(m), order) for m in sizes], axis=1)
-    return np.array(
-        [
-            np.interp(COVERAGE, coverage, values)
-            for coverage, values in zip(coverage_TM, values_TM, strict=True)
-        ]
-    )
+    above_T = (coverage_TM < COVERAGE).sum(axis=1)
+    values_T = np.ones(len(shares_TC))
+    for above in np.unique(above_T[above_T > 0]):
+        mine = above_T == above
+        low, high = (_expected_hill(shares_TC[mine], m, order) for m in (above, above + 1))
+        start, end = coverage_TM[mine, above - 1], coverage_TM[mine, above]
+        values_T[mine] = low + (COVERAGE - start) / (end - start) * (high - low)
+    return values_T
 
 
 def _expected_hill(shares_TC: Floats, m: int, order: int) -> Floats:

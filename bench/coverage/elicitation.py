@@ -6,6 +6,7 @@ blurred by noise, which is the spread of the log weights.  Only tasks without a 
 the others are `refused`.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -157,7 +158,7 @@ def _mean_row(num_worlds: int, seed: int) -> Row:
         samples, _ = draw(rng, world, 40)
         ledger = elicitation_ledger(samples, 40, temperature=1.0)
         known = ledger.bits_T[np.isfinite(ledger.bits_T)]
-        mean = bootstrap_mean(known[:, None], num_resamples=500)
+        mean = bootstrap_mean(known[:, None], bounds=(0.0, math.inf), num_resamples=500)
         num_covered += bool(mean.lows[0] <= truth <= mean.highs[0])
         widths.append(float(mean.highs[0] - mean.lows[0]))
     return Row(

@@ -6,7 +6,7 @@ from math import comb
 import numpy as np
 import pytest
 from coverage_rows import coverage_part
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofloop.measure.estimators.absorbed import (
@@ -61,6 +61,7 @@ def test_ceilings_of_the_reference():
             bad()
 
 
+@settings(deadline=None)
 @given(st.integers(2, 30), st.floats(0.01, 0.99))
 def test_the_entropy_estimate_misses_by_the_rest_of_its_series(n: int, rate: float):
     c = np.arange(n + 1)

@@ -192,6 +192,7 @@ def split_names(source: str) -> list[str]:
     return tokens
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_has_a_class(text: str):
     assert program_class(text) == program_class(f"\n{text}\n") or text != text.strip()

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofloop.core.completion import StopReason
@@ -47,6 +47,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ROWS, st.data())
 def test_parts_sum_to_the_gain_and_turn_with_the_sides(
     rows: list[tuple[int, int, int, int]], data: st.DataObject
@@ -75,6 +76,7 @@ def test_parts_sum_to_the_gain_and_turn_with_the_sides(
     )
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_the_average_equals_its_closed_form(rows: list[tuple[int, int, int, int]]):
     """On the tasks where both sides show all factors."""
@@ -172,6 +174,7 @@ def test_guess_floors_by_hand():
     assert values[1:].tolist() == [[0, 0], [0.5, 0.6]]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 200))
 def test_the_guess_floor_is_the_chance_not_to_miss_every_time(m: int, k: int):
     assert guess_floor([m], [k])[0, 0] == pytest.approx(1 - (1 - 1 / m) ** k, abs=1e-12)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofloop.measure.estimators.fdr import benjamini_hochberg
@@ -19,6 +19,7 @@ def rejected_by_stepping_up(p_values: list[float], level: float) -> set[int]:
     return set(order[: max(passing, default=0)])
 
 
+@settings(deadline=None)
 @given(P_VALUES, st.sampled_from([0.01, 0.05, 0.1, 0.25]))
 def test_q_values_reject_what_stepping_up_rejects(p_values: list[float], level: float):
     q_values = benjamini_hochberg(p_values)

@@ -32,6 +32,7 @@ from proofloop.runs.manifest import (
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.start import open_lessons, start_model
+from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
 from proofloop.train.config import FeedbackArm, Method
@@ -55,6 +56,8 @@ def run_training(
     model_path = resolve_model(recipe.model.path)
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
+    if not resume:
+        check_tasks(environment, recipe.sandbox.tier, recipe.train.workers)
     torch.set_num_threads(1)
     model = start_model(recipe.model)
     weights = flatten(model).share_memory_()

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.coverage.row import Row
+from proofloop.measure.estimators.bootstrap import bootstrap_mean
 
 Floats = NDArray[np.float64]
 Ends = tuple[float | None, float | None] | None
@@ -48,6 +49,28 @@ def tally(
         median_width=float(np.median(widths)) if widths else math.nan,
         refused=refused,
     )
+
+
+def bootstrapped(
+    values_TW: Floats, *, bounds: tuple[float, float] = (0.0, 1.0), seed: int = 0
+) -> tuple[list[Ends], list[Ends]]:
+    """`bootstrap_mean`'s and the percentile bootstrap's intervals of many worlds (columns).
+
+    Worlds share resamples in batches of a hundred, which costs a hundredth and changes no
+    interval's law.
+    """
+    ours: list[Ends] = []
+    plain: list[Ends] = []
+    num_tasks, num_worlds = values_TW.shape
+    for number, start in enumerate(range(0, num_worlds, 100)):
+        batch_TW = values_TW[:, start : start + 100]
+        curve = bootstrap_mean(batch_TW, bounds=bounds, seed=seed + number)
+        ours.extend(zip(curve.lows.tolist(), curve.highs.tolist(), strict=True))
+        rng = np.random.default_rng(seed + number)
+        weights_BT = rng.multinomial(num_tasks, np.full(num_tasks, 1 / num_tasks), size=2000)
+        ends_2W = np.quantile(weights_BT @ batch_TW / num_tasks, [0.025, 0.975], axis=0)
+        plain.extend((float(low), float(high)) for low, high in ends_2W.T)
+    return ours, plain
 
 
 def beta(a: float, b: float) -> Draw:
