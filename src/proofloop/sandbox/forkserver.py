@@ -111,7 +111,7 @@ class ForkServer(Server):
         while child.number not in self._ended:
             if not self._readable(deadline):
                 return None
-            self._take(self._report(deadline))
+            self._take(self._next_report())
         return self._ended.pop(child.number)
 
     def _take(self, report: bytes) -> None:
