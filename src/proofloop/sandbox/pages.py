@@ -50,9 +50,12 @@ def hold_code() -> None:
             spans = _read_only_spans(maps.read())
     except OSError:
         return
-    for span in spans:
-        if os.path.basename(span.path).startswith(_OFTEN_RUN):
-            _hold(span)
+    often = [s for s in spans if os.path.basename(s.path).startswith(_OFTEN_RUN)]
+    large = [span for span in often if span.end - span.start >= 2 * _HUGE_BYTES]
+    small = [span for span in often if span not in large]
+    for span in large:
+        _hold([span], span.start % _HUGE_BYTES)
+    _hold(small, 0)
 
 
 def _read_only_spans(maps: str) -> list[_Span]:
@@ -70,21 +73,27 @@ def _read_only_spans(maps: str) -> list[_Span]:
     return spans
 
 
-def _hold(span: _Span) -> None:
-    """The copy takes the original's place in one step, for it is the code that runs meanwhile."""
-    size = span.end - span.start
-    room = size + 2 * _HUGE_BYTES
+def _hold(spans: list[_Span], offset: int) -> None:
+    """Copies, side by side from `offset` on in huge pages: even in pieces, a fork counts one such
+    page once.  A copy takes its original's place in one step, for it is code that runs meanwhile.
+    """
+    size = offset + sum(span.end - span.start for span in spans)
+    room = -(-size // _HUGE_BYTES) * _HUGE_BYTES + _HUGE_BYTES
     found = _mmap(None, room, _READ | _WRITE, _PRIVATE_ANONYMOUS, -1, 0)
     if found == _FAILED:
         return
-    copy = -(-found // _HUGE_BYTES) * _HUGE_BYTES + span.start % _HUGE_BYTES
-    _madvise(copy, size, _ADVISE_HUGE)
-    ctypes.memmove(copy, span.start, size)
-    is_held = (
-        _mprotect(copy, size, _READ | _EXECUTE) == 0
-        and _mremap(copy, size, size, _MAYMOVE_FIXED, span.start) == span.start
-    )
-    _munmap(found, copy - found)
-    _munmap(copy + size, found + room - copy - size)
-    if not is_held:
-        _munmap(copy, size)
+    at = -(-found // _HUGE_BYTES) * _HUGE_BYTES
+    _madvise(at, room - _HUGE_BYTES, _ADVISE_HUGE)
+    at += offset
+    _munmap(found, at - found)
+    for span in spans:
+        size = span.end - span.start
+        ctypes.memmove(at, span.start, size)
+        is_held = (
+            _mprotect(at, size, _READ | _EXECUTE) == 0
+            and _mremap(at, size, size, _MAYMOVE_FIXED, span.start) == span.start
+        )
+        if not is_held:
+            _munmap(at, size)
+        at += size
+    _munmap(at, found + room - at)
