@@ -9,6 +9,7 @@ Two kinds of channel:
 import marshal
 import struct
 from collections.abc import Iterable
+from typing import Any
 
 HEADER = struct.Struct("<IBI")
 """Payload bytes, kind, index of the call."""
@@ -51,7 +52,7 @@ def call_payload(function: str, args: bytes, keep_as: str = "") -> bytes:
     return struct.pack("<HH", *map(len, names)) + b"".join(names) + args
 
 
-def calls_payload(calls: Iterable[tuple[str, str, tuple[object, ...]]]) -> bytes:
+def calls_payload(calls: Iterable[tuple[str, str, tuple[Any, ...]]]) -> bytes:
     """Of many calls at once, each as function, name to keep the result under, arguments.
 
     By `marshal`, which the interpreter at the other end (the same one) reads ten times faster than

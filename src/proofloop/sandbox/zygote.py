@@ -42,7 +42,7 @@ def main(where: str, tier: str) -> None:
             kernel.continue_in_namespaces(control.fileno(), kernel.enter_namespaces)
         pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if measures == "T1" else None
         _warm_up()
-        pages.hold_code()
+        pages.hold_together()
         _confine(measures, libraries)
     except kernel.StepFailed as e:
         control.send(wire.FAILED + str(e).encode())
