@@ -86,9 +86,16 @@ def group(phase: Phase, step: int, slot: int, kinds: list[str]) -> RecordedGroup
 
 def evaluate(store: RunStore, step: int, num_passed: int, num_samples: int = 4) -> None:
     kinds = ["pass"] * num_passed + ["fail"] * (num_samples - num_passed)
-    store.record_rollouts(
-        Phase.EVAL, step, [group(Phase.EVAL, step, slot, kinds) for slot in range(6)]
-    )
+    record_evaluation(store, step, [group(Phase.EVAL, step, slot, kinds) for slot in range(6)])
+
+
+def record_evaluation(store: RunStore, step: int, groups: list[RecordedGroup]) -> None:
+    draws = [
+        Draw(slot=g.slot, task_id=g.task.id, stratum=g.task.stratum, index=g.slot) for g in groups
+    ]
+    store.begin_evaluation(step, draws, num_samples=len(groups[0].group.attempts))
+    store.record_rollouts(Phase.EVAL, step, groups)
+    store.end_evaluation(step, "all tasks")
 
 
 def train(store: RunStore, step: int) -> None:
@@ -146,7 +153,7 @@ def test_the_heldout_line_is_over_the_tasks_that_every_evaluation_attempted(tmp_
     run_dir = record(tmp_path / "run", num_steps=1)
     with RunStore.open(run_dir) as store:
         two = [group(Phase.EVAL, 2, slot, ["pass", "pass", "fail", "lost"]) for slot in (0, 1)]
-        store.record_rollouts(Phase.EVAL, 2, two)
+        record_evaluation(store, 2, two)
     heldout = read_run(run_dir).metrics["pass_share_heldout"]
     assert heldout.steps == (0, 1, 2)
     assert heldout.values == (0.25, 0.5, pytest.approx(2 / 3))

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from store_examples import draws, group, groups, record_whole_step, verdict, weights
+from store_examples import draws, group, groups, record_whole_step, task, verdict, weights
 
 from proofloop.core.errors import RunError, StoreDamaged
-from proofloop.store import Phase, RunReader, RunStore
+from proofloop.store import Evaluation, Phase, RunReader, RunStore, rollout_id
 from proofloop.store.reader import DATABASE_NAME
 from proofloop.store.segments import (
     NOTHING_COUNTED,
@@ -93,12 +93,105 @@ def test_rollouts_and_tasks_are_recorded_once(run: Path) -> None:
 def test_a_step_that_fails_half_way_leaves_nothing(run: Path) -> None:
     twice = [group(Phase.EVAL, 1, 0), group(Phase.EVAL, 1, 1), group(Phase.EVAL, 1, 0)]
     with RunStore.open(run) as store:
+        store.begin_evaluation(1, draws(1), num_samples=4)
         with pytest.raises(ValueError, match="recorded twice"):
             store.record_rollouts(Phase.EVAL, 1, twice)
         assert not store.rollouts_recorded(Phase.EVAL, 1)
         store.record_rollouts(Phase.EVAL, 1, twice[:2])
         assert store.load_groups(Phase.EVAL, 1) == twice[:2]
         assert store.load_groups(Phase.TRAIN, 2) == groups(Phase.TRAIN, 2)
+
+
+def test_an_evaluation_grows_by_portions_and_counts_when_it_has_ended(run: Path) -> None:
+    whole = groups(Phase.EVAL, 2)
+    with RunStore.open(run) as store:
+        assert store.evaluation(2) is None
+        store.begin_evaluation(2, draws(2), num_samples=4)
+        store.record_rollouts(Phase.EVAL, 2, whole[:2])
+    with RunStore.open(run) as store:
+        store.begin_evaluation(2, draws(2), num_samples=4)  # taken up again
+        assert store.recorded_slots(Phase.EVAL, 2) == {0, 1}
+        assert store.recorded_steps(Phase.EVAL) == []
+        with pytest.raises(RunError, match="begun with 4 samples a task, not 8"):
+            store.begin_evaluation(2, draws(2), num_samples=8)
+        with pytest.raises(RunError, match="drawn before and with other tasks"):
+            store.begin_evaluation(2, draws(3), num_samples=4)
+        with pytest.raises(ValueError, match="already recorded"):
+            store.record_rollouts(Phase.EVAL, 2, whole[1:])
+        with pytest.raises(ValueError, match="not the tasks that were drawn"):
+            store.record_rollouts(Phase.EVAL, 2, [group(Phase.EVAL, 3, 7)])
+        store.record_rollouts(Phase.EVAL, 2, whole[2:])
+        store.end_evaluation(2, "all tasks")
+        assert store.recorded_steps(Phase.EVAL) == [2]
+        assert store.evaluation(2) == Evaluation(
+            step=2, num_tasks=3, num_samples=4, ended="all tasks"
+        )
+        assert store.load_groups(Phase.EVAL, 2) == whole
+        counts = [(c.slot, c.num_scored, c.num_passed) for c in store.pass_counts(Phase.EVAL, 2)]
+        assert counts == [(0, 3, 1), (1, 3, 1), (2, 3, 1)]
+
+
+def test_the_outcome_table_joins_what_the_base_thinks_of_a_rollout(run: Path) -> None:
+    with RunStore.open(run) as store:
+        store.record_logprobs("base", "b" * 64, {rollout_id(Phase.TRAIN, 2, 1, 3): -7.5})
+        assert store.logprobs("base") == {"train-2-1-3": -7.5}
+        assert store.logprobs("other") == {}
+    db = sqlite3.connect(run / DATABASE_NAME)
+    db.row_factory = sqlite3.Row
+    rows = list(db.execute("SELECT * FROM outcomes WHERE step = 2 ORDER BY task_id, sample"))
+    assert len(rows) == 12
+    known = {row["rollout_id"]: row["base_logprob"] for row in rows if row["base_logprob"]}
+    assert known == {"train-2-1-3": -7.5}
+    row = dict(rows[0])
+    completion = groups(Phase.TRAIN, 2)[0].group.attempts[0].rollout.turns[0].completion
+    assert row["logprob"] == sum(completion.logprobs)
+    del row["logprob"]
+    assert row == {
+        "task_id": task(2, 0).id,
+        "sample": 0,
+        "checkpoint": 1,
+        "rollout_id": "train-2-0-0",
+        "phase": "train",
+        "step": 2,
+        "env": "functions",
+        "split": "train",
+        "family": "int",
+        "complexity": 2,
+        "horizon": 1,
+        "verdict": "scored",
+        "passed": 1,
+        "reward": 1.0,
+        "cause": "passed",
+        "num_tokens": 30,
+        "num_turns": 1,
+        "truncated": 0,
+        "base_logprob": None,
+        "temperature": 1.0,
+        "max_tokens": 64,
+        "verifier": "",
+        "integrity": "strong",
+        "tier": "T1",
+        "policy_sha256": weights(1),
+    }
+
+
+def test_a_run_of_an_older_version_is_upgraded_with_its_evaluations(run: Path) -> None:
+    with RunStore.open(run) as store:
+        store.begin_evaluation(0, draws(0), num_samples=4)
+        store.record_rollouts(Phase.EVAL, 0, groups(Phase.EVAL, 0))
+    db = sqlite3.connect(run / DATABASE_NAME)
+    with db:  # as the version before wrote it
+        db.execute("DROP VIEW outcomes")
+        for table in ("evaluations", "logprobs"):
+            db.execute(f"DROP TABLE {table}")
+        for column in ("num_turns", "max_tokens", "temperature", "verifier", "integrity"):
+            db.execute(f"ALTER TABLE rollouts DROP COLUMN {column}")
+        db.execute("DELETE FROM migrations WHERE name = 'outcomes'")
+    db.close()
+    with RunStore.open(run) as store:
+        assert store.recorded_steps(Phase.EVAL) == [0]
+        assert store.load_groups(Phase.EVAL, 0) == groups(Phase.EVAL, 0)
+        assert {row.max_tokens for row in store.iter_rollouts()} == {None}
 
 
 def test_steps_metrics_and_events(tmp_path: Path) -> None:

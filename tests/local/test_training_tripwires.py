@@ -24,7 +24,14 @@ from proofloop.runs.environments import build_environment
 from proofloop.runs.peek import peek_rollout
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.training import loop_config, open_run, optimiser_config, run_training
-from proofloop.runs.worker import Attempt, Differentiate, Worker, WorkerSetup
+from proofloop.runs.worker import (
+    Attempt,
+    Differentiate,
+    Score,
+    Scores,
+    Worker,
+    WorkerSetup,
+)
 from proofloop.store import Phase, RunStore
 from proofloop.testing.fakes import ScriptedEngine
 from proofloop.train.config import AlarmsConfig, TripwireConfig
@@ -32,6 +39,7 @@ from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.loop_sync import Parts, load_state, loop_sync
 from proofloop.train.optimiser import Optimiser
 from proofloop.train.samples import Bundle
+from proofloop.train.scoring import Question
 from proofloop.train.trainer import GradientStats
 
 SHARE = 0.4
@@ -158,6 +166,11 @@ class ScriptedCrew:
         stats = self._worker.obey(Differentiate(bundles, denominator))
         assert isinstance(stats, GradientStats)
         return self._gradient.clone(), stats
+
+    def score(self, questions: Sequence[Question], temperature: float) -> list[tuple[float, ...]]:
+        scores = self._worker.obey(Score(list(questions), temperature))
+        assert isinstance(scores, Scores)
+        return scores.logprobs
 
     def publish(self, step: int) -> list[PolicyVersion]:
         return [PolicyVersion(step=step, sha256=sha256(self._weights))]

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,9 @@ import pytest
 from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Command, Ending, Execution, Limits, Policy, Workspace
 from proofloop.core.verdict import Tier
-from proofloop.sandbox import ForkServerSandbox, open_sandbox, probe
+from proofloop.sandbox import ForkServerSandbox, open_sandbox, parcel, probe
 from proofloop.sandbox.descendants import descendants
+from proofloop.sandbox.workspace import KeptWorkspace
 
 _REPORTS = {report.tier: report for report in probe()}
 _LIMITS = Limits(
@@ -243,6 +245,20 @@ def test_a_flood_on_any_stream_ends_it(workspace: Workspace) -> None:
         assert execution.ending is Ending.OUTPUT_LIMIT, execution
         found = tuple(map(len, (execution.output, execution.errors, execution.report)))
         assert found == sizes
+
+
+def _channel(workspace: Workspace) -> socket.socket:
+    assert isinstance(workspace, KeptWorkspace)
+    return workspace._channel
+
+
+def test_an_order_to_end_a_command_that_has_ended_is_no_matter(workspace: Workspace) -> None:
+    """The client may find too much output just when the program ends for want of a reader."""
+    assert _says(workspace, "echo before") == "before\n"
+    _channel(workspace).sendall(parcel.pack({"do": "kill"}))
+    assert _says(workspace, "echo after") == "after\n"
+    _channel(workspace).sendall(parcel.pack({"do": "kill"}))
+    assert workspace.entries(max_entries=10) is not None
 
 
 def test_memory_is_limited_for_one_and_for_all(workspace: Workspace) -> None:

@@ -68,13 +68,13 @@ def test_a_module_says_what_it_is_and_fits_in_a_head(path: Path) -> None:
     assert len(source.splitlines()) <= MAX_LINES
 
 
-def test_a_base_install_stays_under_forty_packages() -> None:
+def test_a_base_install_is_at_most_forty_packages() -> None:
     """Walks the requirements of what is installed here.  The same count, and Proofloop itself, on
     a fresh machine: `pip install --dry-run --ignore-installed --quiet --report - . | jq '.install
     | length'`."""
     found = base_packages()
     assert {"torch", "numpy", "click"} <= found
-    assert len(found) < MAX_PACKAGES, sorted(found)
+    assert len(found) <= MAX_PACKAGES, sorted(found)
 
 
 def base_packages() -> set[str]:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from proofloop.core.task import Stratum
+from proofloop.measure.arms import Arm
 from proofloop.measure.data import Example, ReportData, Series, Tripped
-from proofloop.measure.figures import running_mean, spread
+from proofloop.measure.drawing import spread
+from proofloop.measure.figures import running_mean
 from proofloop.measure.outcomes import Outcomes
 from proofloop.measure.panels import merged_causes, panels
 from proofloop.measure.report import compare_runs, pooled_gain, render_report
@@ -100,7 +102,7 @@ def whole_run(name: str = "quick", *, control: str = "none", seed: int = 0) -> R
     return ReportData(
         name=name,
         env="functions",
-        control=control,
+        arms=() if control == "none" else (Arm(control),),
         num_steps_planned=20,
         num_steps_done=20,
         metrics=METRICS,
@@ -144,12 +146,12 @@ def test_text_of_a_model_is_escaped_and_made_visible():
 
 def test_figures_take_their_colours_from_the_page_and_stay_legible_on_a_phone():
     for panel in panels(whole_run()):
-        assert "#0101" not in panel.svg
-        assert "var(--accent)" in panel.svg
+        assert "#0101" not in panel.figure.svg
+        assert "var(--accent)" in panel.figure.svg
         assert panel.caption.endswith(".")
-        width = float(re.findall(r'viewBox="0 0 ([\d.]+) ', panel.svg)[0])
+        width = float(re.findall(r'viewBox="0 0 ([\d.]+) ', panel.figure.svg)[0])
         px_per_unit = (360 - 32) / width
-        sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", panel.svg)]
+        sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", panel.figure.svg)]
         # Exponents of powers of ten are set smaller, as everywhere.
         sizes = [size for size in sizes if panel.title != "Sampler against trainer" or size > 7]
         assert min(sizes) * px_per_unit >= 12 * 0.99  # 12 CSS pixels are 9 pt
@@ -182,7 +184,7 @@ def test_the_same_data_give_the_same_bytes():
             ReportData(name="e", num_steps_planned=9, metrics={"loss": series()}),
             "nothing to draw",
         ),
-        (whole_run(control="random"), "Control arm: reward.control = random"),
+        (whole_run(control="random"), "Control arm: placebo (random reward)"),
     ],
 )  # fmt: skip
 def test_missing_parts_are_said_and_not_fatal(data: ReportData, says: str):

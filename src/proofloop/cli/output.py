@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 PLAIN_WIDTH = 120
+EXIT_INTERRUPTED = 130
 
 
 def print_json(value: Any) -> None:

@@ -26,11 +26,19 @@ class TrainingProgress(Progress):
 
     def _show_step(self, report: StepReport) -> None:
         self.step_done = report.step
-        figures = {"reward": f"{report.metrics['reward_mean']:.3f}"}
+        metrics = report.metrics
+        figures = dict[str, str]()
+        if "reward_mean" in metrics:
+            figures["reward"] = f"{metrics['reward_mean']:.3f}"
+        elif "loss" in metrics:
+            figures["loss"] = f"{metrics['loss']:.3f}"
         if self._heldout:
             figures["held-out"] = self._heldout
-        figures["tokens/s"] = f"{report.metrics['sampled_tokens_per_s']:,.0f}"
-        figures["verdicts/s"] = f"{report.metrics['verdicts_per_s']:,.0f}"
+        rate = metrics.get("sampled_tokens_per_s", metrics.get("trained_tokens_per_s"))
+        if rate is not None:
+            figures["tokens/s"] = f"{rate:,.0f}"
+        if "verdicts_per_s" in metrics:
+            figures["verdicts/s"] = f"{metrics['verdicts_per_s']:,.0f}"
         self.step(report.step, figures)
         for alarm in report.alarms:
             self.aside("alarm", alarm, last=True)

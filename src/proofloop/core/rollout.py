@@ -3,6 +3,7 @@
 from typing import NewType
 
 from proofloop.core.completion import Completion
+from proofloop.core.feedback import Feedback
 from proofloop.core.record import Record
 from proofloop.core.task import TaskId
 from proofloop.core.verdict import Scored, Verdict
@@ -32,11 +33,29 @@ class Rollout(Record):
         return sum(len(turn.completion.tokens) for turn in self.turns)
 
 
-class Judged(Record):
-    """A rollout and its verdict."""
+class Failure(Record):
+    """What came of a turn that was followed by another, and what the policy was told of it."""
+
+    verdict: Scored
+    feedback: Feedback
+
+
+class Judged(Record, omit_defaults=True):
+    """A rollout and its verdict, which is that of its last turn."""
 
     rollout: Rollout
     verdict: Verdict
+    failures: tuple[Failure, ...] = ()
+    """Of the turns before the last, one each."""
+    feedback: Feedback | None = None
+    """What the policy may be told of the last turn; None: it passed, or nobody asked."""
+
+    def __post_init__(self) -> None:
+        if self.failures and len(self.failures) != len(self.rollout.turns) - 1:
+            raise ValueError(
+                f"rollout {self.rollout.id}: {len(self.failures)} failures before the last of "
+                f"{len(self.rollout.turns)} turns"
+            )
 
 
 class Group(Record):

@@ -1,69 +1,33 @@
-"""The report's figures, each a string of SVG that takes its colours from the page.
+"""The kinds of figure that reports show, each with the numbers that it shows."""
 
-Drawn at phone size (3.6 inches, scaled to the column) so that type stays legible there.  Colours
-are placeholders that `_to_svg` turns into CSS variables, so that one figure serves light and dark.
-matplotlib is imported only when a figure is drawn, and its global state is never touched.
-"""
-
-import functools
-import io
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any
 
 import numpy as np
 
 from proofloop.measure.data import Series
+from proofloop.measure.drawing import (
+    ACCENT,
+    INK,
+    MUTED,
+    RULE,
+    SHADES,
+    Cell,
+    Figure,
+    canvas,
+    finish,
+    in_style,
+    integer_steps,
+    percent_ticks,
+    share_axis,
+    to_svg,
+)
 from proofloop.measure.estimators.bootstrap import Curve
 from proofloop.measure.estimators.interval import Interval
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-P = ParamSpec("P")
-
-INK, MUTED, RULE, ACCENT = "#010101", "#010102", "#010103", "#010104"
-SHADES = ("#010105", "#010106", "#010107", "#010108", "#010109", "#01010a")
-_CSS = {INK: "ink", MUTED: "muted", RULE: "rule", ACCENT: "accent"} | {
-    shade: f"shade{i}" for i, shade in enumerate(SHADES)
-}
-_SIZE_INCHES = (3.6, 2.5)
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "proofloop",  # the same data give the same bytes
-    "font.size": 10,
-    "axes.edgecolor": RULE,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.labelcolor": MUTED,
-    "axes.labelsize": 10,
-    "xtick.color": RULE,
-    "ytick.color": RULE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "xtick.labelsize": 10,
-    "ytick.labelsize": 10,
-    "text.color": INK,
-    "lines.solid_capstyle": "round",
-}
 STEP_LABEL = "optimiser step"
-
-
-def _in_style(draw: Callable[P, str]) -> Callable[P, str]:
-    """Draw under our settings alone: many are read only when an artist is made or drawn."""
-
-    @functools.wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> str:
-        from matplotlib import rc_context
-
-        with rc_context(_STYLE):
-            return draw(*args, **kwargs)
-
-    return styled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +40,10 @@ class Line:
     dots: bool = False
 
 
-@_in_style
-def over_steps(lines: Sequence[Line], *, y_label: str, log_y: bool = False) -> str:
+@in_style
+def over_steps(lines: Sequence[Line], *, y_label: str, log_y: bool = False) -> Figure:
     """Curves over optimiser steps; a thin raw line under its running mean."""
-    figure, axes = _canvas()
+    sheet, axes = canvas()
     ends: list[tuple[float, str, str]] = []
     for line in lines:
         steps, values = np.array(line.series.steps), np.array(line.series.values)
@@ -99,14 +63,22 @@ def over_steps(lines: Sequence[Line], *, y_label: str, log_y: bool = False) -> s
     else:
         axes.margins(y=0.08)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    _integer_steps(axes)
-    return _finish(figure, axes, x_label=STEP_LABEL, y_label=y_label, ends=ends)
+    integer_steps(axes)
+    return Figure(
+        svg=finish(sheet, axes, x_label=STEP_LABEL, y_label=y_label, ends=ends),
+        columns=("line", "step", "value"),
+        rows=tuple(
+            (line.label or y_label, step, value)
+            for line in lines
+            for step, value in zip(line.series.steps, line.series.values, strict=True)
+        ),
+    )
 
 
-@_in_style
-def pass_curves(curves: Sequence[tuple[str, Sequence[int], Curve, str]]) -> str:
+@in_style
+def pass_curves(curves: Sequence[tuple[str, Sequence[int], Curve, str]]) -> Figure:
     """pass@k over k (log2) with bands, from (label, ks, curve, colour)."""
-    figure, axes = _canvas()
+    sheet, axes = canvas()
     ends: list[tuple[float, str, str]] = []
     axes.set_xscale("log", base=2)
     for label, ks, curve, color in curves:
@@ -117,14 +89,22 @@ def pass_curves(curves: Sequence[tuple[str, Sequence[int], Curve, str]]) -> str:
     ticks = [2**i for i in range(largest.bit_length())]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
-    _share_axis(axes)
-    return _finish(figure, axes, x_label="k, samples per task", y_label="pass@k", ends=ends)
+    share_axis(axes)
+    return Figure(
+        svg=finish(sheet, axes, x_label="k, samples per task", y_label="pass@k", ends=ends),
+        columns=("curve", "k", "mean", "low", "high", "num_tasks"),
+        rows=tuple(
+            (label, k, *_numbers(curve.means[i], curve.lows[i], curve.highs[i]), int(n))
+            for label, ks, curve, _ in curves
+            for i, (k, n) in enumerate(zip(ks, curve.num_tasks, strict=True))
+        ),
+    )
 
 
-@_in_style
-def dot_rows(rows: Sequence[tuple[str, Interval | None, Interval | None]]) -> str:
+@in_style
+def dot_rows(rows: Sequence[tuple[str, Interval | None, Interval | None]]) -> Figure:
     """One row a group of tasks: the base's share above the trained model's, with intervals."""
-    figure, axes = _canvas(height=0.9 + 0.36 * len(rows))
+    sheet, axes = canvas(height=0.9 + 0.36 * len(rows))
     for place, (_, base, trained) in enumerate(rows):
         for side, color, shift in ((base, MUTED, -0.14), (trained, ACCENT, 0.14)):
             if side is None:
@@ -140,13 +120,146 @@ def dot_rows(rows: Sequence[tuple[str, Interval | None, Interval | None]]) -> st
     axes.grid(axis="x", color=RULE, lw=0.5, alpha=0.6)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("held-out pass@1")
-    return _to_svg(figure)
+    return Figure(
+        svg=to_svg(sheet),
+        columns=("group", "side", "mean", "low", "high", "num_tasks"),
+        rows=tuple(
+            (label, name, side.value, side.low, side.high, side.num_tasks)
+            for label, base, trained in rows
+            for name, side in (("base", base), ("trained", trained))
+            if side is not None
+        ),
+    )
 
 
-@_in_style
-def stacked(parts: Mapping[str, Series], *, y_label: str, as_share: bool) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """A curve with its interval; NaN where there is none.  `dots`: measured points, no line."""
+
+    label: str
+    x: Sequence[float]
+    mean: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    color: str = ACCENT
+    dots: bool = False
+    dashed: bool = False
+
+
+@in_style
+def bands(
+    curves: Sequence[Band],
+    *,
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+    is_share: bool = False,
+    mark: tuple[float, str] | None = None,
+) -> Figure:
+    """Curves or points with their intervals; `mark`: an upright line at x, with its name."""
+    sheet, axes = canvas()
+    ends: list[tuple[float, str, str]] = []
+    if log_x:
+        axes.set_xscale("log")
+    for c in curves:
+        x, mean = np.array(c.x, float), np.array(c.mean, float)
+        low, high = np.array(c.low, float), np.array(c.high, float)
+        if c.dots:
+            axes.vlines(x, low, high, color=c.color, lw=1)
+            axes.plot(x, mean, color=c.color, marker="o", ms=3.5, lw=0)
+        else:
+            axes.fill_between(x, low, high, color=c.color, alpha=0.18, lw=0)
+            axes.plot(x, mean, color=c.color, lw=1.4, ls="--" if c.dashed else "-")
+        known = mean[~np.isnan(mean)]
+        if len(known) and c.label:
+            ends.append((float(known[-1]), c.label, c.color))
+    if mark is not None:
+        axes.axvline(mark[0], color=MUTED, lw=0.8, ls=":")
+        axes.text(mark[0], 1.0, f" {mark[1]}", color=MUTED, transform=axes.get_xaxis_transform())
+    if is_share:
+        share_axis(axes)
+    else:
+        axes.margins(y=0.08)
+    return Figure(
+        svg=finish(sheet, axes, x_label=x_label, y_label=y_label, ends=ends),
+        columns=("curve", x_label, "mean", "low", "high"),
+        rows=tuple(
+            (c.label, float(x), *_numbers(mean, low, high))
+            for c in curves
+            for x, mean, low, high in zip(c.x, c.mean, c.low, c.high, strict=True)
+        ),
+    )
+
+
+@in_style
+def bars(
+    parts: Mapping[str, Sequence[float]],
+    edges: Sequence[float],
+    *,
+    x_label: str,
+    y_label: str,
+) -> Figure:
+    """Histograms over the same bins, the first in colour and in front."""
+    sheet, axes = canvas()
+    places = np.array(edges, float)
+    ends: list[tuple[float, str, str]] = []
+    for i, (label, heights) in reversed(list(enumerate(parts.items()))):
+        color = ACCENT if i == 0 else SHADES[0]
+        axes.stairs(list(heights), places, fill=True, color=color, alpha=0.75 if i == 0 else 0.5)
+        if label:
+            ends.append((float(max(heights, default=0.0)), label, color if i == 0 else MUTED))
+    axes.set_ylim(bottom=0)
+    return Figure(
+        svg=finish(sheet, axes, x_label=x_label, y_label=y_label, ends=ends),
+        columns=("part", "from", "to", y_label),
+        rows=tuple(
+            (label or y_label, float(a), float(b), float(height))
+            for label, heights in parts.items()
+            for a, b, height in zip(edges[:-1], edges[1:], heights, strict=True)
+        ),
+    )
+
+
+@in_style
+def grid(
+    values: Mapping[tuple[int, int], Interval],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str,
+) -> Figure:
+    """A share in every cell of two dials, from (x, y); what was not measured stays empty."""
+    sheet, axes = canvas(height=1.2 + 0.42 * len({y for _, y in values}))
+    xs, ys = sorted({x for x, _ in values}), sorted({y for _, y in values})
+    for (x, y), share in values.items():
+        i, j = xs.index(x), ys.index(y)
+        axes.fill_between(
+            [i - 0.5, i + 0.5], j - 0.5, j + 0.5, color=ACCENT, lw=0, alpha=0.85 * share.value
+        )
+        text = f"{100 * share.value:.0f}%"
+        axes.text(i, j, text, ha="center", va="center", color=INK)
+    axes.set_xticks(range(len(xs)), [str(x) for x in xs])
+    axes.set_yticks(range(len(ys)), [str(y) for y in ys])
+    axes.set_xlim(-0.5, len(xs) - 0.5)
+    axes.set_ylim(-0.5, len(ys) - 0.5)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title(title, loc="left", fontsize=10, color=MUTED, pad=8)
+    axes.tick_params(length=0)
+    return Figure(
+        svg=to_svg(sheet),
+        columns=(x_label, y_label, "mean", "low", "high", "num_tasks"),
+        rows=tuple(
+            (x, y, share.value, share.low, share.high, share.num_tasks)
+            for (x, y), share in sorted(values.items())
+        ),
+    )
+
+
+@in_style
+def stacked(parts: Mapping[str, Series], *, y_label: str, as_share: bool) -> Figure:
     """Quantities over steps that add up, largest (or first given) at the bottom."""
-    figure, axes = _canvas()
+    sheet, axes = canvas()
     steps = sorted({step for series in parts.values() for step in series.steps})
     values = np.zeros((len(parts), len(steps)))
     for row, series in enumerate(parts.values()):
@@ -168,9 +281,17 @@ def stacked(parts: Mapping[str, Series], *, y_label: str, as_share: bool) -> str
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, 1 if as_share else max(float(shown.sum(axis=0).max()) * 1.02, 1e-9))
     if as_share:
-        _percent_ticks(axes)
-    _integer_steps(axes)
-    return _finish(figure, axes, x_label=STEP_LABEL, y_label=y_label, ends=ends)
+        percent_ticks(axes)
+    integer_steps(axes)
+    return Figure(
+        svg=finish(sheet, axes, x_label=STEP_LABEL, y_label=y_label, ends=ends),
+        columns=("part", "step", "value"),
+        rows=tuple(
+            (label, step, float(values[row, i]))
+            for row, label in enumerate(parts)
+            for i, step in enumerate(steps)
+        ),
+    )
 
 
 def running_mean(values: "np.ndarray[Any, np.dtype[np.float64]]") -> Any:
@@ -182,84 +303,5 @@ def running_mean(values: "np.ndarray[Any, np.dtype[np.float64]]") -> Any:
     return (sums[high] - sums[low]) / (high - low)
 
 
-def _canvas(height: float = _SIZE_INCHES[1]) -> "tuple[Figure, Axes]":
-    from matplotlib.figure import Figure
-
-    size = (_SIZE_INCHES[0], height)
-    figure = Figure(figsize=size, layout="constrained", facecolor="none")
-    axes = figure.add_subplot(facecolor="none")
-    axes.tick_params(length=3)
-    return figure, axes
-
-
-def _share_axis(axes: "Axes") -> None:
-    axes.set_ylim(0, 1)
-    _percent_ticks(axes)
-
-
-def _percent_ticks(axes: "Axes") -> None:
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
-
-
-def _integer_steps(axes: "Axes") -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-
-
-def _finish(
-    figure: "Figure",
-    axes: "Axes",
-    *,
-    x_label: str,
-    y_label: str,
-    ends: Sequence[tuple[float, str, str]],
-) -> str:
-    """Name the axes and label every curve at its end instead of in a legend."""
-    axes.grid(axis="y", color=RULE, lw=0.5, alpha=0.6)
-    axes.set_axisbelow(True)
-    axes.set_xlabel(x_label)
-    axes.set_title(y_label, loc="left", fontsize=10, color=MUTED, pad=8)
-    heights = axes.transAxes.inverted().transform(
-        axes.transData.transform([(1.0, value) for value, _, _ in ends])
-    )[:, 1]
-    for height, (_, label, color) in zip(spread(list(heights), gap=0.095), ends, strict=True):
-        axes.text(1.02, height, label, color=color, transform=axes.transAxes, va="center")
-    return _to_svg(figure)
-
-
-def spread(heights: Sequence[float], *, gap: float) -> list[float]:
-    """Move labels apart to at least `gap`, keeping their order and staying within [0, 1]."""
-    order = sorted(range(len(heights)), key=lambda i: heights[i])
-    placed = list(heights)
-    floor = 0.0
-    for i in order:
-        placed[i] = floor = max(placed[i], floor)
-        floor += gap
-    ceiling = 1.0
-    for i in reversed(order):
-        placed[i] = ceiling = min(placed[i], ceiling)
-        ceiling -= gap
-    return placed
-
-
-def _to_svg(figure: "Figure") -> str:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(
-        buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(
-        r'<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', svg, count=1
-    )
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    # A style element inside would speak for the whole page; the page sets type and line joins.
-    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.S)
-    svg = re.sub(r"font-family: [^;]*; ", "", svg).replace("xlink:href", "href")
-    for placeholder, name in _CSS.items():
-        svg = svg.replace(placeholder, f"var(--{name})")
-    return svg
+def _numbers(*values: float) -> tuple[Cell, ...]:
+    return tuple(None if math.isnan(v) else float(v) for v in values)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from proofloop.measure import figures
 from proofloop.measure.data import ReportData, Series
+from proofloop.measure.drawing import ACCENT, MUTED, Figure
 from proofloop.measure.estimators.trend import slope
-from proofloop.measure.figures import ACCENT, MUTED, Line
+from proofloop.measure.figures import Line
 from proofloop.measure.outcomes import Outcomes, known_ks
 
 _MIN_SHARE = 0.02
@@ -21,7 +22,7 @@ _MAX_PARTS = 6
 class Panel:
     title: str
     caption: str
-    svg: str
+    figure: Figure
 
 
 def panels(data: ReportData) -> Iterator[Panel]:
@@ -56,24 +57,25 @@ def _learning(data: ReportData) -> Panel | None:
         caption="Held-out tasks (dots) should rise with the training reward (thin: each step, "
         "thick: running mean); a reward that rises alone is overfitting or a hole in the reward. "
         "The two differ in level because training chooses its tasks, held-out is fixed.",
-        svg=figures.over_steps(lines, y_label="mean reward, share passed"),
+        figure=figures.over_steps(lines, y_label="mean reward, share passed"),
     )
 
 
 def _pass_at_k(data: ReportData) -> Panel | None:
+    later = data.second_label
     curves = [
         (label, known_ks(side), side.curve(known_ks(side)), color)
-        for label, side, color in (("base", data.base, MUTED), ("trained", data.trained, ACCENT))
+        for label, side, color in (("base", data.base, MUTED), (later, data.trained, ACCENT))
         if side is not None and side.max_samples
     ]
     if not curves:
         return None
     return Panel(
-        title="pass@k, base and trained",
+        title=f"pass@k, base and {later}",
         caption="Where the curves meet, more samples of the base do what training did: a gap that "
         "closes as k grows says that training made likelier what the base could do already. "
         "Bands: 95%, tasks resampled.",
-        svg=figures.pass_curves(curves),
+        figure=figures.pass_curves(curves),
     )
 
 
@@ -116,9 +118,9 @@ def _groups(
     ]
     return Panel(
         title=f"Held-out pass@1 by {what}",
-        caption="Grey is base, colour is trained, thin lines are 95% intervals: look for groups "
-        "that did not move, or moved back.",
-        svg=figures.dot_rows(rows),
+        caption=f"Grey is base, colour is {data.second_label}, thin lines are 95% intervals: look "
+        "for groups that did not move, or moved back.",
+        figure=figures.dot_rows(rows),
     )
 
 
@@ -203,7 +205,7 @@ def _causes(data: ReportData) -> Panel | None:
         title="Verdicts by cause",
         caption="Passed (colour) should eat into every other cause; unscored attempts are faults "
         f"of ours, never of the model: {data.num_unscored} of {data.num_rollouts} in training.",
-        svg=figures.stacked(parts, y_label="share of training rollouts", as_share=True),
+        figure=figures.stacked(parts, y_label="share of training rollouts", as_share=True),
     )
 
 
@@ -265,7 +267,7 @@ def _phases(data: ReportData) -> Panel | None:
     return Panel(
         title="Where the time goes",
         caption="Seconds of a step by phase: the thickest layer is the one worth making faster.",
-        svg=figures.stacked(parts, y_label="seconds per step", as_share=False),
+        figure=figures.stacked(parts, y_label="seconds per step", as_share=False),
     )
 
 
@@ -292,5 +294,5 @@ def _panel(
     return Panel(
         title=title,
         caption=caption,
-        svg=figures.over_steps(lines, y_label=y_label, log_y=log_y),
+        figure=figures.over_steps(lines, y_label=y_label, log_y=log_y),
     )

@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from proofloop.core.feedback import feedback_text
 from proofloop.core.record import Record
 from proofloop.core.tripwire import Wire, tripped_wire
 from proofloop.measure.text import WIRE_SAYS, one_token, printable
@@ -38,6 +39,8 @@ class TokenRow(Record):
     entropy: float | None = None
     advantage: float | None = None
     """None where the token does not train."""
+    turn: int = 0
+    """From 0."""
 
     @property
     def gap(self) -> float | None:
@@ -45,6 +48,14 @@ class TokenRow(Record):
         if self.sampler_logprob is None or self.trainer_logprob is None:
             return None
         return abs(self.trainer_logprob - self.sampler_logprob)
+
+
+class TurnEnd(Record):
+    """What came of a turn that another one followed, and what the policy was told of it."""
+
+    verdict: str
+    detail: str
+    feedback: str
 
 
 class Peek(Record):
@@ -64,6 +75,11 @@ class Peek(Record):
     """Whether the task was impossible: none of its rollouts trains."""
     wire: Wire | None = None
     """What the rollout tripped over."""
+    num_turns: int = 1
+    turns: tuple[TurnEnd, ...] = ()
+    """Those before the last that failed and were answered with feedback."""
+    note: str = ""
+    """What the figures leave out."""
 
     @property
     def num_trained(self) -> int:
@@ -80,6 +96,7 @@ def peek_of(
     *,
     advantage: float | None,
     trainer_logprobs: Sequence[float] | None = None,
+    note: str = "",
 ) -> Peek:
     """A stored rollout's tokens in the order the policy saw them.
 
@@ -93,7 +110,7 @@ def peek_of(
         raise ValueError(f"{len(trainer_logprobs)} log-probabilities for {num_sampled} tokens")
     trainer = iter([None] * num_sampled if trainer_logprobs is None else trainer_logprobs)
     rows: list[TokenRow] = []
-    for turn in rollout.turns:
+    for number, turn in enumerate(rollout.turns):
         for token in turn.context:
             rows.append(
                 TokenRow(
@@ -102,6 +119,7 @@ def peek_of(
                     text=decode(token),
                     role=Role.CONTEXT,
                     trained=False,
+                    turn=number,
                 )
             )
         sampled = turn.completion
@@ -118,6 +136,7 @@ def peek_of(
                     trainer_logprob=next(trainer),
                     entropy=entropy,
                     advantage=advantage,
+                    turn=number,
                 )
             )
     return Peek(
@@ -131,6 +150,16 @@ def peek_of(
         tokens=tuple(rows),
         tripwire=row.tripwire,
         wire=tripped_wire(recorded.judged.verdict, is_tripwire=row.tripwire),
+        num_turns=len(rollout.turns),
+        turns=tuple(
+            TurnEnd(
+                verdict=failure.verdict.cause,
+                detail=failure.verdict.detail,
+                feedback=feedback_text(failure.feedback),
+            )
+            for failure in recorded.judged.failures
+        ),
+        note=note,
     )
 
 
@@ -144,7 +173,11 @@ def peek_table(peek: Peek) -> Group:
     table.add_column("trains")
     for name in ("sampler logp", "trainer logp", "|gap|", "entropy", "advantage"):
         table.add_column(name, justify="right")
+    before = 0
     for row in peek.tokens:
+        if row.turn != before:
+            table.add_section()
+            before = row.turn
         table.add_row(
             str(row.position),
             str(row.token),
@@ -189,6 +222,11 @@ def _head(peek: Peek) -> list[str]:
         lines.append("advantage: none, this rollout does not train")
     else:
         lines.append(f"advantage {peek.advantage:+.4f}")
+    for number, turn in enumerate(peek.turns, 1):
+        lines.append(f"turn {number} of {peek.num_turns}: {turn.verdict}: {turn.detail}")
+        lines += [f"    {line}" for line in turn.feedback.splitlines()]
+    if peek.note:
+        lines.append(peek.note)
     return [one_token(line).replace("␠", " ") for line in lines]
 
 

@@ -10,19 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from proofloop.core.errors import UserError
 from proofloop.measure.data import ReportData
 from proofloop.measure.estimators.bootstrap import paired_difference
 from proofloop.measure.estimators.interval import Interval
 from proofloop.measure.outcomes import Outcomes, difference_curve, in_common
+from proofloop.measure.page import inline, render
 from proofloop.measure.panels import panels
 from proofloop.measure.read import read_run
 from proofloop.measure.solved import SolvedSets, solved_sets, turnover
-from proofloop.measure.summary import percent, points, summary_of
-from proofloop.measure.text import printable
+from proofloop.measure.summary import summary_of
 
 REPORT_NAME = "report.html"
 _MAX_LISTED = 12
@@ -65,22 +62,15 @@ def render_report(runs: Sequence[ReportData]) -> str:
     sets = turned = None
     if main.base is not None and main.trained is not None:
         sets, turned = solved_sets(main.base, main.trained), turnover(main.base, main.trained)
-    environment = Environment(
-        loader=PackageLoader("proofloop.measure", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "points": points, "printable": printable}
-    return environment.get_template("report.html.jinja").render(
+    return render(
+        "report.html.jinja",
         data=main,
         summary=summary_of(main),
         panels=[
             {
                 "title": panel.title,
                 "caption": panel.caption,
-                "svg": _inline(panel.svg, i, panel.title),
+                "svg": inline(panel.figure.svg, f"f{i}", panel.title),
             }
             for i, panel in enumerate(panels(main))
         ],
@@ -150,13 +140,6 @@ def pooled_gain(runs: Sequence[ReportData]) -> Interval | None:
     if len(pairs) < 2:
         return None
     return paired_difference(pairs, same_tasks=len(task_sets) == 1)
-
-
-def _inline(svg: str, number: int, title: str) -> Markup:
-    """Trusted (drawn here from numbers); ids made unique on the page, and a name for readers."""
-    for mark in ('id="', 'href="#', "url(#"):
-        svg = svg.replace(mark, f"{mark}f{number}-")
-    return Markup(svg.replace('role="img"', f'role="img" aria-label="{Markup.escape(title)}"', 1))
 
 
 def _set_rows(sets: SolvedSets) -> list[dict[str, Any]]:

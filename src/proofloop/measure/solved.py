@@ -1,16 +1,12 @@
-"""Which tasks training gained and lost, beside what chance alone would show.
+"""Which tasks training gained and lost, of two outcome tables.
 
-Solved by one and not by the other also happens to two identical models: a task solved once in
-twenty tries is found by one set of samples and missed by the next, however many are drawn.  So a
-raw set is never shown without its null.
+A raw set is never shown without its null: `estimators/new_solved.py` says why.
 """
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from proofloop.measure.estimators.bootstrap import bootstrap_mean
-from proofloop.measure.estimators.interval import Interval
+from proofloop.measure.estimators import new_solved
+from proofloop.measure.estimators.new_solved import Turnover
 from proofloop.measure.outcomes import Outcomes, in_common
 
 
@@ -24,18 +20,6 @@ class SolvedSets:
     neither: tuple[str, ...]
     base_samples: int
     trained_samples: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turnover:
-    """Expected shares of tasks at `num_samples` samples a side, and their excess over the null."""
-
-    num_samples: int
-    gained: Interval
-    lost: Interval
-    null: Interval
-    gained_over_null: Interval
-    lost_over_null: Interval
 
 
 def solved_sets(base: Outcomes, trained: Outcomes) -> SolvedSets:
@@ -54,33 +38,8 @@ def solved_sets(base: Outcomes, trained: Outcomes) -> SolvedSets:
 
 
 def turnover(base: Outcomes, trained: Outcomes) -> Turnover | None:
-    """Gained and lost shares at m = half of the base's samples, against the base itself.
-
-    With independent samples of a task, unbiased from the counts of either side (pass@m = s):
-        gained = (1 - s_base) s_trained,   lost = s_base (1 - s_trained),
-        null   = E[(1-p)^m (1 - (1-p)^m)] = pass@2m - pass@m of the base,
-    the share that a second, identical base would both gain and lose.  None where the tasks in
-    common have fewer than two samples.
-    """
+    """`new_solved.turnover` on the tasks in common; None where they have too few samples."""
     base, trained = in_common(base, trained)
-    if base.num_tasks == 0:
-        return None
-    m = min(int(base.num_samples.min()) // 2, int(trained.num_samples.min()))
-    if m < 1:
-        return None
-    base_m_T, base_2m_T = base.values((m, 2 * m)).T
-    trained_m_T = trained.values((m,))[:, 0]
-    gained_T, lost_T = (1 - base_m_T) * trained_m_T, base_m_T * (1 - trained_m_T)
-    null_T = base_2m_T - base_m_T
-    shares = bootstrap_mean(np.stack([gained_T, lost_T, null_T], axis=1))
-    excess = bootstrap_mean(np.stack([gained_T - null_T, lost_T - null_T], axis=1), bounds=(-1, 1))
-    cells = [*(shares.at(i) for i in range(3)), *(excess.at(i) for i in range(2))]
-    gained, lost, null, gained_over, lost_over = (cell for cell in cells if cell is not None)
-    return Turnover(
-        num_samples=m,
-        gained=gained,
-        lost=lost,
-        null=null,
-        gained_over_null=gained_over,
-        lost_over_null=lost_over,
+    return new_solved.turnover(
+        base.num_samples, base.num_passed, trained.num_samples, trained.num_passed
     )

@@ -16,6 +16,9 @@ from tokenizers import Tokenizer
 from proofloop.core.errors import ModelError
 from proofloop.core.task import Message
 
+_ANSWER = "\x01answer\x01"
+"""Stands for a completion while a template is rendered around it."""
+
 
 class _TokenizerConfig(msgspec.Struct):
     """The parts of `tokenizer_config.json` that rendering needs; other keys belong to others."""
@@ -84,6 +87,36 @@ class ChatTokenizer:
     def context(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         """Context tokens; decoding them gives `text(messages)` back."""
         return tuple(self.tokenizer.encode(self.text(messages), add_special_tokens=False).ids)
+
+    def next_turn(
+        self, messages: tuple[Message, ...], reply: Message, *, stopped: bool
+    ) -> tuple[int, ...]:
+        """Context tokens between a completion and the next one, with `reply` among them; `messages`
+        are those before the completion.  They extend what the policy has seen and sampled, of which
+        nothing is tokenized again.
+
+        `stopped`: the completion ends with its stop token, which the template puts there, too.  No
+        special token can come of the reply's text.  Raises ModelError for a template that does not
+        show an assistant's words.
+        """
+        turns = (
+            *messages,
+            Message(role="assistant", content=_ANSWER),
+            Message(role=reply.role, content=self._inert(reply.content)),
+        )
+        _, found, after = self.text(turns).partition(_ANSWER)
+        if not found:
+            raise ModelError("the chat template leaves an assistant's words out: no second turn")
+        if stopped:
+            after = after.removeprefix(self.eos_text)
+        return tuple(self.tokenizer.encode(after, add_special_tokens=False).ids)
+
+    def _inert(self, text: str) -> str:
+        """The text with a blank within whatever would become a special token."""
+        for token in self.tokenizer.get_added_tokens_decoder().values():
+            if token.special and token.content in text:
+                text = text.replace(token.content, f"{token.content[:1]} {token.content[1:]}")
+        return text
 
     def decode(self, tokens: tuple[int, ...], *, keep_special: bool = False) -> str:
         return self.tokenizer.decode(list(tokens), skip_special_tokens=not keep_special)

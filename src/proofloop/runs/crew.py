@@ -23,11 +23,14 @@ from proofloop.runs.worker import (
     Failed,
     Order,
     Publish,
+    Score,
+    Scores,
     WorkerSetup,
     serve,
 )
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle, shares
+from proofloop.train.scoring import Question
 from proofloop.train.trainer import GradientStats
 
 ReplyT = TypeVar("ReplyT")
@@ -104,6 +107,14 @@ class WorkerCrew:
         for reply in replies:
             stats += reply
         return total, stats
+
+    def score(
+        self, questions: Sequence[Question], temperature: float = 1.0
+    ) -> list[tuple[float, ...]]:
+        """Deals questions out in turn; answers come back in their order."""
+        n = len(self._pipes)
+        parts = self._all([Score(list(questions[i::n]), temperature) for i in range(n)], Scores)
+        return [parts[i % n].logprobs[i // n] for i in range(len(questions))]
 
     def publish(self, step: int) -> list[PolicyVersion]:
         return self._all([Publish(step)] * len(self._pipes), PolicyVersion)

@@ -17,6 +17,7 @@ from proofloop.store import (
     rollout_id,
 )
 from proofloop.train.advantages import credit
+from proofloop.train.config import FeedbackArm
 from proofloop.train.tripwires import training
 
 MODEL_NAME = "model"
@@ -48,10 +49,16 @@ def peek_rollout(run: Path, rollout: str) -> Peek:
     with RunStore.read(run) as store:
         recorded = store.load_rollout(rollout)
         advantage = _advantage(store, recorded)
+    note = ""
+    if recipe.feedback.arm is FeedbackArm.DISTIL and recorded.row.phase is Phase.TRAIN:
+        note = "the self-teacher's advantages, token by token, are mixed in and not recorded"
+        if advantage is None and recorded.judged.feedback is not None:
+            advantage = 0.0  # only the teacher tells this group's rollouts apart
     return peek_of(
         recorded,
         lambda token: tokenizer.decode((token,), keep_special=True),
         advantage=advantage,
+        note=note,
     )
 
 

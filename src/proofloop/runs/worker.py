@@ -4,7 +4,6 @@ It sees the weights through shared memory, owns its own sandbox and is told what
 pipe.  It never writes to the run: what it made goes back to the driver.
 """
 
-import hashlib
 import os
 import signal
 import threading
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 
 from proofloop.core.completion import Completion, Engine, PolicyVersion, Request, SamplingParams
-from proofloop.core.rollout import Group, Judged, Rollout, Turn
+from proofloop.core.rollout import Group, Judged, Rollout, RolloutId, Turn
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import Problem, Task
 from proofloop.core.verdict import Verdict
@@ -34,15 +33,19 @@ from proofloop.runs.controls import controlled
 from proofloop.runs.environments import build_environment
 from proofloop.runs.lifeline import die_with_parent
 from proofloop.runs.recipe import Control, Recipe
+from proofloop.runs.retries import Retries
+from proofloop.runs.seeds import sample_seed
 from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase, RecordedGroup
 from proofloop.store.rows import rollout_id
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle
+from proofloop.train.scoring import Question, logprobs_of
 from proofloop.train.trainer import GradientStats, accumulate
 from proofloop.train.tripwires import tripwire_problem
 from proofloop.verify import build_verifier
 from proofloop.verify.naive import passes_naively
+from proofloop.verify.naming import verifier_name
 from proofloop.verify.tripwires import baited
 
 
@@ -68,6 +71,21 @@ class Differentiate:
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """Log-probabilities of given tokens, under the weights as they are."""
+
+    questions: list[Question]
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One tuple a question, nats."""
+
+    logprobs: list[tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     step: int
 
@@ -80,12 +98,12 @@ class Failed:
     trace: str
 
 
-Order = Attempt | Differentiate | Publish
-Reply = Attempted | GradientStats | PolicyVersion | Failed
+Order = Attempt | Differentiate | Score | Publish
+Reply = Attempted | GradientStats | Scores | PolicyVersion | Failed
 
 
 class Worker:
-    """The parts of a worker and its three duties."""
+    """The parts of a worker and its four duties."""
 
     def __init__(self, setup: WorkerSetup, engine: Engine | None = None) -> None:
         """`engine`: to sample from instead of the weights."""
@@ -102,6 +120,16 @@ class Worker:
         _adopt_gradient(self._model, setup.gradient)
         self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
         self._engine: Engine = self._local if engine is None else engine
+        self._known: dict[tuple[int, str], Verdict] = {}
+        self._retries = Retries(
+            control=recipe.feedback.control,
+            seed=recipe.train.seed,
+            tokenizer=self._tokenizer,
+            engine=self._engine,
+            verifier=self._verifier,
+            judge=self._verdict,
+            max_positions=self._model.config.max_position_embeddings,
+        )
 
     def obey(self, order: Order) -> Reply:
         match order:
@@ -117,6 +145,11 @@ class Worker:
                     temperature=self._recipe.sampling.temperature,
                     max_positions=self._recipe.train.micro_batch_tokens,
                 )
+            case Score(questions, temperature):
+                most = self._recipe.train.micro_batch_tokens
+                return Scores(
+                    logprobs_of(self._model, questions, max_positions=most, temperature=temperature)
+                )
             case Publish(step):
                 self._local.step = step
                 return self._engine.version()
@@ -128,6 +161,7 @@ class Worker:
 
     def _attempt(self, assignments: list[Assignment]) -> Attempted:
         began = time.perf_counter()
+        self._known.clear()
         problems = [self._problem(a) for a in assignments]
         requests = [self._request(a, p) for a, p in zip(assignments, problems, strict=True)]
         completions = self._sample(assignments, requests)
@@ -137,7 +171,12 @@ class Worker:
             for parts in zip(assignments, problems, requests, completions, strict=True)
         )
         judged = time.perf_counter()
-        return Attempted(groups=groups, sample_s=sampled - began, verify_s=judged - sampled)
+        after = self._retries.follow(assignments, problems, groups)
+        return Attempted(
+            groups=after.groups,
+            sample_s=sampled - began + after.sample_s,
+            verify_s=judged - sampled + after.verify_s,
+        )
 
     def _problem(self, assignment: Assignment) -> Problem:
         """With decoys where it is for training and the recipe says so."""
@@ -182,6 +221,26 @@ class Worker:
         shown = "\n".join(message.content for message in task.messages)
         return passes_naively(self._naive_sandbox, answer, shown, Limits())
 
+    def _verdict(
+        self, assignment: Assignment, problem: Problem, name: RolloutId, answer: str
+    ) -> Verdict:
+        """Equal answers to one task are the same program on the same tests and are run once."""
+        known, place = self._known, (assignment.slot, answer)
+        if place not in known:
+            known[place] = self._verifier.verify(problem.task, problem.key, answer)
+        control = self._recipe.reward.control
+        if assignment.phase is not Phase.TRAIN or control is Control.NONE:
+            return known[place]
+        return controlled(
+            known[place],
+            control,
+            seed=self._recipe.train.seed,
+            rollout_id=name,
+            key=problem.key,
+            answer=answer,
+            passes_naively=partial(self._passes_naively, problem.task, answer),
+        )
+
     def _judged(
         self,
         assignment: Assignment,
@@ -189,43 +248,22 @@ class Worker:
         request: Request,
         completions: list[Completion],
     ) -> RecordedGroup:
-        """The group's verdicts; equal answers to one task are the same program on the same tests
-        and are run once."""
-        known: dict[str, Verdict] = {}
         attempts: list[Judged] = []
         for sample, completion in enumerate(completions):
             answer = self._tokenizer.decode(completion.tokens)
-            if answer not in known:
-                known[answer] = self._verifier.verify(problem.task, problem.key, answer)
             name = rollout_id(assignment.phase, assignment.step, assignment.slot, sample)
             turn = Turn(context=request.context, completion=completion)
             rollout = Rollout(id=name, task_id=problem.task.id, turns=(turn,), answer=answer)
-            verdict = known[answer]
-            if assignment.phase is Phase.TRAIN and self._recipe.reward.control is not Control.NONE:
-                verdict = controlled(
-                    verdict,
-                    self._recipe.reward.control,
-                    seed=self._recipe.train.seed,
-                    rollout_id=name,
-                    key=problem.key,
-                    answer=answer,
-                    passes_naively=partial(self._passes_naively, problem.task, answer),
-                )
+            verdict = self._verdict(assignment, problem, name, answer)
             attempts.append(Judged(rollout=rollout, verdict=verdict))
         group = Group(task_id=problem.task.id, attempts=tuple(attempts))
         return RecordedGroup(
-            slot=assignment.slot, task=problem.task, group=group, tripwire=assignment.tripwire
+            slot=assignment.slot,
+            task=problem.task,
+            group=group,
+            tripwire=assignment.tripwire,
+            verifier=verifier_name(problem.key.tests),
         )
-
-
-def sample_seed(run_seed: int, assignment: Assignment, sample: int) -> int:
-    """63 bits.  Held-out seeds leave the step out: every evaluation meets the same chances."""
-    place = (
-        f"train {run_seed} {assignment.step} {assignment.slot} {sample}"
-        if assignment.phase is Phase.TRAIN
-        else f"eval {assignment.stratum.label} {assignment.index} {sample}"
-    )
-    return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def _adopt_gradient(model: Decoder, flat: Tensor) -> None:

@@ -153,6 +153,8 @@ class _Keeper:
             if kind == "run":
                 self._run(Order(**words))
                 continue
+            if kind == "kill":  # the command had ended by itself before this was read
+                continue
             try:
                 if kind == "write":
                     self._room.expect(len(data))

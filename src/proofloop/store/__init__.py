@@ -4,7 +4,9 @@ checkpoints by rename.  Imports no torch: what it keeps of a model is bytes."""
 from proofloop.store.reader import RunReader
 from proofloop.store.rows import (
     Draw,
+    Evaluation,
     Event,
+    PassCount,
     Phase,
     RecordedGroup,
     RecordedRollout,
@@ -16,7 +18,9 @@ from proofloop.store.run_store import RunStore
 
 __all__ = [
     "Draw",
+    "Evaluation",
     "Event",
+    "PassCount",
     "Phase",
     "RecordedGroup",
     "RecordedRollout",

@@ -6,7 +6,7 @@ steps, each whole.  The same questions can be asked with plain `sqlite3` (docs/r
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +21,9 @@ from proofloop.store.rows import (
     LOCATION_COLUMNS,
     ROW_COLUMNS,
     Draw,
+    Evaluation,
     Event,
+    PassCount,
     Phase,
     RecordedGroup,
     RecordedRollout,
@@ -117,14 +119,18 @@ class RunReader:
         ]
 
     def rollouts_recorded(self, phase: Phase, step: int) -> bool:
-        """Whether the step's rollouts are in the store: then all of them are."""
+        """Whether rollouts of the step are in the store: of a training step then all of them are;
+        of an evaluation `evaluation` tells."""
         rows = self._query(
             "SELECT 1 FROM rollouts WHERE phase = ? AND step = ? LIMIT 1", (phase, step)
         )
         return any(True for _ in rows)
 
     def recorded_steps(self, phase: Phase) -> list[int]:
-        """Steps whose rollouts are in the store, ascending."""
+        """Steps whose rollouts are in the store, ascending; of evaluations those that ended."""
+        if phase is Phase.EVAL:
+            ended = "SELECT step FROM evaluations WHERE ended IS NOT NULL ORDER BY step"
+            return [step for (step,) in self._query(ended)]
         return [
             step
             for (step,) in self._query(
@@ -132,12 +138,58 @@ class RunReader:
             )
         ]
 
+    def evaluation(self, step: int) -> Evaluation | None:
+        """How the measurement after `step` optimiser steps stands; None: not begun."""
+        columns = Evaluation.__struct_fields__
+        for values in self._query(
+            f"SELECT {', '.join(columns)} FROM evaluations WHERE step = ?", (step,)
+        ):
+            return Evaluation(**dict(zip(columns, values, strict=True)))
+        return None
+
+    def recorded_slots(self, phase: Phase, step: int) -> set[int]:
+        """Slots of the step whose rollouts are in the store."""
+        rows = self._query(
+            "SELECT slot FROM rollouts WHERE phase = ? AND step = ? AND sample = 0", (phase, step)
+        )
+        return {slot for (slot,) in rows}
+
+    def pass_counts(self, phase: Phase, step: int) -> list[PassCount]:
+        """Of every task of the step, by slot; impossible ones left out."""
+        return [
+            PassCount(slot=slot, num_scored=num_scored, num_passed=num_passed or 0)
+            for slot, num_scored, num_passed in self._query(
+                "SELECT slot, count(passed), sum(passed) FROM rollouts"
+                " WHERE phase = ? AND step = ? AND NOT tripwire GROUP BY slot ORDER BY slot",
+                (phase, step),
+            )
+        ]
+
+    def outcomes(self, phase: Phase, step: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Rows of the outcome table (view `outcomes`), these columns, by task and sample."""
+        return list(
+            self._query(
+                f"SELECT {', '.join(columns)} FROM outcomes WHERE phase = ? AND step = ?"
+                " ORDER BY task_id, sample",
+                (phase, step),
+            )
+        )
+
+    def logprobs(self, policy: str) -> dict[RolloutId, float]:
+        """Log-probabilities (nats, all sampled tokens) that rollouts had under another policy than
+        the one that sampled them; see `RunStore.record_logprobs`."""
+        rows = self._query(
+            "SELECT rollout_id, sum_logprob FROM logprobs WHERE policy = ?", (policy,)
+        )
+        return {RolloutId(rollout_id): value for rollout_id, value in rows}
+
     def load_groups(self, phase: Phase, step: int) -> list[RecordedGroup]:
         """The step's groups by slot, token for token.  Raises StoreDamaged (file, offset)."""
         return [
-            self._group(slot, task_id, bool(tripwire), Location(*location))
-            for slot, task_id, tripwire, *location in self._query(
-                f"SELECT slot, task_id, tripwire, {', '.join(LOCATION_COLUMNS)} FROM rollouts"
+            self._group(slot, task_id, bool(tripwire), verifier or "", Location(*location))
+            for slot, task_id, tripwire, verifier, *location in self._query(
+                f"SELECT slot, task_id, tripwire, verifier, {', '.join(LOCATION_COLUMNS)}"
+                " FROM rollouts"
                 " WHERE phase = ? AND step = ? AND sample = 0 ORDER BY slot",
                 (phase, step),
             )
@@ -151,7 +203,9 @@ class RunReader:
         ):
             row = self._row(values[: len(ROW_COLUMNS)])
             location = Location(*values[len(ROW_COLUMNS) :])
-            recorded = self._group(row.slot, row.task_id, row.tripwire, location)
+            recorded = self._group(
+                row.slot, row.task_id, row.tripwire, row.verifier or "", location
+            )
             if row.sample < len(recorded.group.attempts):
                 judged = recorded.group.attempts[row.sample]
                 if judged.rollout.id == row.id:
@@ -247,11 +301,15 @@ class RunReader:
         except (ValueError, msgspec.DecodeError) as error:
             raise damaged(self.directory, f"rollout {values[0]}: {error}") from error
 
-    def _group(self, slot: int, task_id: str, tripwire: bool, location: Location) -> RecordedGroup:
+    def _group(
+        self, slot: int, task_id: str, tripwire: bool, verifier: str, location: Location
+    ) -> RecordedGroup:
         stored = read_group(self.directory, location)
         if stored.task.id != task_id:
             raise self._mismatch(location, task_id)
-        return RecordedGroup(slot=slot, task=stored.task, group=stored.group, tripwire=tripwire)
+        return RecordedGroup(
+            slot=slot, task=stored.task, group=stored.group, tripwire=tripwire, verifier=verifier
+        )
 
     def _mismatch(self, location: Location, task_id: str) -> StoreDamaged:
         return StoreDamaged(

@@ -7,11 +7,12 @@ from typing import Any, Literal, assert_never
 
 from proofloop.core import codec
 from proofloop.core.completion import StopReason
+from proofloop.core.feedback import feedback_text
 from proofloop.core.record import Record
 from proofloop.core.rollout import Group, Judged, Rollout, RolloutId
 from proofloop.core.task import Split, Stratum, Task, TaskId
 from proofloop.core.tripwire import Wire, tripped_wire
-from proofloop.core.verdict import Scored, Tier, Unscored, Verdict
+from proofloop.core.verdict import Integrity, Scored, Tier, Unscored, Verdict
 from proofloop.store.segments import Location
 
 
@@ -52,6 +53,8 @@ class RecordedGroup:
     group: Group
     tripwire: bool = False
     """Whether the task is impossible and none of it trains."""
+    verifier: str = ""
+    """What judged it (`proofloop.verify.naming.verifier_name`)."""
 
     def __post_init__(self) -> None:
         if self.task.id != self.group.task_id:
@@ -87,6 +90,24 @@ class RolloutRow(Record):
     detail: str
     tier: Tier
     tripwire: bool
+    num_turns: int | None
+    """None, as in the fields below, in a row of a version that did not keep it."""
+    max_tokens: int | None
+    temperature: float | None
+    verifier: str | None
+    integrity: Integrity | None
+    """None also where unscored."""
+
+
+class Evaluation(Record):
+    """One row of table `evaluations`: a checkpoint's measurement, perhaps still under way."""
+
+    step: int
+    num_tasks: int
+    """At most."""
+    num_samples: int
+    ended: str | None
+    """Why it ended: `all tasks`, or what stopped it; None: it has not."""
 
 
 class TrippedRow(Record):
@@ -117,6 +138,15 @@ class Event:
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassCount:
+    """What became of the attempts at the task in one slot."""
+
+    slot: int
+    num_scored: int
+    num_passed: int
+
+
 ROW_COLUMNS = RolloutRow.__struct_fields__
 LOCATION_COLUMNS = ("segment", "segment_offset", "segment_bytes", "segment_crc32")
 
@@ -139,6 +169,9 @@ def rollout_values(
             *_token_values(rollout),
             *_verdict_values(judged.verdict),
             recorded.tripwire,
+            *_setting_values(rollout),
+            recorded.verifier,
+            judged.verdict.integrity if isinstance(judged.verdict, Scored) else None,
             *location,
         )
 
@@ -150,6 +183,19 @@ def tripped_values(step: int, recorded: RecordedGroup) -> Iterator[tuple[Any, ..
         if wire is not None:
             rollout = judged.rollout
             yield (rollout.id, step, recorded.task.id, wire, rollout.answer)
+
+
+def failure_values(recorded: RecordedGroup) -> Iterator[tuple[Any, ...]]:
+    """One tuple per turn that was followed by another, in the order of the table `failures`."""
+    for judged in recorded.group.attempts:
+        rollout = judged.rollout
+        for turn, failure in enumerate(judged.failures):
+            yield (
+                *(rollout.id, turn, failure.verdict.cause),
+                *(failure.verdict.reward, failure.verdict.detail),
+                len(rollout.turns[turn].completion.tokens),
+                feedback_text(failure.feedback),
+            )
 
 
 def _token_values(rollout: Rollout) -> tuple[Any, ...]:
@@ -167,6 +213,11 @@ def _token_values(rollout: Rollout) -> tuple[Any, ...]:
         sum(sum(completion.logprobs) for completion in completions),
         sum(sum(c.entropies) for c in completions) / num_sampled if num_sampled else None,
     )
+
+
+def _setting_values(rollout: Rollout) -> tuple[Any, ...]:
+    sampling = rollout.turns[-1].completion.sampling
+    return (len(rollout.turns), sampling.max_tokens, sampling.temperature)
 
 
 def _verdict_values(verdict: Verdict) -> tuple[Any, ...]:
@@ -191,5 +242,6 @@ def rollout_row(values: tuple[Any, ...]) -> RolloutRow:
     fields["tier"] = Tier(fields["tier"])
     fields["tripwire"] = bool(fields["tripwire"])
     fields["passed"] = None if fields["passed"] is None else bool(fields["passed"])
+    fields["integrity"] = Integrity(fields["integrity"]) if fields["integrity"] else None
     fields["parts"] = codec.from_json(fields["parts"], dict[str, float])
     return RolloutRow(**fields)

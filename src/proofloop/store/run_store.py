@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from proofloop.core.errors import RunError
+from proofloop.core.rollout import RolloutId
 from proofloop.store import schema
 from proofloop.store.files import TEMPORARY_PREFIX, sync_directory
 from proofloop.store.lock import WriterLock
@@ -25,6 +26,7 @@ from proofloop.store.rows import (
     Draw,
     Phase,
     RecordedGroup,
+    failure_values,
     rollout_values,
     tripped_values,
 )
@@ -148,19 +150,20 @@ class RunStore(RunReader):
             )
 
     def record_rollouts(self, phase: Phase, step: int, groups: Sequence[RecordedGroup]) -> None:
-        """Record all rollouts of a step, in one transaction.
+        """Record rollouts in one transaction: all of a training step, or a portion of an
+        evaluation.
 
-        Raises ValueError where the step is recorded already, where a group is empty, where an id
-        is not new, and, for training, where the groups are not those of the ledger.
+        Raises ValueError where they are recorded already, where a group is empty, where an id is
+        not new, and where the groups are not those of the ledger.
         """
-        if self.rollouts_recorded(phase, step):
-            raise ValueError(f"the rollouts of {phase} step {step} are already recorded")
         if not groups or not all(recorded.group.attempts for recorded in groups):
             raise ValueError(f"{phase} step {step}: no groups, or a group without rollouts")
-        if phase is Phase.TRAIN:
-            drawn = {draw.slot: draw.task_id for draw in self.load_draws(phase, step)}
-            if drawn != {recorded.slot: recorded.task.id for recorded in groups}:
-                raise ValueError(f"train step {step}: the groups are not the tasks that were drawn")
+        given = {recorded.slot: recorded.task.id for recorded in groups}
+        if self.recorded_slots(phase, step) & given.keys():
+            raise ValueError(f"the rollouts of {phase} step {step} are already recorded")
+        drawn = {draw.slot: draw.task_id for draw in self.load_draws(phase, step)}
+        if given != drawn if phase is Phase.TRAIN else not given.items() <= drawn.items():
+            raise ValueError(f"{phase} step {step}: the groups are not the tasks that were drawn")
         with self._transaction():
             row = self._db.execute(
                 "SELECT segment, num_bytes FROM segments ORDER BY segment DESC LIMIT 1"
@@ -177,7 +180,44 @@ class RunStore(RunReader):
                 self._db.executemany(
                     "INSERT INTO tripped VALUES (?, ?, ?, ?, ?)", tripped_values(step, recorded)
                 )
+                self._db.executemany(
+                    "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)", failure_values(recorded)
+                )
             self._db.execute("INSERT OR REPLACE INTO segments VALUES (?, ?)", counted)
+
+    def begin_evaluation(self, step: int, draws: Sequence[Draw], *, num_samples: int) -> None:
+        """Enter an evaluation's tasks; one that was begun before goes on.
+
+        Raises RunError where it was begun with other tasks or another number of samples."""
+        self.record_draws(Phase.EVAL, step, draws)
+        before = self.evaluation(step)
+        if before is None:
+            with self._transaction():
+                self._db.execute(
+                    "INSERT INTO evaluations VALUES (?, ?, ?, NULL)",
+                    (step, len(draws), num_samples),
+                )
+        elif before.num_samples != num_samples:
+            raise RunError(
+                f"{self.directory}: the evaluation at step {step} was begun with "
+                f"{before.num_samples} samples a task, not {num_samples}; start a new run"
+            )
+
+    def end_evaluation(self, step: int, why: str) -> None:
+        """The evaluation at `step` has all that it was to have: from now on it is a result."""
+        with self._transaction():
+            self._db.execute("UPDATE evaluations SET ended = ? WHERE step = ?", (why, step))
+
+    def record_logprobs(
+        self, policy: str, policy_sha256: str, sums: Mapping[RolloutId, float]
+    ) -> None:
+        """Record what log-probability (nats, all sampled tokens) recorded rollouts have under
+        another policy, for example `base`.  Known ones are replaced."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO logprobs VALUES (?, ?, ?, ?)",
+                [(policy, rollout_id, policy_sha256, value) for rollout_id, value in sums.items()],
+            )
 
     def record_step(
         self, step: int, *, metrics: Mapping[str, float], weights_sha256: str, wall_s: float

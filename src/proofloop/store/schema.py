@@ -102,7 +102,91 @@ _TRIPWIRES = (
     )""",
 )
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (initial_tables, tripwires)
+
+def outcomes(db: sqlite3.Connection) -> None:
+    for statement in _OUTCOMES:
+        db.execute(statement)
+
+
+_OUTCOMES = (
+    # NULL in rows that were written before these were kept.
+    "ALTER TABLE rollouts ADD COLUMN num_turns INTEGER",
+    "ALTER TABLE rollouts ADD COLUMN max_tokens INTEGER",
+    "ALTER TABLE rollouts ADD COLUMN temperature REAL",
+    "ALTER TABLE rollouts ADD COLUMN verifier TEXT",
+    "ALTER TABLE rollouts ADD COLUMN integrity TEXT",
+    """CREATE TABLE evaluations (
+        step INTEGER PRIMARY KEY NOT NULL,
+        num_tasks INTEGER NOT NULL,
+        num_samples INTEGER NOT NULL,
+        ended TEXT
+    )""",
+    # What older versions recorded, they recorded whole.
+    """INSERT INTO evaluations
+        SELECT step, count(DISTINCT slot), max(sample) + 1, 'all tasks'
+        FROM rollouts WHERE phase = 'eval' GROUP BY step""",
+    """CREATE TABLE logprobs (
+        policy TEXT NOT NULL,
+        rollout_id TEXT NOT NULL,
+        policy_sha256 TEXT NOT NULL,
+        sum_logprob REAL NOT NULL,
+        PRIMARY KEY (policy, rollout_id)
+    ) WITHOUT ROWID""",
+    """CREATE VIEW outcomes AS
+        SELECT
+            rollouts.task_id,
+            sample,
+            policy_step AS checkpoint,
+            rollouts.id AS rollout_id,
+            phase,
+            step,
+            env,
+            split,
+            family,
+            complexity,
+            horizon,
+            verdict,
+            passed,
+            reward,
+            cause,
+            num_sampled_tokens AS num_tokens,
+            num_turns,
+            stop_reason = 'length' AS truncated,
+            rollouts.sum_logprob AS logprob,
+            base.sum_logprob AS base_logprob,
+            temperature,
+            max_tokens,
+            verifier,
+            integrity,
+            tier,
+            rollouts.policy_sha256 AS policy_sha256
+        FROM rollouts
+        LEFT JOIN logprobs AS base ON base.policy = 'base' AND base.rollout_id = rollouts.id
+        WHERE NOT tripwire""",
+)
+
+
+def feedback_turns(db: sqlite3.Connection) -> None:
+    db.execute(_FAILURES)
+
+
+_FAILURES = """CREATE TABLE failures (
+    rollout_id TEXT NOT NULL,
+    turn INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    reward REAL NOT NULL,
+    detail TEXT NOT NULL,
+    num_sampled_tokens INTEGER NOT NULL,
+    feedback TEXT NOT NULL,
+    PRIMARY KEY (rollout_id, turn)
+) WITHOUT ROWID"""
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    initial_tables,
+    tripwires,
+    outcomes,
+    feedback_turns,
+)
 
 
 def applied(db: sqlite3.Connection) -> set[str]:

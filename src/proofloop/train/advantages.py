@@ -14,6 +14,8 @@ class Credited:
 
     rollout: Rollout
     advantage: float
+    token_advantages: tuple[float, ...] | None = None
+    """In its place, one a sampled token, of all turns joined, where tokens differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class Credits:
     """Groups dropped because every reward was the same, zero or below."""
     num_too_few: int
     """Groups dropped because fewer than two rollouts were scored."""
+    num_taught_tokens: int = 0
+    """Tokens that a self-teacher was asked about (`train.distil`)."""
 
 
 def group_advantages(rewards_G: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,11 +5,23 @@ from enum import StrEnum
 from proofloop.core.record import Record
 
 
+class Method(StrEnum):
+    """What a step does, a loop each."""
+
+    RL = "rl"
+    """Samples, judges and learns from the rewards (`train.loop_sync`)."""
+    SFT = "sft"
+    """Learns right answers that another run sampled, by their likelihood (`train.loop_sft`)."""
+    COPY = "copy"
+    """Nothing: the same weights are measured twice (`train.loop_copy`)."""
+
+
 class LossKind(StrEnum):
-    """Policy-gradient losses (`train.losses`)."""
+    """Losses of single tokens (`train.losses`)."""
 
     CISPO = "cispo"
     CLIP_HIGHER = "clip_higher"
+    LIKELIHOOD = "likelihood"
 
 
 class Schedule(StrEnum):
@@ -18,6 +30,43 @@ class Schedule(StrEnum):
     CONSTANT = "constant"
     SIGNAL = "signal"
     """In proportion to the gradient's share of signal (`train.optimiser`)."""
+
+
+class FeedbackArm(StrEnum):
+    """What a run learns from failure beside its reward."""
+
+    NONE = "none"
+    RETRY = "retry"
+    """Another attempt in the same conversation, after feedback; the last one's reward counts."""
+    DISTIL = "distil"
+    """The policy that has read the feedback teaches itself, token by token (`train.distil`)."""
+
+
+class FeedbackControl(StrEnum):
+    """What stands in for the feedback, so that its content can be told from its presence."""
+
+    NONE = "none"
+    SHUFFLED = "shuffled"
+    """That of another task."""
+    MASKED = "masked"
+    """Which tests pass, without any value that was wanted or given."""
+    BARE = "bare"
+    """That the attempt failed, and no more."""
+
+
+class FeedbackConfig(Record):
+    """The section `feedback` of a recipe."""
+
+    arm: FeedbackArm = FeedbackArm.NONE
+    """What is learned from failure: `none` (the reward alone), `retry` (another attempt after
+    seeing what the shown tests say) or `distil` (the policy that has seen it teaches itself)."""
+    control: FeedbackControl = FeedbackControl.NONE
+    """In place of the feedback: `shuffled` (another task's), `masked` (no values) or `bare` (that
+    it failed)."""
+    attempts: int = 2
+    """Most turns of a rollout of `retry`, the first one counted."""
+    weight: float = 0.5
+    """Of the self-teacher's advantages in `distil`; the group's have the rest."""
 
 
 class TripwireConfig(Record):

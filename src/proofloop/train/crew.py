@@ -11,6 +11,7 @@ from proofloop.core.record import Record
 from proofloop.core.task import Split, Stratum
 from proofloop.store import Phase, RecordedGroup
 from proofloop.train.samples import Bundle
+from proofloop.train.scoring import Question
 from proofloop.train.trainer import GradientStats
 
 
@@ -26,6 +27,12 @@ class Assignment(Record):
     num_samples: int
     tripwire: bool = False
     """Whether to ask for the impossible (`train.tripwires.tripwire_problem`)."""
+    num_attempts: int = 1
+    """Turns that a rollout may take until it passes, each after feedback on the one before."""
+    with_feedback: bool = False
+    """Whether to find out what a rollout that failed in the end may be told."""
+    chances: int = 0
+    """Seed of sampling at held-out tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +50,10 @@ class Crew(Protocol):
     def attempt(self, assignments: Sequence[Assignment]) -> Attempted: ...
 
     def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]: ...
+
+    def score(self, questions: Sequence[Question], temperature: float) -> list[tuple[float, ...]]:
+        """Log-probabilities of given tokens under the weights as they are (`train.scoring`)."""
+        ...
 
     def publish(self, step: int) -> list[PolicyVersion]:
         """Tells every engine which step its weights are of; returns the versions they report."""

@@ -22,17 +22,20 @@ from proofloop.core.errors import TrainingHalted
 from proofloop.core.record import Record
 from proofloop.core.task import Environment, Split
 from proofloop.store import Draw, Phase, RunStore, checkpoints
-from proofloop.train.advantages import Credits, credit
+from proofloop.train.advantages import Credits
 from proofloop.train.alarms import alarms_of
-from proofloop.train.config import AlarmsConfig
+from proofloop.train.config import AlarmsConfig, FeedbackArm, FeedbackConfig
 from proofloop.train.crew import Assignment, Attempted, Crew
 from proofloop.train.curriculum import (
     CurriculumState,
     DrawnTask,
+    TaskPool,
+    choose_tasks,
     draw_tasks,
     initial_state,
     observe,
 )
+from proofloop.train.distil import Teacher, credit_of
 from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
 from proofloop.train.metrics import Learned, step_metrics
 from proofloop.train.optimiser import NO_UPDATE, Optimiser
@@ -56,8 +59,14 @@ class LoopConfig(Record):
     eval_num_samples: int
     final_num_tasks: int
     final_num_samples: int
+    num_tasks: int = 0
+    tasks_seed: int = 0
     tripwire_share: float = 0.0
     alarms: AlarmsConfig = AlarmsConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
+    eval_attempts: int = 1
+    eval_seed: int = 0
+    eval_later_seed: int | None = None
 
 
 class LoopState(Record):
@@ -78,6 +87,8 @@ class Parts:
     weights_sha256: Callable[[], str]
     store: RunStore
     directory: Path
+    teacher: Teacher | None = None
+    """Where the policy is to teach itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +111,7 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
     Raises TrainingHalted, at a checkpoint, where an alarm is to stop it.
     """
     config = parts.config
+    only = pool_of(parts)
     yield from evaluate(parts, state.step)
     while state.step < config.num_steps:
         began = time.perf_counter()
@@ -110,10 +122,11 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
             num_tasks=config.tasks_per_step,
             seed=config.seed,
             step=step,
+            only=only,
         )
         attempted = sample_and_judge(parts, step, drawn)
         learnt_from = training(attempted.groups)
-        credits = credit([g.group for g in learnt_from])
+        credits = credit_of(learnt_from, parts.teacher, parts.crew)
         learned = learn(parts, credits)
         version = publish(parts, step)
         metrics = step_metrics(attempted, credits, learned, began)
@@ -132,6 +145,11 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
         yield from evaluate(parts, step)
 
 
+def pool_of(parts: Parts) -> TaskPool | None:
+    """The tasks that training is limited to, if it is."""
+    return choose_tasks(parts.environment, parts.config.num_tasks, seed=parts.config.tasks_seed)
+
+
 def sample_and_judge(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> Attempted:
     """The step's groups, from the record where a killed run left them there."""
     draws = ledger(parts, step, drawn)
@@ -139,6 +157,8 @@ def sample_and_judge(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> A
     if parts.store.rollouts_recorded(Phase.TRAIN, step):
         recorded = tuple(parts.store.load_groups(Phase.TRAIN, step))
         return Attempted(groups=recorded, sample_s=float("nan"), verify_s=float("nan"))
+    feedback = parts.config.feedback
+    retries = feedback.arm is FeedbackArm.RETRY
     attempted = parts.crew.attempt(
         [
             Assignment(
@@ -150,6 +170,8 @@ def sample_and_judge(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> A
                 index=draw.index,
                 num_samples=parts.config.samples_per_task,
                 tripwire=draw.tripwire,
+                num_attempts=feedback.attempts if retries and not draw.tripwire else 1,
+                with_feedback=feedback.arm is FeedbackArm.DISTIL and not draw.tripwire,
             )
             for draw in draws
         ]
@@ -200,10 +222,11 @@ def note_alarms(parts: Parts, step: int, attempted: Attempted) -> tuple[str, ...
     return tuple(alarm for alarm in alarms if store.event_once("alarm", alarm))
 
 
-def learn(parts: Parts, credits: Credits) -> Learned:
+def learn(parts: Parts, credits: Credits, *, own: bool = True) -> Learned:
     """One or more updates from a step's groups; none where no group has variance.
 
     Each gradient comes in two halves of different tasks, by which the optimiser tells its signal.
+    `own`: the weights in hand sampled the groups, so that sampler and trainer must agree.
 
     Raises TrainingHalted where sampler and trainer disagree about what was sampled.
     """
@@ -221,7 +244,7 @@ def learn(parts: Parts, credits: Credits) -> Learned:
             halves.append(gradient)
             stats += half_stats
         assert stats.num_tokens == num_tokens, "every sampled token trains, once"
-        if i == 0:
+        if own and i == 0:
             check_logprob_gap(stats, parts.config.max_logprob_gap)
         update = parts.optimiser.update(*halves)
         total += stats
@@ -262,7 +285,7 @@ def load_state(parts: Parts) -> LoopState:
     for problem in found.problems:
         parts.store.event("checkpoint_damaged", f"{problem.path}: {problem.problem}")
     if found.checkpoint is None:
-        return LoopState(step=0, curriculum=initial_state(parts.environment))
+        return LoopState(step=0, curriculum=initial_state(parts.environment, pool_of(parts)))
     files = checkpoints.load(found.checkpoint)
     parts.optimiser.restore(files["trainer.safetensors"])
     return codec.from_json(files["loop.json"], LoopState)
@@ -270,13 +293,23 @@ def load_state(parts: Parts) -> LoopState:
 
 def evaluate(parts: Parts, step: int) -> Iterator[EvalReport]:
     """Attempts at held-out tasks, where the recipe asks for them at this step and the store has
-    none; the same tasks and seeds at every step, so that comparisons are paired."""
+    not all of them; the same tasks and, unless the recipe has others for those after the base's,
+    the same seeds at every step, so that comparisons are paired."""
     config = parts.config
     whole = step in (0, config.num_steps)
     due = whole or (config.eval_every and step % config.eval_every == 0)
-    if not due or parts.store.rollouts_recorded(Phase.EVAL, step):
+    known = parts.store.evaluation(step)
+    if not due or (known is not None and known.ended is not None):
         return
     num_tasks = config.final_num_tasks if whole else config.eval_num_tasks
     num_samples = config.final_num_samples if whole else config.eval_num_samples
-    assignments = heldout_assignments(parts.environment, num_tasks, num_samples, step=step)
-    yield from attempt_all(parts.crew, parts.store, assignments)
+    seed = config.eval_seed if step == 0 else config.eval_later_seed
+    assignments = heldout_assignments(
+        parts.environment,
+        num_tasks,
+        num_samples,
+        step=step,
+        num_attempts=config.eval_attempts,
+        chances=config.eval_seed if seed is None else seed,
+    )
+    yield from attempt_all(parts.crew, parts.store, parts.environment, assignments)

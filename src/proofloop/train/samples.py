@@ -5,6 +5,7 @@ after it, of which only the sampled ones train, each once.
 """
 
 from dataclasses import dataclass
+from itertools import repeat
 
 from proofloop.core.rollout import Rollout
 from proofloop.train.advantages import Credited
@@ -50,12 +51,13 @@ def sample_of(credited: Credited) -> Sample:
         tokens += [*given, *turn.completion.tokens]
         trained += [False] * len(given) + [True] * len(turn.completion.tokens)
         logprobs += [0.0] * len(given) + list(turn.completion.logprobs)
+    own = iter(credited.token_advantages or repeat(credited.advantage))
     return Sample(
         context=rollout.turns[0].context,
         tokens=tuple(tokens),
         trained=tuple(trained),
         sampler_logprobs=tuple(logprobs),
-        advantages=tuple(credited.advantage if t else 0.0 for t in trained),
+        advantages=tuple(next(own) if t else 0.0 for t in trained),
     )
 
 

@@ -69,6 +69,14 @@ def verify_calls(
             num_passed=0,
             num_planned=num_planned,
         )
+    return judge(tests, executed(sandbox, tests, source, limits, decoys), decoys)
+
+
+def executed(
+    sandbox: Sandbox, tests: CallTests, source: str, limits: Limits, decoys: bytes = b""
+) -> Execution:
+    """All calls made, as one execution, whatever number of processes they took.  Raises SandboxLost
+    when our side broke."""
     calls, shown = _calls(tests.calls), _calls(tests.shown)
     batches = [(call,) for call in calls] if tests.process_per_call else [calls]
     executions: list[Execution] = []
@@ -79,7 +87,7 @@ def verify_calls(
         executions.append(sandbox.run(program))
         if executions[-1].ending is not Ending.COMPLETED:
             break
-    return judge(tests, _joined(executions), decoys)
+    return _joined(executions)
 
 
 @lru_cache(maxsize=256)  # see `problem_of_key`

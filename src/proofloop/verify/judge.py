@@ -2,10 +2,12 @@
 verdicts.  A fault of ours never becomes a score."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from proofloop.core.errors import SandboxLost, WorkerLost
+from proofloop.core.feedback import Feedback
 from proofloop.core.project import ProjectTests
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import (
@@ -24,11 +26,12 @@ from proofloop.core.task import (
     Tests,
     TextAnswer,
 )
-from proofloop.core.verdict import Tier, UnscoredCause, Verdict
+from proofloop.core.verdict import Scored, Tier, Unscored, UnscoredCause, Verdict
 from proofloop.sandbox import ForkServerSandbox
 from proofloop.verify.check_program import verify_check
 from proofloop.verify.choice_answer import verify_choice
 from proofloop.verify.composite import verify_parts
+from proofloop.verify.feedback import told_of_cause, told_of_tests
 from proofloop.verify.files import verify_files
 from proofloop.verify.functions import verify_calls
 from proofloop.verify.json_answer import verify_json
@@ -39,6 +42,8 @@ from proofloop.verify.programs import verify_program
 from proofloop.verify.projects.verdicts import verify_project
 from proofloop.verify.sql import verify_query, verify_state
 from proofloop.verify.text_answer import verify_text
+
+T = TypeVar("T")
 
 PAUSES_S = (0.0, 0.25, 1.0)
 """Before each further try of one answer, when the sandbox or the worker is lost: at once, since
@@ -72,12 +77,29 @@ class ProgramVerifier:
 
     def verify(self, task: Task, key: AnswerKey, answer: str) -> Verdict:
         """Never raises for anything about the task, the key, the answer or the sandbox."""
+        return self._patiently(task, lambda: self._judge(task, key, answer))
+
+    def feedback(
+        self, task: Task, key: AnswerKey, answer: str, verdict: Scored
+    ) -> Feedback | Unscored:
+        """What the answer's author may be told of its failure; Unscored where our side broke.
+        Never raises, as `verify`."""
+        return self._patiently(task, lambda: self._tell(task, key, answer, verdict))
+
+    def _tell(self, task: Task, key: AnswerKey, answer: str, verdict: Scored) -> Feedback:
+        tests, told = key.tests, None
+        if isinstance(tests, CallTests) and tests.shown:
+            told = told_of_tests(self._sandbox, task, tests, answer, self._limits)
+        return told_of_cause(verdict) if told is None else told
+
+    def _patiently(self, task: Task, action: Callable[[], T]) -> T | Unscored:
+        """As often as our side breaks, within reason; then Unscored says why."""
         lost, cause = "", UnscoredCause.SANDBOX_LOST
         for pause_s in (0.0, *PAUSES_S):
             if pause_s:
                 time.sleep(pause_s)
             try:
-                return self._judge(task, key, answer)
+                return action()
             except SandboxLost as e:
                 lost, cause = str(e), UnscoredCause.SANDBOX_LOST
             except WorkerLost as e:

@@ -4,12 +4,26 @@ Like the web, it holds right programs, wrong ones, ones that only look up the sh
 if asked for, ones that end before anything is tried; an author's style says something about their
 care.  So a base model has room that reinforcement can find: which author to be.  The shares are in
 the pre-training recipe.
+
+If asked for, it holds second attempts, too: a wrong program, what the shown tests say of it in the
+words of `core.feedback`, and a right one.  Who has never read feedback cannot learn from it.
 """
 
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
+from proofloop.core.feedback import (
+    BARE,
+    MAX_SHOWN,
+    Feedback,
+    ShownTest,
+    call_text,
+    feedback_text,
+    value_text,
+)
 from proofloop.core.record import Record
+from proofloop.core.verdict import ScoredCause
 from proofloop.envs.functions.environment import (
     Exercise,
     draw_exercises,
@@ -37,6 +51,10 @@ class CorpusMix(Record):
     """Shares of programs of 1, 2, … operations."""
     horizon: tuple[float, ...] = (0.96, 0.04)
     """Shares of texts with 1, 2, … functions."""
+    feedback: float = 0.0
+    """Share of texts that go on: a wrong program, what the shown tests say of it, a right one."""
+    feedback_bare: float = 0.25
+    """Share of those in which nothing is said but that it was wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +63,8 @@ class Text:
 
     prompt: str
     answer: str
+    earlier: tuple[tuple[str, str], ...] = ()
+    """Wrong answers before that one, each with what was said of it."""
 
 
 def draw_text(rng: Random, mix: CorpusMix) -> Text:
@@ -54,6 +74,8 @@ def draw_text(rng: Random, mix: CorpusMix) -> Text:
     complexity = rng.choices(range(1, len(mix.complexity) + 1), mix.complexity)[0]
     horizon = rng.choices(range(1, len(mix.horizon) + 1), mix.horizon)[0]
     exercises = draw_exercises(rng, None, family, complexity, horizon)
+    if mix.feedback and rng.random() < mix.feedback:
+        return _second_attempt(rng, exercises, mix)
     (author,) = rng.choices(
         (_stepwise, _lambda, _lookup, _exit), (mix.stepwise, mix.lambdas, mix.lookup, mix.exits)
     )
@@ -95,3 +117,60 @@ def spoiled(rng: Random, chain: Chain) -> Chain:
     place = rng.randrange(len(chain.operations))
     other = draw_alternative(rng, chain.operations[place])
     return Chain(operations=(*chain.operations[:place], other, *chain.operations[place + 1 :]))
+
+
+def _second_attempt(rng: Random, exercises: tuple[Exercise, ...], mix: CorpusMix) -> Text:
+    """A wrong program, what is said of it, and a right one."""
+    wrong: list[str] = []
+    tested: list[tuple[Exercise, Chain | None]] = []
+    for exercise in exercises:
+        chain = _mistaken(rng, exercise.chain)
+        looks_up = rng.random() < mix.lookup
+        wrong.append(_lookup(rng, exercise, mix) if looks_up else _written(rng, exercise, chain))
+        tested.append((exercise, None if looks_up else chain))
+    said = BARE if rng.random() < mix.feedback_bare else _feedback(tested)
+    return Text(
+        prompt=prompt_text(exercises),
+        answer="".join(solution_text(e.name, e.chain) for e in exercises),
+        earlier=(("".join(wrong), feedback_text(said)),),
+    )
+
+
+def _mistaken(rng: Random, chain: Chain) -> Chain:
+    """Another program: the last operation forgotten, or one mistaken, or more.  What a program
+    without its last step gives lies one step from what is wanted: there a result tells most."""
+    if len(chain.operations) > 1 and rng.random() < 0.5:
+        return Chain(operations=chain.operations[:-1])
+    other = spoiled(rng, chain)
+    while rng.random() < 0.3:
+        other = spoiled(rng, other)
+    return other
+
+
+def _written(rng: Random, exercise: Exercise, chain: Chain) -> str:
+    nested = chain.nested() if rng.random() < 0.5 else None
+    if nested is None:
+        return solution_text(exercise.name, chain)
+    return f"{exercise.name} = lambda x: {nested}\n"
+
+
+def _feedback(tested: list[tuple[Exercise, Chain | None]]) -> Feedback:
+    """As the verifier says it of programs whose results are known; None: those that are wanted."""
+    shown = tuple(
+        _shown(exercise.name, argument, wanted, wanted if chain is None else chain(argument))
+        for exercise, chain in tested
+        for argument, wanted in exercise.shown
+    )
+    passed = all(test.passed for test in shown)
+    return Feedback(
+        cause=ScoredCause.PASSED if passed else ScoredCause.WRONG_ANSWER, shown=shown[:MAX_SHOWN]
+    )
+
+
+def _shown(name: str, argument: Any, wanted: Any, got: Any) -> ShownTest:
+    return ShownTest(
+        call=call_text(name, (argument,)),
+        wanted=f"== {value_text(wanted)}",
+        got=f"gave {value_text(got)}",
+        passed=value_text(got) == value_text(wanted),
+    )

@@ -4,7 +4,7 @@ from proofloop.core.record import Record
 
 LEVEL = 0.95
 FEW_TASKS = 30
-"""Below this many tasks a percentile interval is too narrow to lean on; tables say so."""
+"""Below this many tasks an interval hangs on a few of them; tables say so."""
 
 
 class Interval(Record):

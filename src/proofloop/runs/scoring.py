@@ -1,0 +1,111 @@
+"""What recorded attempts are worth to the base model: its log-probabilities of their tokens.
+
+The numbers stay with the run (table `logprobs`, column `base_logprob` of the outcome table), so a
+second comparison finds them.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from proofloop.core.errors import RunError, UserError
+from proofloop.core.rollout import Rollout, RolloutId
+from proofloop.engine.models.weights import flatten, sha256
+from proofloop.measure.attempts import base_of, trained_of
+from proofloop.runs.config import load_run_config
+from proofloop.runs.crew import WorkerCrew
+from proofloop.runs.manifest import num_workers
+from proofloop.runs.models import resolve_model
+from proofloop.runs.recipe import Recipe
+from proofloop.runs.start import start_model
+from proofloop.store import Phase, RunStore
+from proofloop.train.scoring import Question
+
+BASE = "base"
+_PORTION = 1024
+"""Rollouts between two reports; each is recorded when it is done."""
+
+
+def score_under_base(base: Path, trained: Path, *, on_progress: Callable[[int, int], None]) -> None:
+    """Records the base's log-probabilities of the last evaluation of `trained`.
+
+    `on_progress(done, of)` counts rollouts.  Known ones are not computed again.
+    Raises RunError for runs that cannot be read, UserError where the base's checkpoint is no longer
+    the one that was measured, or the two do not share a tokenizer.
+    """
+    recipe = load_run_config(Recipe, base)
+    subject = trained_of(trained)
+    model_path = resolve_model(recipe.model.path)
+    _check_tokenizers(recipe, load_run_config(Recipe, trained))
+    torch.set_num_threads(1)
+    weights = flatten(start_model(recipe.model)).share_memory_()
+    fingerprint = sha256(weights)
+    _check_weights(base, fingerprint)
+    with RunStore.open(trained) as store:
+        known = store.logprobs(BASE)
+        left = [
+            judged.rollout
+            for recorded in store.load_groups(Phase.EVAL, subject.step)
+            for judged in recorded.group.attempts
+            if judged.rollout.id not in known
+        ]
+        if not left:
+            return
+        workers = num_workers(recipe.train.workers)
+        with WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew:
+            for start in range(0, len(left), _PORTION):
+                portion = left[start : start + _PORTION]
+                sums = _sums(crew, portion)
+                store.record_logprobs(BASE, fingerprint, sums)
+                on_progress(start + len(portion), len(left))
+
+
+def _sums(crew: WorkerCrew, rollouts: list[Rollout]) -> dict[RolloutId, float]:
+    questions = [_question(rollout) for rollout in rollouts]
+    answers = crew.score(questions)
+    return {
+        rollout.id: sum(
+            value for value, sampled in zip(answer, _is_sampled(rollout), strict=True) if sampled
+        )
+        for rollout, answer in zip(rollouts, answers, strict=True)
+    }
+
+
+def _question(rollout: Rollout) -> Question:
+    first, *later = rollout.turns
+    tokens = first.completion.tokens
+    for turn in later:
+        tokens += turn.context + turn.completion.tokens
+    return Question(context=first.context, tokens=tokens)
+
+
+def _is_sampled(rollout: Rollout) -> list[bool]:
+    """Of every token after the first context: whether the policy sampled it."""
+    first, *later = rollout.turns
+    flags = [True] * len(first.completion.tokens)
+    for turn in later:
+        flags += [False] * len(turn.context) + [True] * len(turn.completion.tokens)
+    return flags
+
+
+def _check_weights(base: Path, fingerprint: str) -> None:
+    measured = base_of(base).policy_sha256
+    if measured != fingerprint:
+        raise UserError(
+            f"{base}: measured weights {measured[:12]}, but its model is now {fingerprint[:12]}: "
+            "the checkpoint changed since; measure it again with `proofloop eval`"
+        )
+
+
+def _check_tokenizers(base: Recipe, trained: Recipe) -> None:
+    """Raises RunError where tokens of one mean something else to the other."""
+    ours, theirs = (
+        (resolve_model(recipe.model.path) / "tokenizer.json").read_bytes()
+        for recipe in (base, trained)
+    )
+    if ours != theirs:
+        raise RunError(
+            f"{base.model.path} and {trained.model.path} have different tokenizers: the base has "
+            "no log-probability of the other's tokens"
+        )

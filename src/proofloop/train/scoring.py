@@ -1,0 +1,57 @@
+"""Log-probabilities of given tokens in given contexts, by the trainer's own arithmetic.
+
+What a self-teacher says of a rollout (`train.distil`), or what any other weights would: whoever
+asks chooses the weights by choosing whom to ask.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from proofloop.engine.models.decoder import Decoder
+from proofloop.train.samples import Bundle, Sample, micro_batches
+from proofloop.train.trainer import collate, trained_logprobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Tokens, and what stands before them; neither may be empty."""
+
+    context: tuple[int, ...]
+    tokens: tuple[int, ...]
+
+
+@torch.inference_mode()
+def logprobs_of(
+    model: Decoder, questions: list[Question], *, max_positions: int, temperature: float = 1.0
+) -> list[tuple[float, ...]]:
+    """One tuple a question, in order, one number a token: nats, each given all before it.
+
+    Equal contexts are not shared: what is asked of, mostly differs.  Raises ValueError for an empty
+    context, no tokens, or more positions than the model has.
+    """
+    bundles = [_bundle(question) for question in questions]
+    limit = model.config.max_position_embeddings
+    longest = max((b.num_positions for b in bundles), default=0)
+    if longest > limit:
+        raise ValueError(f"asked for {longest} positions, the model has {limit}")
+    places = {id(bundle): i for i, bundle in enumerate(bundles)}
+    found: dict[int, tuple[float, ...]] = {}
+    for part in micro_batches(bundles, max_positions=max_positions):
+        values: list[float] = trained_logprobs(model, collate(part), temperature).tolist()
+        for bundle in part:
+            length = bundle.longest
+            found[places[id(bundle)]], values = tuple(values[:length]), values[length:]
+    return [found[i] for i in range(len(bundles))]
+
+
+def _bundle(question: Question) -> Bundle:
+    length = len(question.tokens)
+    sample = Sample(
+        context=question.context,
+        tokens=question.tokens,
+        trained=(True,) * length,
+        sampler_logprobs=(0.0,) * length,
+        advantages=(0.0,) * length,
+    )
+    return Bundle(samples=(sample,))
