@@ -200,8 +200,9 @@ def test_evaluation_has_one_turn_unless_asked(
     assert all(len(tokens_of(a.rollout)) <= 512 for a in asked)
 
 
-@pytest.mark.parametrize("forget_checkpoints", [False, True])
-@pytest.mark.parametrize("arm", ["retried", "distilled"])
+@pytest.mark.parametrize(
+    ("arm", "forget_checkpoints"), [("retried", False), ("retried", True), ("distilled", True)]
+)
 def test_a_stopped_run_goes_on_to_the_same_record(
     arm: str,
     forget_checkpoints: bool,

@@ -83,6 +83,7 @@ def test_absorbed_bits_by_hand():
     )
     bits = math.log2(5.5 / 1.5)
     assert result.bits_a_task.value == pytest.approx(bits)
+    assert result.gains_T == pytest.approx([bits, bits])
     assert result.bits_an_episode.value == pytest.approx(10 * bits / 400)
     assert result.ceiling_share is not None
     assert result.ceiling_share.value == pytest.approx(10 * bits / 200)

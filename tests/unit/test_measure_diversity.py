@@ -19,7 +19,13 @@ from proofloop.measure.estimators.diversity import (
     hill_at_coverage,
     hill_change,
 )
-from proofloop.measure.estimators.vendi import class_kernel, ngram_kernel, vendi_at, vendi_score
+from proofloop.measure.estimators.vendi import (
+    class_kernel,
+    ngram_kernel,
+    vendi_at,
+    vendi_change,
+    vendi_score,
+)
 
 COUNTS = st.lists(st.integers(1, 4), min_size=1, max_size=4).filter(lambda c: sum(c) <= 10)
 
@@ -132,7 +138,7 @@ def test_changes_are_paired_and_leave_out_what_is_too_few():
     assert wide is not None
     assert wide.trained.value == 1.0
     assert wide.difference.high is not None
-    assert wide.difference.high < 0
+    assert wide.difference.value < -0.5 < wide.difference.high
     with pytest.raises(ValueError, match="tasks of the base"):
         distinct_change(base, trained[:2], 2)
 
@@ -171,6 +177,18 @@ def test_vendi_by_hand_and_of_subsets():
             vendi_score(bad)
     with pytest.raises(ValueError, match="go down"):
         vendi_at(kernel, 5)
+
+
+def test_changes_of_vendi_scores_are_paired():
+    """Among 2 of a, a, b: one pair in three is alike, mean (1 + 2 + 2) / 3; trained: all alike."""
+    mixed, alike = class_kernel(list("aab")), class_kernel(list("aaa"))
+    change = vendi_change([mixed, alike, mixed], [alike, alike, np.empty((0, 0))], 2)
+    assert change is not None
+    assert change.num_left_out == 1
+    assert change.trained.value == 1.0
+    assert change.base.value == pytest.approx((5 / 3 + 1) / 2, abs=0.05)
+    assert change.difference.value == pytest.approx(-1 / 3, abs=0.05)
+    assert vendi_change([mixed], [alike], 2) is None
 
 
 def test_ngram_kernels_by_hand():

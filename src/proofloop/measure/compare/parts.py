@@ -81,9 +81,9 @@ def _says_split(split: GainSplit) -> tuple[str, ...]:
 def _says_matched(matched: LengthMatchedGain | None) -> tuple[str, ...]:
     if matched is None:
         return ("Lengths of the two sides overlap too little for a gain at equal length.",)
+    before, after = percent(matched.truncated_base), percent(matched.truncated_trained)
     return (
         f"Between answers of like length the gain is {points(matched.matched)} points (all "
-        f"lengths, same tasks: {points(matched.raw_where_matched)}); {percent(matched.truncated_base)} "
-        f"of the base's and {percent(matched.truncated_trained)} of the trained model's answers "
-        "are cut off.",
+        f"lengths, same tasks: {points(matched.raw_where_matched)}); {before} of the base's and "
+        f"{after} of the trained model's answers are cut off.",
     )

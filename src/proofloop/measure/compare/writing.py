@@ -137,4 +137,3 @@ def _number(interval: Interval, sign: str = "") -> str:
     if interval.low is not None and interval.high is not None:
         text += f" [{interval.low:{sign}.2f}, {interval.high:{sign}.2f}]"
     return text.replace("-", "−")
-

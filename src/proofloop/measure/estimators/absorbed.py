@@ -29,6 +29,8 @@ _NUM_RESAMPLES = 2000
 class Absorbed:
     """Bits that training absorbed on a set of tasks."""
 
+    gains_T: Floats
+    """log2 p_after - log2 p_before of every task."""
     bits_a_task: Interval
     bits_an_episode: Interval
     """Summed over all tasks of the set, over the run's episodes."""
@@ -147,12 +149,13 @@ def absorbed_bits(
         before = np.where(np.isnan(known), before, -known)
         floored &= np.isnan(known)
     gains_T = log2_rate(c1, n1) - before
-    a_task = bootstrap_mean(gains_T[:, None], bounds=(math.nan, math.nan)).at(0)
+    a_task = bootstrap_mean(gains_T[:, None], bounds=(-math.inf, math.inf)).at(0)
     assert a_task is not None
     tasks = gains_T.size if num_tasks is None else num_tasks
     total = scaled(a_task, tasks)
     floors = float(floored.mean()), float((c1 == 0).mean())
     return Absorbed(
+        gains_T=gains_T,
         bits_a_task=a_task,
         bits_an_episode=scaled(total, 1 / num_episodes),
         ceiling_share=scaled(total, 1 / total_ceiling_bits) if total_ceiling_bits else None,

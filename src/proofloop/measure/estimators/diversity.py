@@ -163,7 +163,7 @@ def distinct_change(
         np.array([_or_nan(c, lambda counts: float(distinct_k(counts, [k])[0])) for c in side])
         for side in (base, trained)
     ]
-    return _change(values[0], values[1], span=k - 1.0)
+    return paired_change(values[0], values[1], span=k - 1.0)
 
 
 def hill_change(
@@ -185,10 +185,12 @@ def hill_change(
         return math.nan if value is None else value
 
     values = [np.array([_or_nan(c, at) for c in side]) for side in (base, trained)]
-    return _change(values[0], values[1], span=math.nan)
+    return paired_change(values[0], values[1], span=math.inf)
 
 
-def _change(base_T: Floats, trained_T: Floats, span: float) -> DiversityChange | None:
+def paired_change(base_T: Floats, trained_T: Floats, span: float) -> DiversityChange | None:
+    """Of any figure a task, NaN where a task has none; `span` is the widest range of the figure
+    (infinite where it has none).  None where fewer than two tasks have both sides."""
     if base_T.shape != trained_T.shape:
         raise ValueError(f"{base_T.size} tasks of the base, {trained_T.size} of the trained model")
     kept_T = ~np.isnan(base_T) & ~np.isnan(trained_T)

@@ -209,7 +209,7 @@ def _at_step(step: int, attempts: Attempts, here_A: Bools) -> LengthsAtStep:
 
     right_T, wrong_T = means(passed_A), means(~passed_A)
     columns = np.stack([right_T, wrong_T, right_T - wrong_T], axis=1)
-    lengths = bootstrap_mean(columns, bounds=(math.nan, math.nan))
+    lengths = bootstrap_mean(columns, bounds=(-math.inf, math.inf))
     cut_A = attempts.truncated_A[here_A].astype(np.float64)
     cut_T = np.bincount(task_A, cut_A) / np.bincount(task_A)
     truncated = bootstrap_mean(cut_T[:, None]).at(0)

@@ -170,8 +170,4 @@ def _freedom(squares_TV: Floats) -> Floats:
 
 
 def _q_values(z_V: Floats, freedom_V: Floats) -> Floats:
-    q_V = np.full(z_V.shape, np.nan)
-    tested = ~np.isnan(z_V)
-    p_values = 2 * stats.t.sf(np.abs(z_V[tested]), freedom_V[tested])
-    q_V[tested] = benjamini_hochberg(p_values)
-    return q_V
+    return benjamini_hochberg(2 * stats.t.sf(np.abs(z_V), freedom_V))

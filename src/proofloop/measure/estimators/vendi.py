@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from proofloop.measure.estimators.diversity import DiversityChange, paired_change
+
 Floats = NDArray[np.float64]
 
 _TOLERANCE = 1e-8
@@ -51,6 +53,23 @@ def vendi_at(kernel_AA: ArrayLike, size: int, *, num_draws: int = 200, seed: int
         for chosen in (rng.choice(n, size, replace=False) for _ in range(num_draws))
     ]
     return float(np.mean(scores))
+
+
+def vendi_change(
+    base: Sequence[ArrayLike], trained: Sequence[ArrayLike], size: int, *, seed: int = 0
+) -> DiversityChange | None:
+    """Vendi score of `size` right answers, trained minus base, from a kernel a task on either
+    side (of all its right answers; an empty one for none), paired on tasks that have `size`.
+
+    Intervals resample tasks.  None where fewer than two tasks remain.
+    """
+    values = [
+        np.array(
+            [vendi_at(k, size, seed=seed) if np.shape(k)[:1] >= (size,) else np.nan for k in side]
+        )
+        for side in (base, trained)
+    ]
+    return paired_change(values[0], values[1], span=size - 1.0)
 
 
 def class_kernel(classes_A: Sequence[Hashable]) -> Floats:

@@ -1,8 +1,7 @@
 """Small programs in the built-in languages, written from data: a table from input to output, steps
 on files, and ends that are no right end.
 
-What a candidate could only have by luck or by a leak is given to it here, so that nothing but the
-verifier is tried.  Pure text; other languages than these are written nothing in.
+What a candidate could only have by luck or by a leak is given to it here.  Pure text.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -191,23 +191,27 @@ class Child:
 
 def _serve(channel: socket.socket) -> None:
     """In the child, until nobody asks any more."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    _limit(resource.RLIMIT_CORE, 0)
     while data := channel.recv(MAX_MESSAGE_BYTES):
         question = from_msgpack(data, Question)
         _forget()
         used_s = int(time.process_time())
         # A backstop for the timer, which is exact.
-        resource.setrlimit(resource.RLIMIT_CPU, (used_s + question.cpu_s + 2, _NO_LIMIT))
-        resource.setrlimit(resource.RLIMIT_AS, (question.memory_bytes, most))
+        _limit(resource.RLIMIT_CPU, used_s + question.cpu_s + 2)
+        _limit(resource.RLIMIT_AS, question.memory_bytes)
         signal.setitimer(signal.ITIMER_PROF, question.cpu_s)
         reply = _computed(question)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        _limit(resource.RLIMIT_AS, None)
         channel.send(to_msgpack(Computed(reply=reply, cpu_s=time.process_time())))
 
 
-_NO_LIMIT = resource.RLIM_INFINITY
+def _limit(what: int, number: int | None) -> None:
+    """As far as the machine's own limit lets it; None: up to that."""
+    most = resource.getrlimit(what)[1]
+    is_free = most == resource.RLIM_INFINITY
+    soft = most if number is None else number if is_free else min(number, most)
+    resource.setrlimit(what, (soft, most))
 
 
 def _forget() -> None:
