@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq, minimize, minimize_scalar
+from scipy.optimize import brentq, fminbound, minimize
 from scipy.special import betaln, expit, gammaln, logit
 from scipy.stats import chi2
 
@@ -171,16 +171,16 @@ def profile_interval(num_samples_T: ArrayLike, num_passed_T: ArrayLike) -> tuple
             low, high = log_C[max(at - 1, 0)], log_C[min(at + 1, log_C.size - 1)]
         return best
 
+    def worse(x: float) -> float:
+        return -profile(x)
+
     total = counts.total_passed + counts.total_failed
     edge = 30.0
     if counts.total_failed == 0 or counts.total_passed == 0:
         best_x = edge if counts.total_failed == 0 else -edge
     else:
         centre = float(logit(counts.total_passed / total))
-        found = minimize_scalar(
-            lambda x: -profile(x), bounds=(centre - 4, centre + 4), options={"xatol": 0.003}
-        )
-        best_x = float(found.x)
+        best_x = float(fminbound(worse, centre - 4, centre + 4, xtol=0.003))
     best = profile(best_x)
 
     def below(x: float) -> float:
