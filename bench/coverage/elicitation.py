@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bench.coverage.row import Row
-from proofloop.measure.estimators.bootstrap import bootstrap_mean
 from proofloop.measure.estimators.elicitation import Ledger, RightSamples, elicitation_ledger
 
 Floats = NDArray[np.float64]
@@ -156,10 +155,12 @@ def _mean_row(num_worlds: int, seed: int) -> Row:
     for _ in range(num_worlds):
         samples, _ = draw(rng, world, 40)
         ledger = elicitation_ledger(samples, 40, temperature=1.0)
-        known = ledger.bits_T[np.isfinite(ledger.bits_T)]
-        mean = bootstrap_mean(known[:, None], num_resamples=500)
-        num_covered += bool(mean.lows[0] <= truth <= mean.highs[0])
-        widths.append(float(mean.highs[0] - mean.lows[0]))
+        mean = ledger.mean_bits
+        assert mean is not None
+        assert mean.low is not None
+        assert mean.high is not None
+        num_covered += mean.low <= truth <= mean.high
+        widths.append(mean.high - mean.low)
     return Row(
         estimator="elicitation.Ledger.mean_bits",
         world=f"40 tasks; {world}",

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rollouts import group
@@ -11,6 +12,8 @@ from proofloop.envs.functions import FunctionsEnvironment
 from proofloop.train.curriculum import (
     CurriculumState,
     StratumState,
+    TaskPool,
+    choose_tasks,
     draw_tasks,
     initial_state,
     observe,
@@ -73,6 +76,62 @@ def test_a_finite_stratum_is_passed_through_in_a_new_order_each_time() -> None:
     assert all(sorted(r) == [0, 1, 2, 3, 4] for r in rounds)
     assert len({tuple(r) for r in rounds}) > 1
     assert after.strata[0].num_drawn == 15
+
+
+def pool_places(pool: TaskPool | None) -> list[tuple[Stratum, int]]:
+    assert pool is not None
+    return [(stratum, index) for stratum, places in pool.items() for index in places]
+
+
+@given(st.integers(1, 40), st.integers(0, 20))
+def test_a_pool_holds_so_many_different_tasks_and_more_of_them_are_the_same_and_others(
+    num_tasks: int, seed: int
+) -> None:
+    fewer, more = (
+        pool_places(choose_tasks(ENVIRONMENT, n, seed=seed)) for n in (num_tasks, num_tasks + 3)
+    )
+    assert len(fewer) == len(set(fewer)) == num_tasks
+    assert set(fewer) < set(more)
+    counts = Counter(stratum for stratum, _ in more)
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_another_seed_chooses_other_tasks_and_0_sets_no_limit() -> None:
+    ones = {pool_places(choose_tasks(ENVIRONMENT, 1, seed=s))[0] for s in range(20)}
+    assert len(ones) == 20
+    assert {stratum for stratum, _ in ones} == {EASY, MIDDLE, HARD}
+    assert choose_tasks(ENVIRONMENT, 0, seed=0) is None
+
+
+def test_a_finite_environment_is_chosen_from_until_it_runs_out() -> None:
+    environment = FiniteEnvironment()
+    places = pool_places(choose_tasks(environment, 5, seed=0))
+    assert sorted(index for _, index in places) == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="finite has 5 training tasks"):
+        choose_tasks(environment, 6, seed=0)
+
+
+def test_a_pool_is_all_that_is_drawn_each_task_as_often_as_it_takes() -> None:
+    pool = choose_tasks(ENVIRONMENT, 2, seed=1)
+    start = initial_state(ENVIRONMENT, pool)
+    assert len(start.strata) == 2
+    drawn, after = draw_tasks(start, ENVIRONMENT, num_tasks=64, seed=0, step=1, only=pool)
+    counts = Counter((d.stratum, d.index) for d in drawn)
+    assert set(counts) == set(pool_places(pool))
+    assert sum(s.num_drawn for s in after.strata) == sum(counts.values()) == 64
+
+    (one,) = pool_places(only := choose_tasks(ENVIRONMENT, 1, seed=1))
+    start = initial_state(ENVIRONMENT, only)
+    drawn, _ = draw_tasks(start, ENVIRONMENT, num_tasks=8, seed=0, step=1, only=only)
+    assert [(d.stratum, d.index) for d in drawn] == [one] * 8
+
+
+def test_a_stratum_of_a_pool_passes_through_its_tasks_in_turn() -> None:
+    pool: TaskPool = {MIDDLE: (30, 10, 20)}
+    start = initial_state(ENVIRONMENT, pool)
+    drawn, _ = draw_tasks(start, ENVIRONMENT, num_tasks=9, seed=0, step=1, only=pool)
+    rounds = [sorted(d.index for d in drawn[i : i + 3]) for i in (0, 3, 6)]
+    assert rounds == [[10, 20, 30]] * 3
 
 
 def test_estimates_move_towards_what_was_seen() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from proofloop.core.task import Stratum
+from proofloop.measure.arms import Arm
 from proofloop.measure.data import Example, ReportData, Series, Tripped
 from proofloop.measure.drawing import spread
 from proofloop.measure.figures import running_mean
@@ -101,7 +102,7 @@ def whole_run(name: str = "quick", *, control: str = "none", seed: int = 0) -> R
     return ReportData(
         name=name,
         env="functions",
-        control=control,
+        arms=() if control == "none" else (Arm(control),),
         num_steps_planned=20,
         num_steps_done=20,
         metrics=METRICS,
@@ -183,7 +184,7 @@ def test_the_same_data_give_the_same_bytes():
             ReportData(name="e", num_steps_planned=9, metrics={"loss": series()}),
             "nothing to draw",
         ),
-        (whole_run(control="random"), "Control arm: reward.control = random"),
+        (whole_run(control="random"), "Control arm: placebo (random reward)"),
     ],
 )  # fmt: skip
 def test_missing_parts_are_said_and_not_fatal(data: ReportData, says: str):

@@ -16,6 +16,7 @@ from proofloop.engine.models.weights import flatten
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.train.advantages import Credited
 from proofloop.train.config import LossKind
+from proofloop.train.pretrain import Document, summed_loss
 from proofloop.train.samples import Bundle, Sample, bundles_of, sample_of, shares
 from proofloop.train.trainer import (
     GradientStats,
@@ -155,3 +156,39 @@ def test_gradient_is_that_of_finite_differences(model: Decoder, groups: list[lis
     down = objective()
     flat += step * direction
     assert (up - down) / (2 * step) == pytest.approx(float(slope.norm()), rel=0.02)
+
+
+def test_likelihood_is_the_cross_entropy_of_pre_training_whoever_sampled(
+    model: Decoder, groups: list[list[Sample]]
+) -> None:
+    """Against another implementation: documents whose prompts weigh nothing."""
+    samples = [
+        Sample(
+            context=s.context,
+            tokens=s.tokens,
+            trained=s.trained,
+            sampler_logprobs=tuple(-9.0 for _ in s.tokens),  # of some policy long ago
+            advantages=tuple(1.0 for _ in s.tokens),
+        )
+        for group in groups
+        for s in group
+    ]
+    num_tokens = sum(s.num_trained_tokens for s in samples)
+    model.zero_grad()
+    stats = accumulate(
+        model,
+        [Bundle(samples=(s,)) for s in samples],
+        loss=LossKind.LIKELIHOOD,
+        denominator=num_tokens,
+        temperature=1.0,
+        max_positions=500,
+    )
+    ours = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    model.zero_grad()
+    documents = [Document([*s.context, *s.tokens], len(s.context)) for s in samples]
+    loss = summed_loss(model, documents, prompt_weight=0.0)
+    (loss.weighted / num_tokens).backward()
+    theirs = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    assert (stats.num_tokens, stats.num_clipped) == (loss.num_answer_tokens, 0)
+    assert stats.loss == pytest.approx(float(loss.weighted.detach()), rel=1e-4)
+    assert float((ours - theirs).norm() / theirs.norm()) <= 1e-5

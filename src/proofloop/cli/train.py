@@ -9,6 +9,8 @@ import click
 
 from proofloop.cli.options import json_option, path_option, set_option
 from proofloop.cli.output import EXIT_INTERRUPTED, console, note, print_json
+from proofloop.core.errors import UserError
+from proofloop.measure.arms import Arm
 
 if TYPE_CHECKING:
     from proofloop.runs.recipe import Recipe
@@ -24,6 +26,12 @@ DEFAULT_RECIPE = "quickstart"
     type=click.IntRange(min=1),
     help="Processes of one thread each (train.workers); by default as many as there are cores.",
 )
+@click.option(
+    "--control",
+    type=click.Choice([arm.value for arm in Arm]),
+    help="Run a control arm of the recipe: what a gain must beat (docs/controls.md).",
+)
+@path_option("--of", "With --control: the run that the control accompanies, by its own recipe.")
 @path_option("--out", "Directory of the run; by default runs/<recipe>-<time>.")
 @path_option("--resume", "Go on with the run in this directory, by its own recipe.")
 @json_option
@@ -31,6 +39,8 @@ def command(
     recipe: str | None,
     overrides: tuple[str, ...],
     workers: int | None,
+    control: str | None,
+    of: Path | None,
     out: Path | None,
     resume: Path | None,
     as_json: bool,
@@ -45,17 +55,19 @@ def command(
     Examples:
       proofloop train
       proofloop train --set train.seed=1 --set env.complexity=[2,3] --out runs/seed1
-      proofloop train --set reward.control=random --out runs/placebo
+      proofloop train --control random --of runs/seed1
       proofloop train --resume runs/seed1
     """
     if workers is not None:
         overrides = (*overrides, f"train.workers={workers}")
-    settings, directory = _what(recipe, overrides, out, resume)
+    arm = None if control is None else Arm(control)
+    settings, directory = _what(recipe, overrides, arm, of, out, resume)
     note(f"{'resuming' if resume else 'run'}: {directory}")
 
     from proofloop.cli.training_progress import TrainingProgress
+    from proofloop.measure.read import read_run
     from proofloop.measure.report import write_report
-    from proofloop.measure.summary import summarise, summary_table
+    from proofloop.measure.summary import beside_says, summarise, summary_table
     from proofloop.runs.training import run_training
 
     with TrainingProgress(settings.train.num_steps) as progress:
@@ -67,33 +79,70 @@ def command(
             note(f"stopped{at}; nothing recorded is lost. Go on with:")
             note(f"  proofloop train --resume {shlex.quote(str(directory))}")
             return EXIT_INTERRUPTED
-    summary, report = summarise(directory), write_report(directory)
+    beside = _beside(settings)
+    summary, report = summarise(directory), write_report([directory, *beside])
     if as_json:
         print_json(summary)
     else:
         console().print(summary_table(summary))
+    for run in beside:
+        if line := beside_says(read_run(directory), read_run(run)):
+            note(line)
     note(f"report: {report.resolve()}")
     return 0
 
 
+def _beside(settings: "Recipe") -> list[Path]:
+    """The run that a control accompanies, unless it has gone since."""
+    from proofloop.measure.read import read_run
+
+    if settings.control.of is None:
+        return []
+    run = Path(settings.control.of)
+    try:
+        read_run(run)
+    except UserError as error:
+        note(f"the run that this control accompanies cannot be read: {error}")
+        return []
+    return [run]
+
+
 def _what(
-    recipe: str | None, overrides: tuple[str, ...], out: Path | None, resume: Path | None
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    arm: Arm | None,
+    of: Path | None,
+    out: Path | None,
+    resume: Path | None,
 ) -> tuple["Recipe", Path]:
     """The recipe and the directory of the run."""
+    from proofloop.runs.arms import control_recipe
     from proofloop.runs.checks import check_recipe, load_recipe
     from proofloop.runs.config import load_run_config
     from proofloop.runs.recipe import Recipe
 
     if resume is not None:
-        if recipe or overrides or out:
+        if recipe or overrides or out or arm or of:
             raise click.UsageError(
                 "--resume goes on by the run's own recipe: "
-                "give no RECIPE, --set, --workers or --out with it",
+                "give no RECIPE, --set, --workers, --control, --of or --out with it",
                 click.get_current_context(),
             )
         settings = load_run_config(Recipe, resume)
         check_recipe(settings)
         return settings, resume
+    if of is not None and (arm is None or recipe):
+        raise click.UsageError(
+            "--of names the run that a --control accompanies, and takes its recipe: give it with "
+            "--control and without RECIPE",
+            click.get_current_context(),
+        )
     source = recipe or DEFAULT_RECIPE
-    name = f"{Path(source).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    return load_recipe(source, overrides), out or Path("runs") / name
+    stem = Path(source).stem if of is None else of.resolve().name
+    name = f"{stem}{f'-{arm}' if arm else ''}-{datetime.now():%Y%m%d-%H%M%S}"
+    settings = (
+        load_recipe(source, overrides)
+        if arm is None
+        else control_recipe(arm, source, overrides, of=of)
+    )
+    return settings, out or Path("runs") / name

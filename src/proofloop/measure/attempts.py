@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from proofloop.core.errors import RunError
 from proofloop.core.rollout import RolloutId
 from proofloop.core.task import Stratum
+from proofloop.measure.arms import arms_of, control_name, num_train_tasks
 from proofloop.measure.estimators.bootstrap import Floats
 from proofloop.measure.outcomes import Attempt, Ints, Outcomes
 from proofloop.store import Phase, RunReader, RunStore
@@ -57,7 +58,7 @@ class Attempts:
     run: Path
     step: int
     control: str
-    """`reward.control` of the run."""
+    """Which control arm the run is; `none`: it is none."""
     env: str
     policy_sha256: str
     """Of the weights that were measured."""
@@ -172,7 +173,7 @@ def _evaluated(store: RunReader, step: int) -> Attempts:
         name=f"{store.directory.resolve().name}, step {step}",
         run=store.directory,
         step=step,
-        control=str(config.get("reward", {}).get("control", "none")),
+        control=control_name(arms_of(config), num_train_tasks(config)),
         env=str(config.get("env", {}).get("name", "")),
         policy_sha256=columns["policy_sha256"][0],
         setting=_setting(store.directory, columns),

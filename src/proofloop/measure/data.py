@@ -6,6 +6,7 @@ Any part may be missing, since a report must be writable of a run that was inter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from proofloop.measure.arms import Arm, control_name
 from proofloop.measure.outcomes import Outcomes
 
 
@@ -57,14 +58,20 @@ class ReportData:
 
     name: str
     env: str = ""
-    control: str = "none"
-    """`reward.control`: which control arm replaced the reward, if any."""
+    arms: tuple[Arm, ...] = ()
+    """Which control arms it is, if any."""
+    num_train_tasks: int = 0
+    """Tasks that training was limited to; 0: not limited."""
+    beside: str = ""
+    """The run that it accompanies as a control, as its recipe names it."""
     num_steps_planned: int | None = None
     """None where this is no training run, or its recipe is gone."""
     num_steps_done: int = 0
     metrics: Mapping[str, Series] = field(default_factory=dict[str, Series])
     base: Outcomes | None = None
     """Held-out evaluation before the first step."""
+    stopped_early: str | None = None
+    """What stopped that evaluation before all its tasks were attempted."""
     trained: Outcomes | None = None
     """Held-out evaluation after the last step; None until the run has made it."""
     causes: Mapping[str, Series] = field(default_factory=dict[str, Series])
@@ -84,3 +91,13 @@ class ReportData:
     """The resolved recipe, as TOML; a string, shown as it is."""
     manifest: str = ""
     """What ran, on what, as readable text."""
+
+    @property
+    def control(self) -> str:
+        """Its arms by name; runs of one name differ at most in seeds, as far as this knows."""
+        return control_name(self.arms, self.num_train_tasks)
+
+    @property
+    def second_label(self) -> str:
+        """What the later of its two measurements is of."""
+        return "base again" if Arm.COPY in self.arms else "trained"

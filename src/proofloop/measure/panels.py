@@ -3,6 +3,7 @@
 A figure whose numbers are missing is left out; the page names what it could not show.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,11 @@ class Panel:
     title: str
     caption: str
     figure: Figure
+
+    @property
+    def name(self) -> str:
+        """Stem of its files: `pass-k-base-and-trained`."""
+        return "-".join(re.findall(r"[a-z0-9]+", self.title.lower()))
 
 
 def panels(data: ReportData) -> Iterator[Panel]:
@@ -62,15 +68,16 @@ def _learning(data: ReportData) -> Panel | None:
 
 
 def _pass_at_k(data: ReportData) -> Panel | None:
+    later = data.second_label
     curves = [
         (label, known_ks(side), side.curve(known_ks(side)), color)
-        for label, side, color in (("base", data.base, MUTED), ("trained", data.trained, ACCENT))
+        for label, side, color in (("base", data.base, MUTED), (later, data.trained, ACCENT))
         if side is not None and side.max_samples
     ]
     if not curves:
         return None
     return Panel(
-        title="pass@k, base and trained",
+        title=f"pass@k, base and {later}",
         caption="Where the curves meet, more samples of the base do what training did: a gap that "
         "closes as k grows says that training made likelier what the base could do already. "
         "Bands: 95%, tasks resampled.",
@@ -117,8 +124,8 @@ def _groups(
     ]
     return Panel(
         title=f"Held-out pass@1 by {what}",
-        caption="Grey is base, colour is trained, thin lines are 95% intervals: look for groups "
-        "that did not move, or moved back.",
+        caption=f"Grey is base, colour is {data.second_label}, thin lines are 95% intervals: look "
+        "for groups that did not move, or moved back.",
         figure=figures.dot_rows(rows),
     )
 

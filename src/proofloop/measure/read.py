@@ -10,6 +10,7 @@ from typing import Any
 
 from proofloop.core.errors import RunError
 from proofloop.core.task import Stratum
+from proofloop.measure.arms import arms_of, num_train_tasks
 from proofloop.measure.data import Example, ReportData, Series, Tripped
 from proofloop.measure.outcomes import Attempt, Outcomes
 from proofloop.measure.text import WIRE_SAYS
@@ -37,12 +38,15 @@ def read_report_data(store: RunReader) -> ReportData:
     return ReportData(
         name=store.directory.resolve().name,
         env=str(config.get("env", {}).get("name", "")),
-        control=str(config.get("reward", {}).get("control", "none")),
+        arms=arms_of(config),
+        num_train_tasks=num_train_tasks(config),
+        beside=str(config.get("control", {}).get("of", "")),
         num_steps_planned=planned,
         num_steps_done=store.last_step() or 0,
         metrics={name: _series(store.metrics(name)) for name in store.metric_names()}
         | {"pass_share_heldout": _heldout(store, evaluations)},
         base=_outcomes(store, 0) if 0 in evaluations else None,
+        stopped_early=_stopped_early(store),
         trained=_outcomes(store, final) if final else None,
         causes=_causes([row for row in train_rows if not row.tripwire]),
         num_rollouts=len(train_rows),
@@ -63,6 +67,13 @@ def read_report_data(store: RunReader) -> ReportData:
         config=config_text,
         manifest=_manifest(store.directory),
     )
+
+
+def _stopped_early(store: RunReader) -> str | None:
+    state = store.evaluation(0)
+    if state is None or state.ended in (None, "all tasks"):
+        return None
+    return state.ended
 
 
 def _config(directory: Path) -> tuple[str, dict[str, Any]]:

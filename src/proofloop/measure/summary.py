@@ -3,6 +3,7 @@
 The record is what `--json` prints; the table is the same numbers for a person.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proofloop.core.record import Record
+from proofloop.measure.arms import WORDS, Arm, lacks_of, title_of
 from proofloop.measure.data import ReportData
 from proofloop.measure.estimators.interval import FEW_TASKS, Interval
 from proofloop.measure.outcomes import TABLE_KS, Outcomes, difference_curve
@@ -39,6 +41,10 @@ class Summary(Record):
     run: str
     env: str
     control: str
+    says: str
+    """Of a control arm: what it is, and what its result means."""
+    second_label: str
+    """What the later measurement is of: `trained`, or `base again`."""
     num_steps_done: int
     num_steps_planned: int | None
     num_tasks: int
@@ -91,6 +97,8 @@ def summary_of(data: ReportData) -> Summary:
         run=data.name,
         env=data.env,
         control=data.control,
+        says=arm_says(data),
+        second_label=data.second_label,
         num_steps_done=data.num_steps_done,
         num_steps_planned=data.num_steps_planned,
         num_tasks=max((side.num_tasks for side in sides), default=0),
@@ -107,9 +115,10 @@ def summarise(run_dir: Path) -> Summary:
     return summary_of(read_run(run_dir))
 
 
-def summarise_evaluation(name: str, env: str, outcomes: Outcomes) -> Summary:
+def summarise_evaluation(run_dir: Path) -> Summary:
     """The summary of one evaluation that belongs to no training run (`proofloop eval`)."""
-    return summary_of(ReportData(name=name, env=env, base=outcomes))
+    data = read_run(run_dir)
+    return summary_of(dataclasses.replace(data, num_steps_planned=None))
 
 
 def summary_table(summary: Summary) -> Group:
@@ -120,7 +129,7 @@ def summary_table(summary: Summary) -> Group:
     table.add_column("")
     table.add_column("base" if summary.num_steps_planned is not None else "score", justify="right")
     if trained:
-        table.add_column("trained", justify="right")
+        table.add_column(summary.second_label, justify="right")
         table.add_column("difference (paired)", justify="right")
     for row in summary.pass_at_k:
         table.add_row(*_cells(f"pass@{row.k}", row, trained=trained))
@@ -128,7 +137,7 @@ def summary_table(summary: Summary) -> Group:
         for row in level.pass_at_k[:1]:
             label = f"  complexity {level.complexity}, pass@{row.k}"
             table.add_row(*_cells(label, row, trained=trained), style="dim")
-    notes = [Text(note) for note in summary.notes]
+    notes = [Text(note) for note in (summary.says, *summary.notes) if note]
     return Group(table, *notes) if summary.pass_at_k else Group(*notes)
 
 
@@ -152,6 +161,55 @@ def points(interval: Interval | None) -> str:
     return text.replace("-", "−") + _from_few(interval)
 
 
+def arm_says(data: ReportData) -> str:
+    """Of a control arm: what it is, what its result must be or means, and what it was; empty for a
+    treatment."""
+    if not data.arms:
+        return ""
+    num_tasks = data.num_train_tasks
+    titles = " and ".join(title_of(arm, num_tasks) for arm in data.arms)
+    parts = [f"Control arm: {titles}."]
+    parts += [f"{lacks_of(arm, num_tasks)} {WORDS[arm].then}" for arm in data.arms]
+    gain = gain_of(data)
+    if gain is None:
+        return " ".join(parts)
+    what = "Difference" if Arm.COPY in data.arms else "Gain"
+    parts.append(f"{what} in pass@1, points: {points(gain)}")
+    if not any(WORDS[arm].is_null for arm in data.arms):
+        parts[-1] += "."
+    elif gain.includes_zero:
+        parts[-1] += ", as it must: the interval holds 0."
+    else:
+        parts[-1] += (
+            ". The interval leaves out 0, which it should not, though by chance one null in twenty "
+            "does: until that is explained, a gain of this size in another run is owed to nothing "
+            "known."
+        )
+    return " ".join(parts)
+
+
+def beside_says(control: ReportData, run: ReportData) -> str:
+    """One line that sets a control beside the run that it accompanies; empty where either lacks a
+    measurement."""
+    theirs = gain_of(run)
+    if theirs is None or run.trained is None or control.trained is None:
+        return ""
+    ahead = difference_curve(control.trained, run.trained, (1,)).at(0)
+    if ahead is None:
+        return ""
+    return (
+        f"Beside it, {run.name}: gain in pass@1, points: {points(theirs)}; its last model less "
+        f"this control's: {points(ahead)}, paired on tasks."
+    )
+
+
+def gain_of(data: ReportData) -> Interval | None:
+    """In held-out pass@1, trained minus base, paired on tasks; None where one is missing."""
+    if data.base is None or data.trained is None:
+        return None
+    return difference_curve(data.base, data.trained, (1,)).at(0)
+
+
 def _from_few(interval: Interval) -> str:
     if not interval.is_thin:
         return ""
@@ -166,11 +224,6 @@ def _cells(label: str, row: Comparison, *, trained: bool) -> tuple[str, ...]:
 
 def _notes(data: ReportData) -> tuple[str, ...]:
     notes: list[str] = []
-    if data.control != "none":
-        notes.append(
-            f"Control arm: reward.control = {data.control}. The reward did not come from the "
-            "hidden tests, so any gain here is not learned from them."
-        )
     planned = data.num_steps_planned
     if planned is not None and data.num_steps_done < planned:
         notes.append(f"The run has reached step {data.num_steps_done} of {planned}.")
@@ -182,6 +235,10 @@ def _notes(data: ReportData) -> tuple[str, ...]:
     if any(side.num_tasks < FEW_TASKS for side in sides):
         fewest = min(side.num_tasks for side in sides)
         notes.append(f"Only {fewest} held-out tasks: the intervals are too narrow to lean on.")
+    if data.stopped_early:
+        notes.append(
+            f"Stopped by {data.stopped_early}. The intervals of the table do not know of the stop."
+        )
     unscored = sum(side.total_unscored for side in sides)
     if unscored:
         notes.append(f"{unscored} held-out attempts could not be judged and are left out.")

@@ -10,9 +10,11 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from proofloop.core.errors import ConfigError
+from proofloop.core.task import Split
 from proofloop.runs.config import load_config
-from proofloop.runs.environments import build_environment
+from proofloop.runs.environments import build_environment, size_of
 from proofloop.runs.recipe import Control, Recipe
+from proofloop.train.config import LossKind, Method
 
 
 class _Bound(NamedTuple):
@@ -68,6 +70,10 @@ _BOUNDS = (
             "train.warmup_steps",
             "train.weight_decay",
             "eval.every",
+            "eval.seed",
+            "train.num_tasks",
+            "train.tasks_seed",
+            "model.init_seed",
             "tripwire.share",
             "feedback.weight",
             "alarms.max_tripped",
@@ -111,4 +117,41 @@ def check_recipe(recipe: Recipe) -> None:
             "reward.control: naive runs the tests that a prompt shows, and only the prompts of "
             f"functions are tests, those of {recipe.env.name} are not"
         )
-    build_environment(recipe.env)
+    _check_method(recipe)
+    width = recipe.eval.until_width
+    if width is not None and not 0 < width < 1:
+        raise ConfigError(f"eval.until_width: {width:g} must lie between 0 and 1")
+    environment = build_environment(recipe.env)
+    size = size_of(environment, Split.TRAIN)
+    if size is not None and recipe.train.num_tasks > size:
+        raise ConfigError(
+            f"train.num_tasks: {recipe.train.num_tasks} tasks to train on, but "
+            f"{environment.name} has {size}; ask for fewer"
+        )
+
+
+def _check_method(recipe: Recipe) -> None:
+    train, later = recipe.train, recipe.eval.later_seed
+    if later is not None and later < 0:
+        raise ConfigError(f"eval.later_seed: {later} must not be negative")
+    if (train.method is Method.SFT) != (train.sft_from is not None):
+        raise ConfigError(
+            f"train.sft_from: {train.sft_from or 'none'} does not go with train.method = "
+            f"{train.method}: sft, and nothing else, learns from another run; try `proofloop "
+            "train --control sft --of RUN`"
+        )
+    if (train.method is Method.SFT) != (train.loss is LossKind.LIKELIHOOD):
+        raise ConfigError(
+            f"train.loss: {train.loss} does not go with train.method = {train.method}: sft, and "
+            "nothing else, takes likelihood"
+        )
+    if train.method is Method.COPY and train.num_steps != 1:
+        raise ConfigError(
+            f"train.num_steps: {train.num_steps} must be 1 with train.method = copy, which takes "
+            "no steps between its two measurements"
+        )
+    if train.method is Method.COPY and later in (None, recipe.eval.seed):
+        raise ConfigError(
+            "eval.later_seed: must be another than eval.seed with train.method = copy, or both "
+            "measurements meet the same chances and cannot differ"
+        )

@@ -21,6 +21,7 @@ from proofloop.core.record import Record
 from proofloop.core.task import Message
 from proofloop.engine.models.checkpoint import copy_tokenizer, load_model, save_model
 from proofloop.engine.models.decoder import Decoder, DecoderConfig
+from proofloop.engine.models.fresh import fresh_model
 from proofloop.envs.functions.corpus import CorpusMix, draw_text
 from proofloop.render.bpe import save_tokenizer, train_tokenizer
 from proofloop.render.tokenizer import ChatTokenizer
@@ -69,20 +70,13 @@ class PretrainRecipe(Record):
 
 
 def build_network(network: NetworkConfig, seed: int) -> Decoder:
-    """A freshly initialised decoder: normal(0, 0.02), residual outputs scaled by depth."""
+    """A freshly initialised decoder."""
     config = DecoderConfig(
         **msgspec.structs.asdict(network),
         num_key_value_heads=network.num_attention_heads,
         head_dim=network.hidden_size // network.num_attention_heads,
     )
-    torch.manual_seed(seed)
-    model = Decoder(config)
-    depth_scale = (2 * network.num_hidden_layers) ** -0.5
-    for name, parameter in model.named_parameters():
-        if parameter.ndim == 2:
-            residual = name.endswith(("o_proj.weight", "down_proj.weight"))
-            torch.nn.init.normal_(parameter, std=0.02 * (depth_scale if residual else 1.0))
-    return model
+    return fresh_model(config, seed)
 
 
 def build_tokenizer(

@@ -15,6 +15,7 @@ from proofloop.train.config import (
     AlarmsConfig,
     FeedbackConfig,
     LossKind,
+    Method,
     Schedule,
     TripwireConfig,
 )
@@ -33,9 +34,20 @@ class Control(StrEnum):
     what much reward code does."""
 
 
+class Init(StrEnum):
+    """What a model's weights are at the start."""
+
+    PRETRAINED = "pretrained"
+    RANDOM = "random"
+
+
 class ModelConfig(Record):
     path: str = "pico"
     """A checkpoint directory in Hugging Face format, or `pico`, the embedded base model."""
+    init: Init = Init.PRETRAINED
+    """`pretrained`: its weights. `random`: its network and tokenizer, with random weights."""
+    init_seed: int = 0
+    """Of random weights."""
 
 
 class LanguageConfig(Record):
@@ -75,6 +87,9 @@ class EnvConfig(Record):
     `stdio`."""
     data: str | None = None
     """The data file of an environment that reads one (all but `functions`)."""
+    leave_out: tuple[str, ...] = ()
+    """Ids of tasks of the data file that no split is to have, such as those that `validate` names
+    because what they hand out already earns 1."""
     families: tuple[str, ...] = ("int", "list", "string")
     """Type families of `functions`."""
     complexity: tuple[int, ...] | int = (1, 2, 3)
@@ -101,14 +116,22 @@ class SamplingConfig(Record):
 
 class RewardConfig(Record):
     control: Control = Control.NONE
-    """`none`: the verdict decides. `random`, `format`: control arms."""
+    """`none`: the verdict decides. `random`, `format`, `naive`: control arms."""
 
 
 class TrainConfig(Record):
+    method: Method = Method.RL
+    """`rl`; control arms: `sft` (on the successes of `train.sft_from`) and `copy` (no training)."""
+    sft_from: str | None = None
+    """Run directory whose right answers `sft` learns, on as many tokens as that run trained on."""
     num_steps: int = 100
     """Optimiser steps."""
     seed: int = 0
     """Of sampling and of the draw of tasks."""
+    num_tasks: int = 0
+    """Draw from so many training tasks only, again and again; 0: no limit."""
+    tasks_seed: int = 0
+    """Which ones."""
     workers: int = 0
     """Processes of one thread each; 0: as many as there are cores."""
     tasks_per_step: int = 128
@@ -125,7 +148,7 @@ class TrainConfig(Record):
     grad_clip: float = 1.0
     """Largest norm of the gradient."""
     loss: LossKind = LossKind.CISPO
-    """`cispo` (MiniMax-M1) or `clip_higher` (DAPO)."""
+    """`cispo` (MiniMax-M1), `clip_higher` (DAPO) or, for `sft`, `likelihood`."""
     updates_per_step: int = 1
     """Optimiser updates made from a step's rollouts."""
     micro_batch_tokens: int = 1024
@@ -148,6 +171,14 @@ class EvalConfig(Record):
     """Held-out tasks of the evaluations before the first and after the last step."""
     final_num_samples: int = 128
     """Rollouts of each of them; pass@k is unbiased up to this k."""
+    until_width: float | None = None
+    """`proofloop eval` stops before all tasks are attempted once the 95% interval of pass@1 is at
+    most this wide (0.1: ten points). The interval holds at every look (a confidence sequence); the
+    tasks then come in a shuffled order. None: all tasks."""
+    seed: int = 0
+    """Of sampling in evaluations: the same chances at every step, so that they are paired."""
+    later_seed: int | None = None
+    """The same after step 0; none: `eval.seed`."""
     feedback: bool = False
     """Whether held-out attempts that fail get feedback and another turn, as `[feedback]` says,
     whatever its arm; an attempt then passes where its last turn does."""
@@ -157,6 +188,12 @@ class SandboxConfig(Record):
     tier: Tier | None = None
     """Isolation tier that the run needs; none: T1, or T0 where this machine
     refuses that."""
+
+
+class ControlConfig(Record):
+    of: str | None = None
+    """Run directory that this run accompanies as a control, for the report; changes nothing of what
+    is trained or measured."""
 
 
 class Recipe(Record):
@@ -172,3 +209,4 @@ class Recipe(Record):
     tripwire: TripwireConfig = TripwireConfig()
     alarms: AlarmsConfig = AlarmsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
+    control: ControlConfig = ControlConfig()

@@ -11,7 +11,6 @@ import torch
 
 from proofloop.core.errors import RunError, UserError
 from proofloop.core.rollout import Rollout, RolloutId
-from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.measure.attempts import base_of, trained_of
 from proofloop.runs.config import load_run_config
@@ -19,6 +18,7 @@ from proofloop.runs.crew import WorkerCrew
 from proofloop.runs.manifest import num_workers
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
+from proofloop.runs.start import start_model
 from proofloop.store import Phase, RunStore
 from proofloop.train.scoring import Question
 
@@ -39,7 +39,7 @@ def score_under_base(base: Path, trained: Path, *, on_progress: Callable[[int, i
     model_path = resolve_model(recipe.model.path)
     _check_tokenizers(recipe, load_run_config(Recipe, trained))
     torch.set_num_threads(1)
-    weights = flatten(load_model(model_path)).share_memory_()
+    weights = flatten(start_model(recipe.model)).share_memory_()
     fingerprint = sha256(weights)
     _check_weights(base, fingerprint)
     with RunStore.open(trained) as store:

@@ -6,15 +6,16 @@ A run directory holds `config.toml` (resolved), `manifest.json`, `run.db`, `segm
 
 import shutil
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import assert_never
 
 import torch
 
 from proofloop.core.errors import TrainingHalted
-from proofloop.engine.models.checkpoint import load_model, save_model
+from proofloop.engine.models.checkpoint import save_model
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.render.tokenizer import ChatTokenizer
@@ -30,12 +31,18 @@ from proofloop.runs.manifest import (
 )
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
+from proofloop.runs.start import open_lessons, start_model
+from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
-from proofloop.train.config import FeedbackArm
+from proofloop.train.config import FeedbackArm, Method
+from proofloop.train.curriculum import choose_tasks
 from proofloop.train.distil import Teacher
-from proofloop.train.loop_sync import LoopConfig, Parts, Report, load_state, loop_sync
+from proofloop.train.loop_copy import loop_copy
+from proofloop.train.loop_sft import loop_sft
+from proofloop.train.loop_sync import LoopConfig, LoopState, Parts, Report, load_state, loop_sync
 from proofloop.train.optimiser import Optimiser, OptimiserConfig
+from proofloop.train.successes import Lessons
 
 
 def run_training(
@@ -49,11 +56,14 @@ def run_training(
     model_path = resolve_model(recipe.model.path)
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
+    if not resume:
+        check_tasks(environment, recipe.sandbox.tier, recipe.train.workers)
     torch.set_num_threads(1)
-    model = load_model(model_path)
+    model = start_model(recipe.model)
     weights = flatten(model).share_memory_()
     workers = num_workers(recipe.train.workers)
     with (
+        open_lessons(recipe) as lessons,
         open_run(recipe, out, resume=resume) as store,
         WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew,
         graceful_interrupt() as interrupted,
@@ -67,13 +77,14 @@ def run_training(
             store=store,
             directory=out / "checkpoints",
             teacher=teacher_of(recipe, model_path, model.config.max_position_embeddings),
+            only=choose_tasks(environment, recipe.train.num_tasks, seed=recipe.train.tasks_seed),
         )
         state = load_state(parts)
         if resume:
             store.event("resumed", f"from step {state.step}")
         crew.publish(state.step)
         try:
-            for report in loop_sync(parts, state):
+            for report in _loop(recipe.train.method, parts, state, lessons):
                 on_progress(report)
                 if interrupted():
                     raise KeyboardInterrupt
@@ -81,6 +92,21 @@ def run_training(
             store.event_once("alarm", str(alarm))
             raise
         _save_trained(model, out / "model", tokenizer_from=model_path)
+
+
+def _loop(
+    method: Method, parts: Parts, state: LoopState, lessons: Lessons | None
+) -> Iterator[Report]:
+    match method:
+        case Method.RL:
+            return loop_sync(parts, state)
+        case Method.SFT:
+            assert lessons is not None, "opened with the run"
+            return loop_sft(parts, state, lessons)
+        case Method.COPY:
+            return loop_copy(parts, state)
+        case _:
+            assert_never(method)
 
 
 def open_run(recipe: Recipe, out: Path, *, resume: bool) -> RunStore:
@@ -124,6 +150,8 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         alarms=recipe.alarms,
         feedback=recipe.feedback,
         eval_attempts=eval_attempts(recipe),
+        eval_seed=evaluation.seed,
+        eval_later_seed=evaluation.later_seed,
     )
 
 

@@ -5,11 +5,23 @@ from enum import StrEnum
 from proofloop.core.record import Record
 
 
+class Method(StrEnum):
+    """What a step does, a loop each."""
+
+    RL = "rl"
+    """Samples, judges and learns from the rewards (`train.loop_sync`)."""
+    SFT = "sft"
+    """Learns right answers that another run sampled, by their likelihood (`train.loop_sft`)."""
+    COPY = "copy"
+    """Nothing: the same weights are measured twice (`train.loop_copy`)."""
+
+
 class LossKind(StrEnum):
-    """Policy-gradient losses (`train.losses`)."""
+    """Losses of single tokens (`train.losses`)."""
 
     CISPO = "cispo"
     CLIP_HIGHER = "clip_higher"
+    LIKELIHOOD = "likelihood"
 
 
 class Schedule(StrEnum):

@@ -31,6 +31,8 @@ class Assignment(Record):
     """Turns that a rollout may take until it passes, each after feedback on the one before."""
     with_feedback: bool = False
     """Whether to find out what a rollout that failed in the end may be told."""
+    chances: int = 0
+    """Seed of sampling at held-out tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ from proofloop.train.crew import Assignment, Attempted, Crew
 from proofloop.train.curriculum import (
     CurriculumState,
     DrawnTask,
+    TaskPool,
     draw_tasks,
     initial_state,
     observe,
@@ -38,7 +39,7 @@ from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignme
 from proofloop.train.metrics import Learned, step_metrics
 from proofloop.train.optimiser import NO_UPDATE, Optimiser
 from proofloop.train.samples import bundles_of, sample_of
-from proofloop.train.trainer import GradientStats
+from proofloop.train.trainer import GradientStats, check_logprob_gap
 from proofloop.train.tripwires import draw_tripwires, training, tripwire_problem
 
 
@@ -61,6 +62,8 @@ class LoopConfig(Record):
     alarms: AlarmsConfig = AlarmsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     eval_attempts: int = 1
+    eval_seed: int = 0
+    eval_later_seed: int | None = None
 
 
 class LoopState(Record):
@@ -83,6 +86,8 @@ class Parts:
     directory: Path
     teacher: Teacher | None = None
     """Where the policy is to teach itself."""
+    only: TaskPool | None = None
+    """Where training is limited to a few tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +120,7 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
             num_tasks=config.tasks_per_step,
             seed=config.seed,
             step=step,
+            only=parts.only,
         )
         attempted = sample_and_judge(parts, step, drawn)
         learnt_from = training(attempted.groups)
@@ -209,10 +215,11 @@ def note_alarms(parts: Parts, step: int, attempted: Attempted) -> tuple[str, ...
     return tuple(alarm for alarm in alarms if store.event_once("alarm", alarm))
 
 
-def learn(parts: Parts, credits: Credits) -> Learned:
+def learn(parts: Parts, credits: Credits, *, own: bool = True) -> Learned:
     """One or more updates from a step's groups; none where no group has variance.
 
     Each gradient comes in two halves of different tasks, by which the optimiser tells its signal.
+    `own`: the weights in hand sampled the groups, so that sampler and trainer must agree.
 
     Raises TrainingHalted where sampler and trainer disagree about what was sampled.
     """
@@ -230,21 +237,11 @@ def learn(parts: Parts, credits: Credits) -> Learned:
             halves.append(gradient)
             stats += half_stats
         assert stats.num_tokens == num_tokens, "every sampled token trains, once"
-        if i == 0:
+        if own and i == 0:
             check_logprob_gap(stats, parts.config.max_logprob_gap)
         update = parts.optimiser.update(*halves)
         total += stats
     return Learned(stats=total, update=update, train_s=time.perf_counter() - began)
-
-
-def check_logprob_gap(stats: GradientStats, bound: float) -> None:
-    mean = stats.gap_sum / max(1, stats.num_tokens)
-    if mean > bound:
-        raise TrainingHalted(
-            f"sampler and trainer disagree: mean |Δ log-probability| {mean:.4f} nats over "
-            f"{stats.num_tokens} tokens, bound {bound} (train.max_logprob_gap). The sampler "
-            "probably runs other weights or another temperature; see `proofloop peek`"
-        )
 
 
 def publish(parts: Parts, step: int) -> PolicyVersion:
@@ -271,7 +268,7 @@ def load_state(parts: Parts) -> LoopState:
     for problem in found.problems:
         parts.store.event("checkpoint_damaged", f"{problem.path}: {problem.problem}")
     if found.checkpoint is None:
-        return LoopState(step=0, curriculum=initial_state(parts.environment))
+        return LoopState(step=0, curriculum=initial_state(parts.environment, parts.only))
     files = checkpoints.load(found.checkpoint)
     parts.optimiser.restore(files["trainer.safetensors"])
     return codec.from_json(files["loop.json"], LoopState)
@@ -279,7 +276,8 @@ def load_state(parts: Parts) -> LoopState:
 
 def evaluate(parts: Parts, step: int) -> Iterator[EvalReport]:
     """Attempts at held-out tasks, where the recipe asks for them at this step and the store has
-    not all of them; the same tasks and seeds at every step, so that comparisons are paired."""
+    not all of them; the same tasks and, unless the recipe has others for those after the base's,
+    the same seeds at every step, so that comparisons are paired."""
     config = parts.config
     whole = step in (0, config.num_steps)
     due = whole or (config.eval_every and step % config.eval_every == 0)
@@ -288,11 +286,13 @@ def evaluate(parts: Parts, step: int) -> Iterator[EvalReport]:
         return
     num_tasks = config.final_num_tasks if whole else config.eval_num_tasks
     num_samples = config.final_num_samples if whole else config.eval_num_samples
+    seed = config.eval_seed if step == 0 else config.eval_later_seed
     assignments = heldout_assignments(
         parts.environment,
         num_tasks,
         num_samples,
         step=step,
         num_attempts=config.eval_attempts,
+        chances=config.eval_seed if seed is None else seed,
     )
     yield from attempt_all(parts.crew, parts.store, parts.environment, assignments)

@@ -1,4 +1,4 @@
-"""Policy-gradient losses of single tokens; sums and denominators are the trainer's.
+"""Losses of single tokens; sums and denominators are the trainer's.
 
 All take log-probabilities in nats under the trained and the sampling policy, and advantages, of
 one shape, and give losses of that shape: sum(loss) / (number of trained tokens in the whole batch)
@@ -41,7 +41,14 @@ def clip_higher(logprobs: Tensor, sampler_logprobs: Tensor, advantages: Tensor) 
     return TokenLoss(-bounded, bounded != ratio * advantages)
 
 
+def likelihood(logprobs: Tensor, sampler_logprobs: Tensor, advantages: Tensor) -> TokenLoss:
+    """-A log p, whoever sampled: with advantage 1 the negative log-likelihood of supervised
+    fine-tuning.  No importance weight, so nothing is ever cut."""
+    return TokenLoss(-advantages * logprobs, torch.zeros_like(logprobs, dtype=torch.bool))
+
+
 LOSSES: dict[LossKind, Callable[[Tensor, Tensor, Tensor], TokenLoss]] = {
     LossKind.CISPO: cispo,
     LossKind.CLIP_HIGHER: clip_higher,
+    LossKind.LIKELIHOOD: likelihood,
 }

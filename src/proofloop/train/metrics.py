@@ -54,23 +54,17 @@ def step_metrics(
         "num_groups_trained": float(len(credits.groups)),
         "logprob_gap_max": stats.gap_max,
         "logprob_gap_mean": stats.gap_sum / per_token,
-        "loss": stats.loss / per_token,
-        "grad_norm": learned.update.grad_norm,
-        "signal_share": learned.update.signal_share,
-        "learning_rate": learned.update.learning_rate,
         "clip_share": stats.num_clipped / per_token,
         "sample_s": attempted.sample_s,
         "verify_s": attempted.verify_s,
-        "train_s": learned.train_s,
         "step_s": step_s,
         "rollouts_per_s": num_rollouts / sampled_in_s,
         "sampled_tokens_per_s": num_tokens / sampled_in_s,
-        "trained_tokens_per_s": stats.num_tokens / max(learned.train_s, 1e-9),
         "verdicts_per_s": num_rollouts / sampled_in_s,
+        **learning_metrics(learned),
         **tripwire_metrics(attempted.groups),
         **budgets([a for g in groups for a in g.group.attempts]),
         **turn_metrics([a for g in groups for a in g.group.attempts]),
-        "num_trained_tokens": float(stats.num_tokens),
         "num_taught_tokens": float(credits.num_taught_tokens),
     }
 
@@ -94,6 +88,20 @@ def turn_metrics(attempts: Sequence[Judged]) -> dict[str, float]:
     return {
         "first_passed_share": mean(firsts),
         "retried_passed_share": mean([v.passed for a, v in scored if a.failures]),
+    }
+
+
+def learning_metrics(learned: Learned) -> dict[str, float]:
+    """Of gradients and updates, whatever they were made from."""
+    stats, update = learned.stats, learned.update
+    return {
+        "loss": stats.loss / max(1, stats.num_tokens),
+        "grad_norm": update.grad_norm,
+        "signal_share": update.signal_share,
+        "learning_rate": update.learning_rate,
+        "num_trained_tokens": float(stats.num_tokens),
+        "train_s": learned.train_s,
+        "trained_tokens_per_s": stats.num_tokens / max(learned.train_s, 1e-9),
     }
 
 

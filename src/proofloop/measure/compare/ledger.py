@@ -3,8 +3,8 @@
 from proofloop.measure.compare.section import Section, Table
 from proofloop.measure.compare.sides import Sides
 from proofloop.measure.estimators.interval import Interval
-from proofloop.measure.estimators.new_solved import TaskChanges, Turnover, task_changes, turnover
-from proofloop.measure.outcomes import Outcomes
+from proofloop.measure.estimators.new_solved import TaskChanges, Turnover, task_changes
+from proofloop.measure.solved import turnover
 from proofloop.measure.summary import percent, points
 
 _MAX_NAMED = 10
@@ -15,11 +15,9 @@ def ledger(sides: Sides) -> Section:
     rows: list[tuple[str, ...]] = []
     facts: dict[str, Turnover | None] = {}
     for side in sides.trained:
-        turned = facts[side.name] = _turnover(base, side.outcomes)
+        turned = facts[side.name] = turnover(base, side.outcomes)
         if turned is not None:
-            rows.append(
-                _row(f"{side.name}: gain", turned.gained, turned, turned.gained_over_null)
-            )
+            rows.append(_row(f"{side.name}: gain", turned.gained, turned, turned.gained_over_null))
             rows.append(_row(f"{side.name}: loss", turned.lost, turned, turned.lost_over_null))
     subject = sides.subject.outcomes
     changes = task_changes(
@@ -37,10 +35,6 @@ def ledger(sides: Sides) -> Section:
         if rows
         else None,
     )
-
-
-def _turnover(base: Outcomes, trained: Outcomes) -> Turnover | None:
-    return turnover(base.num_samples, base.num_passed, trained.num_samples, trained.num_passed)
 
 
 def _row(label: str, share: Interval, turned: Turnover, over: Interval) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from proofloop.measure.summary import percent, points
 
 
 def passing(sides: Sides) -> Section:
-    """pass@k of every side, paired differences from the base, and the k at which the base is even."""
+    """pass@k of every side, paired differences from the base, and where the base is even."""
     base = sides.base.outcomes
     trained = [side.outcomes for side in sides.trained]
     ks = _shown_ks(base, *trained)

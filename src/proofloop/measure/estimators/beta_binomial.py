@@ -120,7 +120,7 @@ def fit_beta_binomial(
     bounds = [(-20.0, 20.0), LOG_CONCENTRATIONS, (-12.0, 6.0)][: 3 if zero_inflated else 2]
     starts = _starts(counts, zero_inflated) if near is None else [_point(near, zero_inflated)]
     fits = [minimize(loss, start, method="L-BFGS-B", bounds=bounds) for start in starts]
-    best = min(fits, key=lambda fit: float(fit.fun))
+    best = fits[int(np.argmin([float(fit.fun) for fit in fits]))]
     a, b, zero_share = _parameters(np.asarray(best.x, np.float64), zero_inflated)
     return BetaBinomial(a=a, b=b, zero_share=zero_share, log_likelihood=-float(best.fun))
 
@@ -161,15 +161,15 @@ def profile_interval(num_samples_T: ArrayLike, num_passed_T: ArrayLike) -> tuple
     drop = float(chi2.ppf(LEVEL, 1)) / 2
 
     def profile(x: float) -> float:
-        """The best log-likelihood at logit mean x."""
+        """The best log-likelihood at logit mean x: a grid of concentrations, refined twice."""
         mean, failing = float(expit(x)), float(expit(-x))
-        low, high = LOG_CONCENTRATIONS
+        (low, high), best = LOG_CONCENTRATIONS, -np.inf
         for _ in range(3):
             log_C = np.linspace(low, high, 47)
             values_C = counts.log_likelihood(mean * np.exp(log_C), failing * np.exp(log_C))
-            at = int(values_C.argmax())
+            at, best = int(values_C.argmax()), float(values_C.max())
             low, high = log_C[max(at - 1, 0)], log_C[min(at + 1, log_C.size - 1)]
-        return float(values_C.max())
+        return best
 
     total = counts.total_passed + counts.total_failed
     edge = 30.0

@@ -328,4 +328,4 @@ def _bits_at_least(
 
 def _mean(values_T: Floats) -> Interval | None:
     finite_T = values_T[np.isfinite(values_T)]
-    return bootstrap_mean(finite_T[:, None], bounds=(math.nan, math.nan)).at(0)
+    return bootstrap_mean(finite_T[:, None], bounds=(-math.inf, math.inf)).at(0)

@@ -7,7 +7,6 @@ raw share is never given without its null.
 Axes: T tasks.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,6 +16,7 @@ from scipy.special import betaln
 from scipy.stats import hypergeom
 
 from proofloop.measure.estimators.bootstrap import bootstrap_mean
+from proofloop.measure.estimators.fdr import benjamini_hochberg
 from proofloop.measure.estimators.interval import Interval
 from proofloop.measure.estimators.pass_at_k import pass_at_k
 
@@ -109,7 +109,7 @@ def beta_null_at(a: float, b: float, *, base_samples: int, trained_samples: int)
 class TaskChanges:
     """Tasks (by place) whose rate surely changed; at most `false_discoveries` of a set by chance.
 
-    p and q values are NaN for tasks that could not be called whatever the split of their passes.
+    q values are NaN for tasks that could not be called whatever the split of their passes.
     """
 
     false_discoveries: float
@@ -174,27 +174,16 @@ def task_changes(
     )
 
 
-def benjamini_hochberg(p_values: Sequence[float] | Floats) -> Floats:
-    """q values: `q_(i) = min over j >= i of p_(j) M / j` (Benjamini & Hochberg 1995).
-
-    NaN stays NaN and does not count in M.
-    """
-    p_M = np.asarray(p_values, np.float64)
-    q_M = np.full_like(p_M, np.nan)
-    known = np.flatnonzero(~np.isnan(p_M))
-    order = known[np.argsort(p_M[known], kind="stable")]
-    scaled = p_M[order] * order.size / np.arange(1, order.size + 1)
-    q_M[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return q_M
-
-
 def _fisher_q(n_from_T: Ints, c_from_T: Ints, n_to_T: Ints, c_to_T: Ints, level: float) -> Floats:
     """q values of "passes more often in `to` than in `from`"."""
     total_T, passed_T = n_from_T + n_to_T, c_from_T + c_to_T
     p_T = np.asarray(hypergeom.sf(c_to_T - 1, total_T, passed_T, n_to_T), np.float64)
     most_T = np.minimum(passed_T, n_to_T)
     least_p_T = hypergeom.sf(most_T - 1, total_T, passed_T, n_to_T)
-    return benjamini_hochberg(np.where(least_p_T <= level, p_T, np.nan))
+    testable_T = least_p_T <= level
+    q_T = np.full(p_T.size, np.nan)
+    q_T[testable_T] = benjamini_hochberg(p_T[testable_T])
+    return q_T
 
 
 def _places(chosen_T: NDArray[np.bool_]) -> tuple[int, ...]:

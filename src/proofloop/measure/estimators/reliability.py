@@ -126,7 +126,7 @@ def intraclass_correlation(num_samples_T: ArrayLike, num_passed_T: ArrayLike) ->
 
 
 def design_effect(num_samples_T: ArrayLike, icc: float | None) -> float:
-    """`1 + (n0 - 1) icc`, not below 1; without a correlation the worst, all runs of a task alike."""
+    """`1 + (n0 - 1) icc`, at least 1; without a correlation the worst, runs of a task all alike."""
     n_T = np.asarray(num_samples_T, np.int64)
     return float(n_T.mean()) if icc is None else max(1.0, 1 + (_size(n_T) - 1) * icc)
 

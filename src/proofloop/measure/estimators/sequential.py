@@ -12,7 +12,6 @@ import numpy as np
 
 from proofloop.measure.estimators.interval import LEVEL, Interval
 
-
 GRID = 2001
 """Means in [0, 1] that are tested: ends are exact to 0.0005, rounded outwards."""
 LARGEST_BET = 0.75

@@ -1,0 +1,64 @@
+"""What a run starts from: a model's weights and, for `sft`, the successes of another run."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from proofloop.core.errors import RunError
+from proofloop.engine.models.checkpoint import load_model, read_config
+from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.fresh import fresh_model
+from proofloop.runs.config import load_run_config
+from proofloop.runs.models import resolve_model
+from proofloop.runs.recipe import Init, ModelConfig, Recipe
+from proofloop.store import RunReader, RunStore
+from proofloop.train.config import Method
+from proofloop.train.successes import Lessons, lessons_of
+
+
+def start_model(model: ModelConfig) -> Decoder:
+    """Raises ModelError."""
+    path = resolve_model(model.path)
+    if model.init is Init.RANDOM:
+        return fresh_model(read_config(path), model.init_seed)
+    return load_model(path)
+
+
+@contextmanager
+def open_lessons(recipe: Recipe) -> Generator[Lessons | None]:
+    """The successes of `train.sft_from`, its record open as long as they are needed; None for
+    another method than `sft`.  Raises RunError where that is no run to learn from."""
+    if recipe.train.method is not Method.SFT:
+        yield None
+        return
+    assert recipe.train.sft_from is not None, "checked with the recipe"
+    directory = Path(recipe.train.sft_from)
+    theirs = load_run_config(Recipe, directory)
+    if _tokenizer(theirs) != _tokenizer(recipe):
+        raise RunError(
+            f"{directory}: its tokens are of {theirs.model.path}, whose tokenizer is not that of "
+            f"{recipe.model.path}; use the same model (model.path)"
+        )
+    with RunStore.read(directory) as source:
+        yield _lessons(recipe, source, theirs)
+
+
+def _tokenizer(recipe: Recipe) -> bytes:
+    path = resolve_model(recipe.model.path) / "tokenizer.json"
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _lessons(recipe: Recipe, source: RunReader, theirs: Recipe) -> Lessons:
+    done = source.last_step() or 0
+    if done < theirs.train.num_steps:
+        raise RunError(
+            f"{source.directory}: has reached step {done} of {theirs.train.num_steps}, and only "
+            "of a finished run it is known how many tokens it trained on; finish it with "
+            f"`proofloop train --resume {source.directory}`"
+        )
+    if theirs.train.method is not Method.RL:
+        raise RunError(
+            f"{source.directory}: sampled nothing to learn from (train.method = "
+            f"{theirs.train.method}); name a run that trained by reward"
+        )
+    return lessons_of(source, num_steps=recipe.train.num_steps, seed=recipe.train.seed)
