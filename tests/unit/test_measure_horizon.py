@@ -18,8 +18,8 @@ from proofloop.measure.estimators.horizon import (
     Reach,
     Shape,
     fit_horizons,
-    metr_horizons,
 )
+from proofloop.measure.estimators.metr import metr_horizons
 from proofloop.measure.estimators.surface import fit_surface, movement
 
 FAST = {"num_resamples": 100}

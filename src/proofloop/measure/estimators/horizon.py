@@ -32,7 +32,6 @@ Floats = NDArray[np.float64]
 
 NUM_RESAMPLES = 1000
 SUCCESSES = (0.5, 0.8, 0.99)
-_METR_RIDGE = 0.1
 
 
 class HorizonLink(StrEnum):
@@ -133,7 +132,7 @@ def fit_horizons(
     all failed, separated or rising data come back marked, without figures.
     """
     data = clusters.attempts(num_samples_T, num_passed_T, families_T)
-    lengths = _lengths(lengths_T, data.num_tasks)
+    lengths = checked_lengths(lengths_T, data.num_tasks)
     rows_US, row_T = clusters.rows_of(np.log(lengths))
     rng = np.random.default_rng(seed)
     if nested:
@@ -144,7 +143,7 @@ def fit_horizons(
     passed_BU = clusters.summed(passed_BT, row_T)
     failed_BU = clusters.summed(failed_BT, row_T)
     shape = shape_of(rows_US[:, 0], passed_BU[0], failed_BU[0])
-    fits = [_fit(rows_US[:, 0], passed_BU, failed_BU, k, shape, data, successes)
+    fits = [fit_link(rows_US[:, 0], passed_BU, failed_BU, k, shape, data, successes)
             for k in links]  # fmt: skip
     dispersion = _dispersion(fits, np.log(lengths), data)
     return HorizonFits(
@@ -155,40 +154,6 @@ def fit_horizons(
         num_tasks=data.num_tasks,
         num_families=data.num_families,
     )
-
-
-def metr_horizons(
-    lengths_T: ArrayLike,
-    num_samples_T: ArrayLike,
-    num_passed_T: ArrayLike,
-    families_T: ArrayLike,
-    *,
-    successes: Sequence[float] = SUCCESSES,
-    ridge: float = _METR_RIDGE,
-    seed: int = 0,
-    num_resamples: int = NUM_RESAMPLES,
-) -> HorizonFit:
-    """METR's horizon (arXiv:2503.14499, appendix): a logit fit with weights and a ridge.
-
-    A task weighs 1/sqrt(tasks of its family), all weights sum to 1, and half the squared slope per
-    doubling of length is taken off the mean log-likelihood `ridge` times.  Families, tasks and runs
-    are all drawn, as they do; those intervals are too wide (see `clusters`), and the ridge pulls
-    h80 and h99 to shorter, the slope to flatter.  Theirs is 0 for an agent that never passes; here
-    that is a mark.
-    """
-    data = clusters.attempts(num_samples_T, num_passed_T, families_T)
-    lengths = _lengths(lengths_T, data.num_tasks)
-    weight_T = 1 / np.sqrt(np.bincount(data.family_T)[data.family_T])
-    weight_T = weight_T / weight_T.sum() / (data.passed_T + data.failed_T)
-    rows_US, row_T = clusters.rows_of(np.log(lengths))
-    drawn = clusters.nested_counts(data, num_resamples, np.random.default_rng(seed))
-    passed_BU, failed_BU = (clusters.summed(counts_BT * weight_T, row_T) for counts_BT in drawn)
-    shape = shape_of(rows_US[:, 0], passed_BU[0], failed_BU[0])
-    if shape is Shape.SEPARATED:
-        shape = Shape.FITTED  # the ridge bounds the slope
-    fitted = _fit(rows_US[:, 0], passed_BU, failed_BU, HorizonLink.LOGIT, shape, data,
-                  successes, np.array([0.0, ridge * np.log(2) ** 2]))  # fmt: skip
-    return msgspec.structs.replace(fitted, aic=None)
 
 
 def shape_of(log_length_U: Floats, passed_U: Floats, failed_U: Floats) -> Shape:
@@ -207,7 +172,7 @@ def shape_of(log_length_U: Floats, passed_U: Floats, failed_U: Floats) -> Shape:
     return Shape.FITTED
 
 
-def _lengths(lengths_T: ArrayLike, num_tasks: int) -> Floats:
+def checked_lengths(lengths_T: ArrayLike, num_tasks: int) -> Floats:
     lengths = np.asarray(lengths_T, np.float64)
     if lengths.shape != (num_tasks,):
         raise ValueError(f"{lengths.size} lengths for {num_tasks} tasks")
@@ -220,7 +185,7 @@ def _link_of(link: HorizonLink) -> glm.Link:
     return glm.Link.LOGIT if link is HorizonLink.LOGIT else glm.Link.CLOGLOG
 
 
-def _fit(
+def fit_link(
     log_length_U: Floats,
     passed_BU: Floats,
     failed_BU: Floats,
@@ -230,6 +195,7 @@ def _fit(
     successes: Sequence[float],
     ridge_P: Floats | None = None,
 ) -> HorizonFit:
+    """One link on counts whose first row are the data and whose others are resamples."""
     # A slope fixed at 1 needs no second length and cannot rise.
     fixed = link is HorizonLink.EXPONENTIAL
     loose = (Shape.SEPARATED, Shape.NOT_FALLING, Shape.ONE_LENGTH)
