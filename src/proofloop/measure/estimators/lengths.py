@@ -101,7 +101,8 @@ def length_matched_gain(
 
     Unbiased where a gain is the same at all lengths of a task; else it is the gain where lengths
     overlap.  Within a stratum lengths may still differ: of what length explains, 2% (64 attempts
-    a side) to 10% (8 attempts) is left in `matched`.  Intervals resample tasks.
+    a side) to 10% (8 attempts) is left in `matched`.  Intervals resample tasks and do not know of
+    this rest: with hundreds of tasks and few attempts they cover less than they say.
 
     None where fewer than two tasks overlap.  Raises ValueError where a task has no attempt on a
     side.
