@@ -24,6 +24,7 @@ from math_agreement import labelled
 
 from proofloop.core.task import MathAnswer
 from proofloop.core.verdict import Tier
+from proofloop.sandbox.descendants import descendants
 from proofloop.verify.math.prover import Prover
 from proofloop.verify.math.verdicts import verify_answer
 
@@ -70,11 +71,13 @@ class _CountingProver(Prover):
         return super().ask(key, text)
 
     def cpu_s(self) -> float:
-        """Of the worker and the children that it has collected."""
+        """Of the worker, the children that it has collected, and the one that it has."""
         if self._worker is None:
             return 0.0
-        stat = Path(f"/proc/{self._worker[0].pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, stat[11:15])) / os.sysconf("SC_CLK_TCK")
+        pid = self._worker[0].pid
+        stats = [Path(f"/proc/{p}/stat").read_text() for p in (pid, *descendants(pid))]
+        ticks = [sum(map(int, stat.rpartition(")")[2].split()[11:15])) for stat in stats]
+        return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def ours(rows: Sequence[Row]) -> Timed:

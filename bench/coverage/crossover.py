@@ -5,25 +5,26 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench.coverage.row import Row
-from bench.coverage.tally import Ends, Floats, tally
+from bench.coverage.worlds import Ends, Floats, tally
 from proofloop.measure.estimators.crossover import crossover, extrapolated_crossover
 
 KS = 512
-EXTRAPOLATED = 20
-"""Extrapolations cost hundreds of fits each: one world in so many."""
+"""Extrapolations go so far; the truth lies below 64."""
 
 
 def rows(*, num_worlds: int, seed: int) -> Iterator[Row]:
-    truth = _truth(KS)
-    for num_tasks, num_samples in ((30, 64), (60, 64), (200, 64), (200, 256)):
+    truth = _truth(64)
+    for num_tasks, num_samples in ((30, 64), (60, 64), (200, 64)):
         world = f"{num_tasks} tasks x {num_samples} samples, {WORLD}"
-        ends = (_measured(rng, num_tasks, num_samples) for rng in _seeds(num_worlds, seed))
+        worlds = _seeds(max(num_worlds // 2, 1), seed)
+        ends = (_measured(rng, num_tasks, num_samples) for rng in worlds)
         yield tally("crossover.crossover", world, "k*", truth, ends)
-    for num_tasks, num_samples in ((60, 16), (200, 16)):
-        world = f"{num_tasks} tasks x {num_samples} samples, {WORLD}"
-        few = max(num_worlds // EXTRAPOLATED, 20)
-        ends = (_extrapolated(rng, num_tasks, num_samples) for rng in _seeds(few, seed))
-        yield tally("crossover.extrapolated_crossover", world, "k*", truth, ends)
+    # Beyond the samples, with hundreds of fits a world.
+    num_tasks, num_samples = 200, 16
+    world = f"{num_tasks} tasks x {num_samples} samples, {WORLD}"
+    worlds = _seeds(max(num_worlds // 10, 1), seed)
+    ends = (_extrapolated(rng, num_tasks, num_samples) for rng in worlds)
+    yield tally("crossover.extrapolated_crossover", world, "k*", truth, ends)
 
 
 WORLD = "p ~ Beta(0.4, 1.2), then eight attempts in one but 15-65% of the tasks lost"
@@ -57,7 +58,7 @@ def _extrapolated(rng: np.random.Generator, num_tasks: int, num_samples: int) ->
     base, trained = _rates(rng, num_tasks)
     n_T = np.full(num_tasks, num_samples)
     counts = (n_T, rng.binomial(n_T, base), n_T, rng.binomial(n_T, trained))
-    found = extrapolated_crossover(*counts, max_k=KS, num_refits=100)
+    found = extrapolated_crossover(*counts, max_k=KS, num_refits=60)
     if found is None:
         return None
     return float(found.low or KS + 1), float("inf") if found.high is None else float(found.high)

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.coverage.means import percentile
 from bench.coverage.row import Row
-from bench.coverage.tally import POPULATION, Ends, Floats, tally
-from proofloop.measure.estimators.bootstrap import bootstrap_mean, paired_difference
+from bench.coverage.worlds import POPULATION, Ends, Floats, bootstrapped, tally
+from proofloop.measure.estimators.bootstrap import paired_difference
 from proofloop.measure.estimators.hierarchical import hierarchical_rate
 from proofloop.measure.estimators.interval import Interval
 
@@ -22,6 +21,7 @@ KINDS = {
 
 def rows(*, num_worlds: int, seed: int) -> Iterator[Row]:
     yield from _paired(num_worlds, seed)
+    num_worlds = max(num_worlds // 2, 1)  # one by one
     yield from _over_seeds(num_worlds, seed)
     yield from _few_tasks(num_worlds, seed)
 
@@ -40,14 +40,9 @@ def _paired(num_worlds: int, seed: int) -> Iterator[Row]:
                 after = rng.binomial(num_samples, train(rng, p))
                 deltas.append((after - rng.binomial(num_samples, p)) / num_samples)
             target = "trained - base, pass@1"
-            ours = (_difference(delta_T, i) for i, delta_T in enumerate(deltas))
+            ours, plain = bootstrapped(np.stack(deltas, axis=1), bounds=(-1.0, 1.0))
             yield tally("bootstrap.bootstrap_mean", world, target, truth, ours)
-            plain = (percentile(delta_T, i) for i, delta_T in enumerate(deltas))
             yield tally("percentile", world, target, truth, plain)
-
-
-def _difference(delta_T: Floats, seed: int) -> Ends:
-    return _ends(bootstrap_mean(delta_T[:, None], bounds=(-1.0, 1.0), seed=seed).at(0))
 
 
 def _over_seeds(num_worlds: int, seed: int) -> Iterator[Row]:
@@ -84,10 +79,7 @@ def _few_tasks(num_worlds: int, seed: int) -> Iterator[Row]:
                 every = (_ends(hierarchical_rate(n_T, c, seed=i)) for i, c in enumerate(counts))
                 name = "hierarchical.hierarchical_rate"
                 yield tally(name, world, target, a / (a + b), every)
-                tasks = (
-                    _ends(bootstrap_mean((c_T / n_T)[:, None], seed=i).at(0))
-                    for i, c_T in enumerate(counts)
-                )
+                tasks, _ = bootstrapped(np.stack([c_T / n_T for c_T in counts], axis=1))
                 yield tally("bootstrap.bootstrap_mean", world, target, a / (a + b), tasks)
                 # The truth is each world's own: intervals are taken relative to it.
                 own = (

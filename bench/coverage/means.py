@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.coverage.row import Row
-from bench.coverage.tally import DIFFICULTY, POPULATION, Draw, Ends, Floats, tally
-from proofloop.measure.estimators.bootstrap import bootstrap_mean
+from bench.coverage.worlds import DIFFICULTY, POPULATION, Draw, Ends, Floats, bootstrapped, tally
 from proofloop.measure.estimators.pass_at_k import pass_at_k, pass_hat_k
 from proofloop.measure.estimators.shares import wilson
 
+SCORIO_WORLDS = 50
+"""It is slow, and far enough from 95% for so few."""
 NUM_TASKS = (30, 60, 200)
 # (which, k, samples) by difficulty; left out is what is 0 or 1 for nearly every task.
 FIGURES = {
@@ -45,29 +46,17 @@ def _rows(
     target = f"pass{which}{k}"
     per_task = pass_at_k if which == "@" else pass_hat_k
     n_T = np.full(counts_WT.shape[1], num_samples)
-    values_WT = [per_task(n_T, passed_T, (k,)) for passed_T in counts_WT]
-    ours = (_ends(values_T, seed) for seed, values_T in enumerate(values_WT))
+    values_TW = np.stack([per_task(n_T, passed_T, (k,))[:, 0] for passed_T in counts_WT], axis=1)
+    ours, plain = bootstrapped(values_TW)
     yield tally("bootstrap.bootstrap_mean", world, target, truth, ours)
-    plain = (percentile(values_T[:, 0], seed) for seed, values_T in enumerate(values_WT))
     yield tally("percentile", world, target, truth, plain)
     if k == 1:
         coins = (wilson(int(c_T.sum()), int(n_T.sum())) for c_T in counts_WT)
         yield tally("Wilson", world, target, truth, coins)
     peer = os.environ.get("SCORIO_PYTHON")
     if peer:
-        intervals = scorio(peer, which, k, num_samples, counts_WT)
+        intervals = scorio(peer, which, k, num_samples, counts_WT[:SCORIO_WORLDS])
         yield tally("scorio", world, target, truth, intervals)
-
-
-def _ends(values_T1: Floats, seed: int) -> Ends:
-    curve = bootstrap_mean(values_T1, seed=seed)
-    return float(curve.lows[0]), float(curve.highs[0])
-
-
-def percentile(values_T: Floats, seed: int, num_resamples: int = 2000) -> Ends:
-    drawn = np.random.default_rng(seed).integers(values_T.size, size=(num_resamples, values_T.size))
-    low, high = np.quantile(values_T[drawn].mean(axis=1), [0.025, 0.975])
-    return float(low), float(high)
 
 
 def scorio(python: str, which: str, k: int, num_samples: int, counts_WT: Floats) -> list[Ends]:
@@ -82,9 +71,7 @@ def scorio(python: str, which: str, k: int, num_samples: int, counts_WT: Floats)
 
 def _counts(draw: Draw, num_worlds: int, num_tasks: int, num_samples: int, seed: int) -> Floats:
     rng = np.random.default_rng([seed, num_tasks, num_samples])
-    return np.stack(
-        [rng.binomial(num_samples, draw(rng, num_tasks)) for _ in range(num_worlds)]
-    )
+    return np.stack([rng.binomial(num_samples, draw(rng, num_tasks)) for _ in range(num_worlds)])
 
 
 def _truth(draw: Draw, which: str, k: int) -> float:

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench.coverage.row import Row
-from bench.coverage.tally import DIFFICULTY, POPULATION, Draw, Ends, tally
+from bench.coverage.worlds import DIFFICULTY, POPULATION, Draw, Ends, tally
 from proofloop.measure.estimators.new_solved import turnover
 
 
 def rows(*, num_worlds: int, seed: int) -> Iterator[Row]:
+    num_worlds = max(num_worlds // 2, 1)
     for name, draw in DIFFICULTY.items():
         for num_tasks, num_samples in ((30, 8), (60, 32), (200, 64)):
-            for gain in (1, 3):
+            for gain in (1, 3) if name == "p ~ Beta(0.3, 0.7)" else (1,):
                 truth = _truth(draw, num_samples // 2, gain)
                 world = f"{num_tasks} tasks x {num_samples} samples, {name}, " + (
                     "a copy" if gain == 1 else f"{gain} attempts in one"

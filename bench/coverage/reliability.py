@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench.coverage.row import Row
-from bench.coverage.tally import Ends, tally
-from proofloop.measure.estimators.bootstrap import bootstrap_mean
+from bench.coverage.worlds import Ends, Floats, bootstrapped, tally
 from proofloop.measure.estimators.reliability import Reliability, reliability
 from proofloop.measure.estimators.shares import wilson
 
@@ -27,6 +26,7 @@ WORLDS = (
 
 
 def rows(*, num_worlds: int, seed: int) -> Iterator[Row]:
+    num_worlds = max(num_worlds // 2, 1)
     for rate, concentration, num_tasks, num_runs in WORLDS:
         a, b = rate * concentration, (1 - rate) * concentration
         world = (
@@ -35,23 +35,24 @@ def rows(*, num_worlds: int, seed: int) -> Iterator[Row]:
         rng = np.random.default_rng([seed, num_tasks, num_runs])
         n_T = np.full(num_tasks, num_runs)
         found: list[Reliability] = []
-        task_means: list[Ends] = []
+        rates: list[Floats] = []
         coins: list[Ends] = []
         for number in range(num_worlds):
             c_T = rng.binomial(num_runs, rng.beta(a, b, num_tasks))
             found.append(reliability(n_T, c_T, seed=number))
-            curve = bootstrap_mean((c_T / n_T)[:, None], seed=number, num_resamples=1000)
-            task_means.append((float(curve.lows[0]), float(curve.highs[0])))
+            rates.append(c_T / n_T)
             coins.append(wilson(int(c_T.sum()), num_tasks * num_runs))
         target = "pass@1 (reliability)"
         across = (None if r.refusal else (r.across.low, r.across.high) for r in found)
         yield tally("reliability.across, claims", world, target, rate, across)
+        ours, plain = bootstrapped(np.stack(rates, axis=1))
         columns: dict[str, list[Ends]] = {
             "reliability.across, all": [(r.across.low, r.across.high) for r in found],
             "reliability.profile": [r.profile for r in found],
             "reliability.clopper_pearson": [r.clopper_pearson for r in found],
             "reliability.wilson": [r.wilson for r in found],
-            "bootstrap.bootstrap_mean": task_means,
+            "bootstrap.bootstrap_mean": ours,
+            "percentile": plain,
             "Wilson": coins,
         }
         for name, intervals in columns.items():

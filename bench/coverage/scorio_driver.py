@@ -1,6 +1,6 @@
 """Run in scorio's environment: counts by world and task on stdin (npy), intervals on stdout (npy).
 
-    python scorio_driver.py @|^ K NUM_SAMPLES
+python scorio_driver.py @|^ K NUM_SAMPLES
 """
 
 import io

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench.coverage.row import Row
-from bench.coverage.tally import DIFFICULTY, Draw, Ends, tally
+from bench.coverage.worlds import DIFFICULTY, Draw, Ends, tally
 from proofloop.measure.estimators.sequential import ConfidenceSequence
 
 NUM_TASKS, NUM_SAMPLES, FIRST_LOOK = 400, 8, 20
@@ -24,7 +24,9 @@ MEANS = {
 def rows(*, num_worlds: int, seed: int) -> Iterator[Row]:
     for name, draw in DIFFICULTY.items():
         world = f"up to {NUM_TASKS} tasks x {NUM_SAMPLES} samples, a look after each, {name}"
-        pairs = [_ends(np.random.default_rng([seed, i]), draw, MEANS[name]) for i in range(num_worlds)]
+        pairs = [
+            _ends(np.random.default_rng([seed, i]), draw, MEANS[name]) for i in range(num_worlds)
+        ]
         target, truth = "pass@1, at every look", MEANS[name]
         ours, ordinary = zip(*pairs, strict=True)
         yield tally("sequential.ConfidenceSequence", world, target, truth, ours)

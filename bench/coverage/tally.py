@@ -1,71 +1,52 @@
-"""From simulated intervals to a row, and the difficulties that several files share."""
+"""Counts of intervals that held, on the way to rows."""
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.coverage.row import Row
 
-Floats = NDArray[np.float64]
-Ends = tuple[float | None, float | None] | None
-"""An interval's ends; None where there is none."""
-
-Draw = Callable[[np.random.Generator, int], Floats]
-"""Success rates of so many tasks."""
-
-POPULATION = 1_000_000
-"""Tasks over which a truth without closed form is taken."""
+Ends = tuple[float | None, float | None]
 
 
-def tally(
-    estimator: str,
-    world: str,
-    target: str,
-    truth: float,
-    intervals: Iterable[Ends],
-    *,
-    nominal: float = 0.95,
-) -> Row:
-    num_worlds = num_covered = refused = 0
-    widths: list[float] = []
-    for ends in intervals:
-        if ends is None or ends[0] is None or ends[1] is None or math.isnan(ends[0]):
-            refused += 1
-            continue
-        low, high = ends
-        num_worlds += 1
-        num_covered += low - 1e-12 <= truth <= high + 1e-12
-        widths.append(high - low)
-    return Row(
-        estimator=estimator,
-        world=world,
-        target=target,
-        nominal=nominal,
-        num_worlds=num_worlds,
-        num_covered=num_covered,
-        median_width=float(np.median(widths)) if widths else math.nan,
-        refused=refused,
-    )
+class Tally:
+    """Keyed by (estimator, world, target), in the order of their first interval."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str, str], list[tuple[bool, float]]] = {}
+        self._refused: dict[tuple[str, str, str], int] = {}
+
+    def add(self, estimator: str, world: str, target: str, ends: Ends | None, truth: float) -> None:
+        """An open end (None) holds all on its side; no ends at all are a refusal."""
+        key = (estimator, world, target)
+        held = self._held.setdefault(key, [])
+        if ends is None:
+            self._refused[key] = self._refused.get(key, 0) + 1
+            return
+        low = -np.inf if ends[0] is None else ends[0]
+        high = np.inf if ends[1] is None else ends[1]
+        held.append((bool(low <= truth <= high), float(high - low)))
+
+    def rows(self, nominal: float = 0.95) -> Iterator[Row]:
+        for key, held in self._held.items():
+            yield Row(
+                estimator=key[0],
+                world=key[1],
+                target=key[2],
+                nominal=nominal,
+                num_worlds=len(held),
+                num_covered=sum(covered for covered, _ in held),
+                median_width=float(np.median([width for _, width in held])) if held else np.nan,
+                refused=self._refused.get(key, 0),
+            )
 
 
-def beta(a: float, b: float) -> Draw:
-    return lambda rng, num_tasks: rng.beta(a, b, num_tasks)
-
-
-def alike(p: float) -> Draw:
-    return lambda rng, num_tasks: np.full(num_tasks, p)
-
-
-def easy_or_hard(share_easy: float) -> Draw:
-    """0.99 for this share of the tasks, 0.01 for the others."""
-    return lambda rng, num_tasks: np.where(rng.random(num_tasks) < share_easy, 0.99, 0.01)
-
-
-DIFFICULTY: dict[str, Draw] = {
-    "p ~ Beta(0.3, 0.7)": beta(0.3, 0.7),
-    "p ~ Beta(0.1, 1.5)": beta(0.1, 1.5),
-    "p = 0.3": alike(0.3),
-    "p 0.99 or 0.01 (30/70)": easy_or_hard(0.3),
-}
+def show(rows: Iterator[Row]) -> None:
+    """Plain lines, for one file alone; `python -m bench.coverage` makes the table of all."""
+    for row in rows:
+        share = row.num_covered / row.num_worlds if row.num_worlds else float("nan")
+        print(
+            f"{share:6.1%} of {row.num_worlds:5d}  width {row.median_width:9.3g}  "
+            f"refused {row.refused:4d}  {row.estimator} | {row.target} | {row.world}",
+            flush=True,
+        )

@@ -80,7 +80,7 @@ def _group(
         kind = sample % 3 if sample < num_passed else 10 + sample
         completion = Completion(
             tokens=(3 + kind, 0),
-            logprobs=(-0.5 - 0.1 * (kind % 7), -0.1),
+            logprobs=(-1.5 - 0.1 * (kind % 7), -0.1),
             entropies=(0.4, 0.2),
             stop_reason=StopReason.STOP,
             seed=sample,

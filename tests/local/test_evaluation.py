@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from tiny_runs import remember, tiny_recipe
 
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten, sha256
-from proofloop.measure.summary import summarise
+from proofloop.measure.summary import summarise, summarise_evaluation
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.store import Phase, RunStore
 from proofloop.train.evaluation import EvalReport
@@ -67,6 +68,56 @@ def test_a_finished_evaluation_is_not_run_again(
     run_evaluation(tiny_recipe(tiny_model), run, resume=True, on_progress=reports.append)
     assert reports == []
     assert remember(run) == before
+
+
+def test_an_evaluation_goes_on_after_the_portions_that_it_has(
+    evaluated: tuple[Path, list[EvalReport]], tiny_model: Path, tmp_path: Path
+) -> None:
+    """Killed after the first portion: the rest is attempted, and the record is that of one go."""
+    recipe = tiny_recipe(tiny_model)
+    # A width that nothing stops at, to have portions of one task.
+    recipe = msgspec.structs.replace(
+        recipe,
+        eval=msgspec.structs.replace(recipe.eval, until_width=1e-9, final_num_samples=600),
+    )
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    reports = list[EvalReport]()
+    run_evaluation(recipe, whole, resume=False, on_progress=reports.append)
+    assert [r.num_tasks_done for r in reports] == [1, 2, 3]
+
+    def kill(report: EvalReport) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_evaluation(recipe, parts, resume=False, on_progress=kill)
+    with RunStore.read(parts) as store:
+        assert store.recorded_steps(Phase.EVAL) == []
+        assert store.recorded_slots(Phase.EVAL, 0) == {0}
+    run_evaluation(recipe, parts, resume=True, on_progress=reports.append)
+    assert remember(parts).rollouts == remember(whole).rollouts
+
+
+def test_it_stops_once_the_interval_that_holds_at_every_look_is_narrow(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """A tiny random model passes nothing, so few tasks tell."""
+    recipe = tiny_recipe(tiny_model)
+    recipe = msgspec.structs.replace(
+        recipe,
+        eval=msgspec.structs.replace(
+            recipe.eval, until_width=0.4, final_num_tasks=60, final_num_samples=128
+        ),
+    )
+    run_evaluation(recipe, tmp_path / "run", resume=False, on_progress=lambda report: None)
+    with RunStore.read(tmp_path / "run") as store:
+        state = store.evaluation(0)
+        num_tasks = len(store.recorded_slots(Phase.EVAL, 0))
+    assert state is not None
+    assert state.ended is not None
+    assert "pass@1 lies in [0.000, 0." in state.ended
+    assert num_tasks < 60
+    notes = summarise_evaluation(tmp_path / "run").notes
+    assert any("do not know of the stop" in note for note in notes)
 
 
 def test_an_evaluation_stopped_in_its_last_report_is_kept(tiny_model: Path, tmp_path: Path) -> None:

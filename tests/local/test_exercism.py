@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from proofloop.core.errors import DataError, UserError
+from proofloop.cli import main
+from proofloop.core.errors import ConfigError, DataError, UserError
 from proofloop.core.project import ProjectTests
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import Problem, Split
 from proofloop.core.verdict import Integrity, Scored, ScoredCause, Tier
 from proofloop.envs.exercism import ExercismEnvironment, names_of_tests
+from proofloop.runs.environments import build_environment
+from proofloop.runs.recipe import EnvConfig
 from proofloop.runs.verification import Attempt, judge
 from proofloop.sandbox import probe
 from proofloop.verify import ProgramVerifier, build_verifier
@@ -97,6 +100,56 @@ def test_every_oracle_passes_and_nothing_does_not(environment: ExercismEnvironme
     assert [v for v in verdicts if not (isinstance(v, Scored) and v.passed)] == []
     empty = judge([Attempt(p, "") for p in found], tier=Tier.T1)
     assert all(_earned_nothing(v) for v in empty)
+
+
+def _with_a_free_task(folder: Path) -> Path:
+    """Two tasks: of one, the stub is a right solution."""
+    write(folder / "inc", dict(GOOD))
+    free = dict(GOOD)
+    free["inc.py"] = GOOD[".meta/example.py"]
+    write(folder / "free", free)
+    return folder
+
+
+def test_a_task_that_hands_out_its_solution_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = str(_with_a_free_task(tmp_path))
+    assert main(["validate", "exercism", "--data", data]) == 1
+    said = capfd.readouterr()
+    assert "1 of 2 projects as they are handed out earn 0" in said.out
+    assert "exercism/free@" in said.err
+    option = 'env.leave_out=["exercism/free"]'
+    assert f"--set '{option}'" in said.err
+    assert main(["validate", "exercism", "--data", data, "--set", option]) == 0
+    assert "1 of 1 oracles earn 1" in capfd.readouterr().out
+
+
+def test_training_refuses_a_task_that_hands_out_its_solution(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = str(_with_a_free_task(tmp_path / "data"))
+    settings = ["--set", "env.name=exercism", "--set", f"env.data={data}"]
+    assert main(["train", *settings, "--out", str(tmp_path / "run")]) == 2
+    (line,) = [x for x in capfd.readouterr().err.splitlines() if "error" in x]
+    assert "1 of 2 tasks reward an answer that changes nothing (exercism/free@" in line
+    assert """--set 'env.leave_out=["exercism/free"]'""" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_tasks_that_are_left_out(tmp_path: Path) -> None:
+    data = str(_with_a_free_task(tmp_path))
+    whole = build_environment(EnvConfig(name="exercism", data=data))
+    some = build_environment(EnvConfig(name="exercism", data=data, leave_out=("exercism/free",)))
+    free = whole.find("exercism/free")
+    assert [p.task.id for p in problems(some)] == [whole.find("exercism/inc").task.id]
+    assert some.find(free.task.id).task.id == free.task.id
+    for wrong, what in ((("exercism/fre",), "no task"), (("exercism/inc@0",), "has changed"),
+                        (("exercism/inc", "exercism/free"), "all 2 tasks")):  # fmt: skip
+        with pytest.raises(ConfigError, match=what):
+            build_environment(EnvConfig(name="exercism", data=data, leave_out=wrong))
+    with pytest.raises(ConfigError, match="functions reads no file"):
+        build_environment(EnvConfig(leave_out=("x",)))
 
 
 PATCHED = """

@@ -23,13 +23,17 @@ from proofloop.verify.cards.math_answers import BOMBS
 from proofloop.verify.judge import PAUSES_S
 from proofloop.verify.math.prover import Prover, ProverLimits
 from proofloop.verify.math.verdicts import verify_answer
-from proofloop.verify.math.worker import Outcome, Reply
+from proofloop.verify.math.worker import MAX_QUESTIONS, Outcome, Reply
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 HARD = MathAnswer(gold="\\sqrt{2+\\sqrt3}")
 HARD_ANSWER = "\\boxed{\\frac{\\sqrt6+\\sqrt2}{2}}"
 SLOW = MathAnswer(gold="2^{2^{2}}")
 SLOW_ANSWER = "\\boxed{9^{9^{(9^9)}}}"
+FOR_THE_WORKER = (
+    ("\\ln 8", "3 \\ln 2"), ("\\sqrt{2+\\sqrt{3}}", "\\frac{\\sqrt{6}+\\sqrt{2}}{2}"),
+    ("2^{n+1}", "2 \\cdot 2^n"), ("\\cos \\frac{\\pi}{3}", "\\frac12"),
+)  # fmt: skip
 TASK = Task(
     id=TaskId("card@0"),
     env="cards",
@@ -72,7 +76,66 @@ def test_a_bomb_costs_at_most_its_limit_and_no_neighbour(
     assert isinstance(verdict, Scored), verdict
     assert verdict.reward == 0.0
     assert verify_answer(prover, HARD, HARD_ANSWER, Tier.T0).cause is ScoredCause.PASSED
-    assert descendants(worker_pid(prover)) == []
+    assert len(descendants(worker_pid(prover))) == 1  # what answered last
+
+
+def test_a_child_answers_many_questions_and_not_for_ever(prover: Prover) -> None:
+    assert verify_answer(prover, HARD, HARD_ANSWER, Tier.T0).cause is ScoredCause.PASSED
+    pids: list[int] = []
+    for _ in range(MAX_QUESTIONS + 1):
+        verify_answer(prover, MathAnswer(gold="2^{n+1}"), "\\boxed{2 \\cdot 2^n}", Tier.T0)
+        pids += descendants(worker_pid(prover))
+    assert len(pids) >= MAX_QUESTIONS
+    assert len(set(pids)) == 2
+
+
+def test_no_question_depends_on_those_before(prover: Prover) -> None:
+    pairs = [
+        *FOR_THE_WORKER, ("2^{n+1}", "2 \\cdot 2^{n-1}"), ("\\sqrt{2+\\sqrt{3}}", "1.93185165257"),
+        ("\\cos \\frac{\\pi}{3}", "\\frac13"), ("x^{y+1}", "x^y x"), ("e^{x+y}", "e^x e^y"),
+    ]  # fmt: skip
+    causes: list[dict[tuple[str, str], str]] = []
+    for order in (pairs, pairs[::-1], pairs[::2] + pairs[1::2]):
+        causes.append({})
+        for gold, text in order:
+            verdict = verify_answer(prover, MathAnswer(gold=gold), f"\\boxed{{{text}}}", Tier.T0)
+            causes[-1][gold, text] = verdict.cause
+    assert causes[0] == causes[1] == causes[2]
+    assert {*causes[0].values()} == {ScoredCause.PASSED, ScoredCause.WRONG_ANSWER}
+
+
+def test_a_time_limit_is_each_question_s_own(prover: Prover) -> None:
+    """A child that has used up more than that before is not held to it."""
+    (pid,) = _child_after_a_question(prover)
+    question = ("\\sqrt{2+\\sqrt{3}}", f"\\boxed{{{FOR_THE_WORKER[1][1]}}}")
+    ticks = os.sysconf("SC_CLK_TCK")
+    used_s = 0.0
+    for _ in range(MAX_QUESTIONS - 2):
+        cause = verify_answer(prover, MathAnswer(gold=question[0]), question[1], Tier.T0).cause
+        assert cause is ScoredCause.PASSED
+        if not Path(f"/proc/{pid}").exists():
+            break
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        used_s = (int(stat[11]) + int(stat[12])) / ticks
+        if used_s > 1.5:
+            break
+    assert used_s > 1.5  # of 1 s a question
+    assert descendants(worker_pid(prover)) == [pid]
+
+
+def test_an_idle_child_that_is_killed_is_replaced(prover: Prover) -> None:
+    (pid,) = _child_after_a_question(prover)
+    os.kill(pid, signal.SIGKILL)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+    (other,) = _child_after_a_question(prover)
+    assert other != pid
+
+
+def _child_after_a_question(prover: Prover) -> list[int]:
+    verify_answer(prover, SLOW, SLOW_ANSWER, Tier.T0)  # after which any child is new
+    assert verify_answer(prover, HARD, HARD_ANSWER, Tier.T0).cause is ScoredCause.PASSED
+    return descendants(worker_pid(prover))
 
 
 def test_a_time_out_is_the_answers(prover: Prover) -> None:
@@ -118,6 +181,7 @@ def test_one_that_is_killed_in_mid_flight_is_our_loss(victim: str) -> None:
             deadline = time.monotonic() + 20
             while not (children := descendants(pid)) and time.monotonic() < deadline:
                 time.sleep(0.01)
+            time.sleep(1.0)  # by now it computes
             os.kill(children[0] if victim == "child" else pid, signal.SIGKILL)
 
         killer = threading.Thread(target=kill)

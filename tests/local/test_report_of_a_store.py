@@ -1,5 +1,6 @@
 """The report and the summary of runs that a real store recorded, whole and interrupted."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,12 @@ def test_a_whole_run_is_summarised_and_reported(tmp_path: Path):
     assert "def f(x): return &#39;pass&#39; &lt; 0" in html
     assert "2 of 8 in training" in html
     assert "num_steps = 2" in html
+    figures = {f.name for f in (run_dir / "figures").iterdir()}
+    assert {"pass-k-base-and-trained.svg", "pass-k-base-and-trained.csv"} <= figures
+    text = (run_dir / "figures" / "pass-k-base-and-trained.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    first = [float(row["mean"]) for row in rows if row["k"] == "1"]
+    assert first == [0.25, 0.75]
 
 
 def test_the_store_is_read_as_it_was_recorded(tmp_path: Path):

@@ -23,13 +23,13 @@ from proofloop.store import Phase
 from proofloop.train.config import LossKind, Method
 from proofloop.train.crew import Assignment
 
-BASE = load_recipe("quickstart")
+WITH_FEEDBACK = ["train.seed=5", "feedback.arm=distil"]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """The recipe of a run, which is all that most arms need of one."""
-    (tmp_path / "config.toml").write_text(dump_toml(load_recipe("quickstart", ["train.seed=5"])))
+    (tmp_path / "config.toml").write_text(dump_toml(load_recipe("quickstart", WITH_FEEDBACK)))
     return tmp_path
 
 
@@ -57,13 +57,17 @@ def changed(recipe: Recipe, base: Recipe) -> dict[str, object]:
         (Arm.SEED, {"train.seed": 1}),
         (Arm.ONE_EXAMPLE, {"train.num_tasks": 1}),
         (Arm.SCRATCH, {"model.init": "random"}),
+        (Arm.SHUFFLED, {"feedback.control": "shuffled"}),
+        (Arm.MASKED, {"feedback.control": "masked"}),
+        (Arm.BARE, {"feedback.control": "bare"}),
     ],
 )
 def test_a_control_differs_from_its_recipe_by_these_keys_alone(
     arm: Arm, keys: dict[str, object]
 ) -> None:
-    recipe = control_recipe(arm, "quickstart")
-    assert changed(recipe, BASE) == keys
+    given = ["feedback.arm=retry"] if arm.endswith("-feedback") else []
+    recipe = control_recipe(arm, "quickstart", given)
+    assert changed(recipe, load_recipe("quickstart", given)) == keys
     assert arms_of(msgspec.to_builtins(recipe)) == (() if arm is Arm.SEED else (arm,))
 
 
@@ -100,6 +104,7 @@ def test_settings_come_after_the_arm_and_may_shape_it() -> None:
         (Arm.COPY, ["eval.later_seed=0"], ["eval.later_seed", "same chances"]),
         (Arm.COPY, ["train.num_steps=5"], ["train.num_steps", "must be 1"]),
         (Arm.SFT, [], ["--control sft", "--of RUN"]),
+        (Arm.BARE, [], ["--control bare-feedback", "feedback.arm = none"]),
         (Arm.SEED, ["train.loss=likelihood"], ["train.loss", "sft"]),
         (Arm.SEED, ["train.method=sft"], ["train.sft_from", "--control sft"]),
         (Arm.SEED, ["train.num_tasks=-1"], ["train.num_tasks", "negative"]),
@@ -127,14 +132,15 @@ def test_what_is_no_run_or_no_training_by_reward_has_no_controls(run: Path, tmp_
 
 
 def test_a_control_of_a_control_keeps_no_idle_keys(run: Path) -> None:
-    placebo = load_recipe("quickstart", ["reward.control=random", "train.num_tasks=2"])
+    control = ["reward.control=random", "train.num_tasks=2", "feedback.control=bare"]
+    placebo = load_recipe("quickstart", [*control, "feedback.arm=retry"])
     (run / "config.toml").write_text(dump_toml(placebo))
     for arm in (Arm.SFT, Arm.COPY):
         recipe = control_recipe(arm, "", of=run)
         assert (recipe.reward.control, recipe.train.num_tasks) == ("none", 0)
         assert arms_of(msgspec.to_builtins(recipe)) == (arm,)
     again = msgspec.to_builtins(control_recipe(Arm.SEED, "", of=run))
-    assert arms_of(again) == (Arm.RANDOM, Arm.ONE_EXAMPLE)
+    assert arms_of(again) == (Arm.RANDOM, Arm.ONE_EXAMPLE, Arm.BARE)
 
 
 def place(phase: Phase, step: int, chances: int = 0) -> Assignment:

@@ -5,7 +5,7 @@ import time
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proofloop.core.task import AnswerKind, MathAnswer
@@ -110,6 +110,7 @@ PIECES = [
 
 @settings(max_examples=1500, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map("".join))
+@example("(A")
 def test_every_gold_answer_passes_against_itself(gold: str) -> None:
     verdict = judged(MathAnswer(gold=gold), f"\\boxed{{{gold}}}")
     nothing = not gold.strip(" .")

@@ -115,6 +115,7 @@ def test_without_bounds_the_scale_is_the_plain_one():
     free = bootstrap_mean(values, bounds=(-math.inf, math.inf)).at(0)
     above = bootstrap_mean(values, bounds=(0.0, math.inf)).at(0)
     assert free == above
+    assert free == bootstrap_mean(values, bounds=(math.nan, math.nan)).at(0)
     assert free is not None
     assert free.low is not None
     reach = float(student_t.ppf(0.975, 39) * values.std(ddof=1) / math.sqrt(40))

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proofloop.measure.estimators.new_solved import (
-    benjamini_hochberg,
     beta_null,
     beta_null_at,
     task_changes,
@@ -110,27 +109,6 @@ def test_gained_lost_kept_by_hand():
         task_changes(n, [0], n, n)
     with pytest.raises(ValueError, match="num_passed <= num_samples"):
         task_changes([4], [5], [4], [1])
-
-
-def test_q_values_by_hand():
-    assert benjamini_hochberg([0.01, 0.04, 0.03, 0.5]) == pytest.approx(
-        [0.04, 0.04 * 4 / 3, 0.04 * 4 / 3, 0.5]
-    )
-    with_missing = benjamini_hochberg([0.02, math.nan, 0.04])
-    assert with_missing[[0, 2]] == pytest.approx([0.04, 0.04])
-    assert np.isnan(with_missing[1])
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0.01, 0.5))
-def test_q_values_reject_what_the_step_up_rule_rejects(p: list[float], level: float):
-    """The rule as stated: all up to the largest i with p_(i) <= i level / M."""
-    ranked = sorted(p)
-    passing = [x for i, x in enumerate(ranked, 1) if x <= i * level / len(p) * (1 + 1e-12)]
-    cut = max(passing, default=-1.0)
-    q = benjamini_hochberg(p)
-    for value, rate in zip(p, q, strict=True):
-        if abs(rate - level) > 1e-9:
-            assert (rate <= level) == (value <= cut)
 
 
 def test_false_discoveries_stay_below_their_level_and_real_gains_are_found():

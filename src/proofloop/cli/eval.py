@@ -86,7 +86,6 @@ def command(
     note(f"record: {directory}")
 
     from proofloop.cli.training_progress import TrainingProgress
-    from proofloop.measure.read import read_run
     from proofloop.measure.summary import summarise_evaluation, summary_table
     from proofloop.runs.evaluation import run_evaluation
 
@@ -100,9 +99,7 @@ def command(
             note("stopped; what was attempted is recorded. Go on with:")
             note(f"  proofloop eval --resume {shlex.quote(str(directory))}")
             return EXIT_INTERRUPTED
-    outcomes = read_run(directory).base
-    assert outcomes is not None, "an evaluation that ended is on record"
-    summary = summarise_evaluation(directory.name, settings.env.name, outcomes)
+    summary = summarise_evaluation(directory)
     if as_json:
         print_json(summary)
     else:

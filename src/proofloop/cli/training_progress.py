@@ -1,10 +1,19 @@
 """What a training run shows while it goes: steps, reward, held-out pass rate, rates, time left."""
 
+import math
 from typing import assert_never
 
 from proofloop.cli.progress import Progress
 from proofloop.train.evaluation import EvalReport
 from proofloop.train.loop_sync import Report, StepReport
+
+_REWARDED = {
+    "reward_mean": ("reward", ".3f"),
+    "sampled_tokens_per_s": ("tokens/s", ",.0f"),
+    "verdicts_per_s": ("verdicts/s", ",.0f"),
+}
+_TAUGHT = {"loss": ("loss", ".3f"), "trained_tokens_per_s": ("trained tokens/s", ",.0f")}
+"""Of a step that sampled nothing."""
 
 
 class TrainingProgress(Progress):
@@ -26,19 +35,16 @@ class TrainingProgress(Progress):
 
     def _show_step(self, report: StepReport) -> None:
         self.step_done = report.step
-        metrics = report.metrics
-        figures = dict[str, str]()
-        if "reward_mean" in metrics:
-            figures["reward"] = f"{metrics['reward_mean']:.3f}"
-        elif "loss" in metrics:
-            figures["loss"] = f"{metrics['loss']:.3f}"
-        if self._heldout:
-            figures["held-out"] = self._heldout
-        rate = metrics.get("sampled_tokens_per_s", metrics.get("trained_tokens_per_s"))
-        if rate is not None:
-            figures["tokens/s"] = f"{rate:,.0f}"
-        if "verdicts_per_s" in metrics:
-            figures["verdicts/s"] = f"{metrics['verdicts_per_s']:,.0f}"
+        named = _REWARDED if "reward_mean" in report.metrics else _TAUGHT
+        # NaN, and nothing to show: a step that was learned from the record has no rates.
+        shown = {
+            label: f"{value:{form}}"
+            for name, (label, form) in named.items()
+            if not math.isnan(value := report.metrics.get(name, math.nan))
+        }
+        first = dict(list(shown.items())[:1])
+        heldout = {"held-out": self._heldout} if self._heldout else {}
+        figures = first | heldout | shown
         self.step(report.step, figures)
         for alarm in report.alarms:
             self.aside("alarm", alarm, last=True)

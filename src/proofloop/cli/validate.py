@@ -39,7 +39,9 @@ def command(
 ) -> int:
     """Check that an environment's own answers pass and empty ones fail.
 
-    Each task's oracle must earn 1 and an empty answer 0; exit code 1 where one does not.
+    Each task's oracle must earn 1, and an empty answer 0; a task that hands out a project must not
+    reward it as it stands.  Exit code 1 where one does not, with the option that leaves tasks of
+    the last kind out (env.leave_out).
 
     \b
     Examples:
@@ -50,7 +52,7 @@ def command(
     """
     from proofloop.core.task import Split
     from proofloop.runs.environments import build_environment, size_of
-    from proofloop.runs.verification import validate
+    from proofloop.runs.verification import AnswerOfOurs, leaving_out, validate
 
     more = [] if tier is None else [f"sandbox.tier={tier}"]
     recipe = environment_recipe(env, data, overrides, *more)
@@ -68,9 +70,17 @@ def command(
         if result.num_without_oracle:
             print(f"{env}: {result.num_without_oracle} of {n} tasks have no oracle")
         print(f"{env}: {result.num_empty_rejected} of {n} empty answers earn 0")
+        if result.num_unchanged:
+            right, tried = result.num_unchanged_rejected, result.num_unchanged
+            print(f"{env}: {right} of {tried} projects as they are handed out earn 0")
     for failure in result.failures[:10]:
         verdict = failure.verdict
         note(f"{failure.task_id}: {failure.answer} answer: {verdict.cause}: {verdict.detail}")
     if len(result.failures) > 10:
         note(f"… and {len(result.failures) - 10} more")
+    free = [
+        failure.task_id for failure in result.failures if failure.answer is AnswerOfOurs.UNCHANGED
+    ]
+    if free:
+        note(f"an answer that changes nothing earns 1: not for training; {leaving_out(free)}")
     return 1 if result.failures else 0

@@ -79,3 +79,11 @@ class ProjectTests(Record, tag="project_tests"):
     """Strict mode: a new process for every test, so that nothing passes from one to the next."""
     may_write: bool = False
     """Whether the tests need a folder for temporary files."""
+
+
+def file_block(path: str, text: str) -> str:
+    """A file as an answer writes it: a fenced block with its path, the fence longer than any in the
+    text."""
+    longest = max((len(line) - len(line.lstrip("`")) for line in text.split("\n")), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}python {path}\n{text.rstrip()}\n{fence}\n"

@@ -4,7 +4,7 @@ One stratum: such data have no dials.  Nothing in them is for training by nature
 serve both splits, and whoever trains on them must not report them as held out.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -103,6 +103,15 @@ class DataFileEnvironment(Generic[RowT]):
             self._places[address] = place
         if not self._rows:
             raise DataError(path, None, "holds no rows")
+        self._kept = list(range(len(self._rows)))
+
+    def leave_out(self, task_ids: Collection[str]) -> None:
+        """Both splits do without these tasks; the others' ids stay what they are, and `find` still
+        finds all.  Raises UserError for an id that there is not, and where no task is left."""
+        out = {self._place_of(task_id) for task_id in task_ids}
+        self._kept = [place for place in self._kept if place not in out]
+        if not self._kept:
+            raise UserError(f"all {len(self._rows)} tasks of {self.name} are left out")
 
     def fault_of(self, row: RowT) -> str | None:
         """What makes the row unusable here, if anything."""
@@ -119,7 +128,7 @@ class DataFileEnvironment(Generic[RowT]):
     @property
     def rows(self) -> Sequence[RowT]:
         """In the order of the file: problem i of either split is row i."""
-        return self._rows
+        return [self._rows[place] for place in self._kept]
 
     @property
     def stratum(self) -> Stratum:
@@ -129,16 +138,20 @@ class DataFileEnvironment(Generic[RowT]):
         return (self.stratum,)
 
     def num_tasks(self, split: Split, stratum: Stratum) -> int | None:
-        return len(self._rows) if stratum in self.strata(split) else 0
+        return len(self._kept) if stratum in self.strata(split) else 0
 
     def problem(self, split: Split, stratum: Stratum, index: int) -> Problem:
         """Raises IndexError past the last row, as a sequence does."""
         if stratum not in self.strata(split) or index < 0:
             raise IndexError(f"no task {index} in {split} {stratum.label}")
-        return self._problem(index, split)
+        return self._problem(self._kept[index], split)
 
     def find(self, task_id: str) -> Problem:
         """By the data file's own id or by ours, which adds `@` and a hash of the content."""
+        return self._problem(self._place_of(task_id), Split.HELDOUT)
+
+    def _place_of(self, task_id: str) -> int:
+        """Raises UserError."""
         address = task_id.partition("@")[0]
         if address not in self._places:
             first = next(iter(self._places))
@@ -147,13 +160,14 @@ class DataFileEnvironment(Generic[RowT]):
                 f"an id looks like {first!r} "
                 f"(list them with `proofloop tasks {self.name} --data …`)"
             )
-        problem = self._problem(self._places[address], Split.HELDOUT)
-        if task_id not in (address, problem.task.id):
+        place = self._places[address]
+        found = self._id_of(place)
+        if task_id not in (address, found):
             raise UserError(
-                f"task {task_id!r} has changed: this file holds {problem.task.id!r}. "
+                f"task {task_id!r} has changed: this file holds {found!r}. "
                 "Use the data file that it was drawn from."
             )
-        return problem
+        return place
 
     def identity_of(self, row: RowT) -> object:
         """All that makes the task what it is."""
@@ -162,7 +176,7 @@ class DataFileEnvironment(Generic[RowT]):
     def _problem(self, place: int, split: Split) -> Problem:
         row = self._rows[place]
         content = self.content_of(row)
-        task_id = TaskId(f"{row.address(place)}@{content_hash(self.identity_of(row))}")
+        task_id = self._id_of(place)
         task = Task(
             id=task_id,
             env=self.name,
@@ -173,3 +187,7 @@ class DataFileEnvironment(Generic[RowT]):
         )
         key = AnswerKey(task_id=task_id, tests=content.tests)
         return Problem(task=task, key=key, oracle=content.oracle)
+
+    def _id_of(self, place: int) -> TaskId:
+        row = self._rows[place]
+        return TaskId(f"{row.address(place)}@{content_hash(self.identity_of(row))}")

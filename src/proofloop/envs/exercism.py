@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from proofloop.core.errors import DataError, UserError
-from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile
+from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile, file_block
 from proofloop.envs.data_file import Content, DataFileEnvironment, DataRow
 from proofloop.envs.folders import read_folder
 
@@ -219,10 +219,4 @@ def _prompt(exercise: Exercise) -> str:
 
 
 def _labelled(files: Mapping[str, str]) -> str:
-    return "\n".join(_block(path, text) for path, text in files.items())
-
-
-def _block(path: str, text: str) -> str:
-    longest = max((len(line) - len(line.lstrip("`")) for line in text.split("\n")), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}python {path}\n{text.rstrip()}\n{fence}\n"
+    return "\n".join(file_block(path, text) for path, text in files.items())

@@ -20,6 +20,9 @@ class Arm(StrEnum):
     SFT = "sft"
     ONE_EXAMPLE = "one-example"
     SCRATCH = "scratch"
+    SHUFFLED = "shuffled-feedback"
+    MASKED = "masked-feedback"
+    BARE = "bare-feedback"
 
 
 class Words(NamedTuple):
@@ -80,6 +83,21 @@ WORDS: Mapping[Arm, Words] = {
         "The same network began with random weights.",
         "What it gains owes nothing to pre-training; what only the other run gains stands on it.",
     ),
+    Arm.SHUFFLED: Words(
+        "shuffled feedback",
+        "A failed attempt was told what belonged to another task.",
+        "What it gains needs no true feedback: only what goes beyond is owed to what it says.",
+    ),
+    Arm.MASKED: Words(
+        "masked feedback",
+        "A failed attempt was told which tests pass, without any value.",
+        "What a run gains beyond it may be copied from the values that its feedback shows.",
+    ),
+    Arm.BARE: Words(
+        "bare feedback",
+        "A failed attempt was told that it failed, and no more.",
+        "What it gains is owed to another try, not to what feedback says.",
+    ),
 }
 
 
@@ -100,6 +118,9 @@ def arms_of(config: Mapping[str, Any]) -> tuple[Arm, ...]:
             arms.append(Arm(value("reward", "control", "none")))
         if value("train", "num_tasks", 0):
             arms.append(Arm.ONE_EXAMPLE)
+        told = value("feedback", "control", "none")
+        if told != "none" and value("feedback", "arm", "none") != "none":
+            arms.append(Arm(f"{told}-feedback"))
     if value("model", "init", "pretrained") == "random":
         arms.append(Arm.SCRATCH)
     if not arms and value("control", "of", None):

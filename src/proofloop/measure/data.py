@@ -70,6 +70,8 @@ class ReportData:
     metrics: Mapping[str, Series] = field(default_factory=dict[str, Series])
     base: Outcomes | None = None
     """Held-out evaluation before the first step."""
+    stopped_early: str | None = None
+    """What stopped that evaluation before all its tasks were attempted."""
     trained: Outcomes | None = None
     """Held-out evaluation after the last step; None until the run has made it."""
     causes: Mapping[str, Series] = field(default_factory=dict[str, Series])

@@ -1,5 +1,6 @@
 """HTML pages from templates: inline SVG and CSS, no script, no network, all text escaped."""
 
+from collections.abc import Callable
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,7 +18,13 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, points=points, printable=printable, inline=inline)
+    filters: dict[str, Callable[..., Any]] = {
+        "percent": percent,
+        "points": points,
+        "printable": printable,
+        "inline": inline,
+    }
+    environment.filters.update(filters)
     return environment.get_template(template).render(**values)
 
 

@@ -3,6 +3,7 @@
 A figure whose numbers are missing is left out; the page names what it could not show.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,11 @@ class Panel:
     title: str
     caption: str
     figure: Figure
+
+    @property
+    def name(self) -> str:
+        """Stem of its files: `pass-k-base-and-trained`."""
+        return "-".join(re.findall(r"[a-z0-9]+", self.title.lower()))
 
 
 def panels(data: ReportData) -> Iterator[Panel]:

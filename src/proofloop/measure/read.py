@@ -46,6 +46,7 @@ def read_report_data(store: RunReader) -> ReportData:
         metrics={name: _series(store.metrics(name)) for name in store.metric_names()}
         | {"pass_share_heldout": _heldout(store, evaluations)},
         base=_outcomes(store, 0) if 0 in evaluations else None,
+        stopped_early=_stopped_early(store),
         trained=_outcomes(store, final) if final else None,
         causes=_causes([row for row in train_rows if not row.tripwire]),
         num_rollouts=len(train_rows),
@@ -66,6 +67,13 @@ def read_report_data(store: RunReader) -> ReportData:
         config=config_text,
         manifest=_manifest(store.directory),
     )
+
+
+def _stopped_early(store: RunReader) -> str | None:
+    state = store.evaluation(0)
+    if state is None or state.ended in (None, "all tasks"):
+        return None
+    return state.ended
 
 
 def _config(directory: Path) -> tuple[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from proofloop.measure.estimators.bootstrap import paired_difference
 from proofloop.measure.estimators.interval import Interval
 from proofloop.measure.outcomes import Outcomes, difference_curve, in_common
 from proofloop.measure.page import inline, render
-from proofloop.measure.panels import panels
+from proofloop.measure.panels import Panel, panels
 from proofloop.measure.read import read_run
 from proofloop.measure.solved import SolvedSets, solved_sets, turnover
 from proofloop.measure.summary import summary_of
@@ -36,18 +36,24 @@ _RATES = (
 def write_report(runs: Path | Sequence[Path], out: Path | None = None) -> Path:
     """Write the report of a run, or of several of which the first is the main one.
 
-    `out` is the file, by default `report.html` in the (first) run directory.  Raises RunError
-    where there is no readable run, UserError where the file cannot be written.
+    `out` is the file, by default `report.html` in the (first) run directory.  Its figures lie
+    beside it, in `figures/` (of another `out`: `NAME-figures/`), each as SVG with its CSV.
+    Raises RunError where there is no readable run, UserError where the file cannot be written.
     """
     run_dirs = [runs] if isinstance(runs, Path) else list(runs)
     if not run_dirs:
         raise UserError("a report needs at least one run directory")
-    html = render_report([read_run(run_dir) for run_dir in run_dirs])
+    data = [read_run(run_dir) for run_dir in run_dirs]
+    shown = tuple(panels(data[0]))
     path = out if out is not None else run_dirs[0] / REPORT_NAME
+    figures = path.with_name("figures" if out is None else f"{path.stem}-figures")
     temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(render_report(data, shown), encoding="utf-8")
         temporary.replace(path)
+        figures.mkdir(exist_ok=True)
+        for panel in shown:
+            panel.figure.save(figures / panel.name)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written ({error.strerror}); name another file with --out"
@@ -55,8 +61,10 @@ def write_report(runs: Path | Sequence[Path], out: Path | None = None) -> Path:
     return path
 
 
-def render_report(runs: Sequence[ReportData]) -> str:
-    """The page of the first run, with a table that sets the others beside it."""
+def render_report(runs: Sequence[ReportData], shown: Sequence[Panel] | None = None) -> str:
+    """The page of the first run, with a table that sets the others beside it.
+
+    `shown`: its panels, where they are drawn already."""
     main = runs[0]
     alike = [run for run in runs if (run.env, run.control) == (main.env, main.control)]
     sets = turned = None
@@ -72,7 +80,7 @@ def render_report(runs: Sequence[ReportData]) -> str:
                 "caption": panel.caption,
                 "svg": inline(panel.figure.svg, f"f{i}", panel.title),
             }
-            for i, panel in enumerate(panels(main))
+            for i, panel in enumerate(panels(main) if shown is None else shown)
         ],
         sets=_set_rows(sets) if sets else (),
         sets_samples=sets.base_samples if sets else 0,

@@ -3,6 +3,7 @@
 The record is what `--json` prints; the table is the same numbers for a person.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -114,9 +115,10 @@ def summarise(run_dir: Path) -> Summary:
     return summary_of(read_run(run_dir))
 
 
-def summarise_evaluation(name: str, env: str, outcomes: Outcomes) -> Summary:
+def summarise_evaluation(run_dir: Path) -> Summary:
     """The summary of one evaluation that belongs to no training run (`proofloop eval`)."""
-    return summary_of(ReportData(name=name, env=env, base=outcomes))
+    data = read_run(run_dir)
+    return summary_of(dataclasses.replace(data, num_steps_planned=None))
 
 
 def summary_table(summary: Summary) -> Group:
@@ -233,6 +235,10 @@ def _notes(data: ReportData) -> tuple[str, ...]:
     if any(side.num_tasks < FEW_TASKS for side in sides):
         fewest = min(side.num_tasks for side in sides)
         notes.append(f"Only {fewest} held-out tasks: the intervals are too narrow to lean on.")
+    if data.stopped_early:
+        notes.append(
+            f"Stopped by {data.stopped_early}. The intervals of the table do not know of the stop."
+        )
     unscored = sum(side.total_unscored for side in sides)
     if unscored:
         notes.append(f"{unscored} held-out attempts could not be judged and are left out.")

@@ -84,6 +84,13 @@ def control_settings(arm: Arm, recipe: Recipe, of: Path | None) -> tuple[str, ..
             settings = ("train.num_tasks=1",)
         case Arm.SCRATCH:
             settings = ("model.init=random",)
+        case Arm.SHUFFLED | Arm.MASKED | Arm.BARE:
+            if recipe.feedback.arm is FeedbackArm.NONE:
+                raise ConfigError(
+                    f"--control {arm}: {of or 'the recipe'} learns from no feedback "
+                    "(feedback.arm = none); take one that does"
+                )
+            settings = (f"feedback.control={arm.removesuffix('-feedback')}",)
         case _:
             assert_never(arm)
     return settings if of is None else (*settings, f"control.of={of}")

@@ -5,23 +5,13 @@ any task, because trials on several tasks are no independent evidence.  Mutants 
 interval of their score resamples tasks.
 """
 
-import ast
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from proofloop.core.errors import IsolationError, UserError
 from proofloop.core.record import Record
-from proofloop.core.task import (
-    CallTests,
-    CheckProgram,
-    Environment,
-    MathAnswer,
-    Problem,
-    ProgramTests,
-    Split,
-    TaskId,
-)
+from proofloop.core.task import Environment, Problem, Split, TaskId
 from proofloop.core.verdict import Scored, Tier
 from proofloop.measure.estimators.bootstrap import bootstrap_mean
 from proofloop.measure.estimators.interval import Interval
@@ -30,10 +20,8 @@ from proofloop.runs.environments import iter_problems
 from proofloop.runs.stability import Flip, stability
 from proofloop.runs.verification import Attempt, judge
 from proofloop.sandbox import probe
-from proofloop.verify.audit import Family, Kind, TrialRow, mutants, row_of, trials
-from proofloop.verify.audit.math_fixtures import wrong_numbers
-from proofloop.verify.audit.target import oracle_of
-from proofloop.verify.functions import defined_names
+from proofloop.verify.audit import Family, Kind, TrialRow, row_of, trials
+from proofloop.verify.audit.kinds import wrong_answers
 
 Progress = Callable[[str], None]
 
@@ -202,35 +190,6 @@ def _answer_lines(rows: Sequence[TrialRow]) -> Iterable[ShareLine]:
 def _share(name: str, num_right: int, num_total: int) -> ShareLine:
     low, high = wilson(num_right, num_total) if num_total else (0.0, 1.0)
     return ShareLine(name=name, num_right=num_right, num_total=num_total, low=low, high=high)
-
-
-def wrong_answers(problem: Problem, num_mutants: int) -> list[tuple[str, str]]:
-    """Mutants of the oracle, of a final answer slips of the pen: each, and what it changes."""
-    tests = problem.key.tests
-    match tests:
-        case CallTests():
-            names: set[str] | None = defined_names(tests)
-        case CheckProgram():
-            names = {tests.entry_point}
-        case ProgramTests():
-            names = None
-        case MathAnswer():
-            return list(wrong_numbers(problem, tests))[:num_mutants]
-        case _:
-            return []
-    oracle = oracle_of(problem)
-    if not is_python(oracle):
-        return []
-    found = mutants(oracle, names, at_most=num_mutants, seed=problem.task.id)
-    return [(mutant.source, f"{mutant.operator}, line {mutant.line}") for mutant in found]
-
-
-def is_python(source: str) -> bool:
-    try:
-        ast.parse(source)
-    except (SyntaxError, ValueError):
-        return False
-    return True
 
 
 def _mutation(

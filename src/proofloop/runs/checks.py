@@ -118,6 +118,9 @@ def check_recipe(recipe: Recipe) -> None:
             f"functions are tests, those of {recipe.env.name} are not"
         )
     _check_method(recipe)
+    width = recipe.eval.until_width
+    if width is not None and not 0 < width < 1:
+        raise ConfigError(f"eval.until_width: {width:g} must lie between 0 and 1")
     environment = build_environment(recipe.env)
     size = size_of(environment, Split.TRAIN)
     if size is not None and recipe.train.num_tasks > size:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proofloop.core.errors import ConfigError
+from proofloop.core.errors import ConfigError, UserError
 from proofloop.core.task import Environment, Problem, Split, Stages
 from proofloop.runs.config import suggestion
 from proofloop.runs.languages import languages_of
@@ -28,6 +28,20 @@ ENVIRONMENTS = (
 
 def build_environment(env: EnvConfig) -> Environment:
     """Raises ConfigError for a setting that no environment takes, DataError for its data file."""
+    environment = _built(env)
+    if env.leave_out:
+        from proofloop.envs.data_file import DataFileEnvironment
+
+        if not isinstance(environment, DataFileEnvironment):
+            raise ConfigError(f"env.leave_out: {env.name} reads no file to leave tasks out of")
+        try:
+            environment.leave_out(env.leave_out)
+        except UserError as error:
+            raise ConfigError(f"env.leave_out: {error}") from error
+    return environment
+
+
+def _built(env: EnvConfig) -> Environment:
     match env.name:
         case "functions":
             from proofloop.envs.functions import FunctionsEnvironment

@@ -3,13 +3,15 @@
 The result is a run directory whose step 0 was measured, so every view of a run reads it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 
 import msgspec
 import torch
 
 from proofloop.engine.models.weights import flatten
+from proofloop.measure.estimators.sequential import ConfidenceSequence
 from proofloop.runs.crew import WorkerCrew
 from proofloop.runs.environments import build_environment
 from proofloop.runs.machine_check import check_machine
@@ -18,7 +20,16 @@ from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.start import start_model
 from proofloop.runs.training import eval_attempts, graceful_interrupt, open_run
-from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
+from proofloop.store import PassCount
+from proofloop.train.crew import Assignment
+from proofloop.train.evaluation import (
+    ROLLOUTS_PER_PORTION,
+    EvalReport,
+    StopRule,
+    attempt_all,
+    heldout_assignments,
+    never,
+)
 
 
 def run_evaluation(
@@ -43,6 +54,10 @@ def run_evaluation(
         num_attempts=eval_attempts(recipe),
         chances=settings.seed,
     )
+    stop, size = never, ROLLOUTS_PER_PORTION
+    if settings.until_width is not None:
+        assignments, stop = shuffled(assignments), narrow_enough(settings.until_width)
+        size //= 8  # looked at more often
     workers = num_workers(recipe.train.workers)
     with open_run(_of_no_steps(recipe), out, resume=resume) as store:
         known = store.evaluation(0)
@@ -52,10 +67,37 @@ def run_evaluation(
             WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew,
             graceful_interrupt() as interrupted,
         ):
-            for report in attempt_all(crew, store, environment, assignments):
+            for report in attempt_all(
+                crew, store, environment, assignments, stop=stop, rollouts_per_portion=size
+            ):
                 on_progress(report)
                 if interrupted() and report.num_tasks_done < report.num_tasks:
                     raise KeyboardInterrupt
+
+
+def shuffled(assignments: Sequence[Assignment]) -> list[Assignment]:
+    """In an order that has nothing to do with difficulty, always the same one: what a confidence
+    sequence asks of it."""
+    order = list(assignments)
+    Random("evaluation order").shuffle(order)
+    return [msgspec.structs.replace(a, slot=slot) for slot, a in enumerate(order)]
+
+
+def narrow_enough(width: float) -> StopRule:
+    """Stops where the interval of pass@1 that holds at every look is at most this wide."""
+
+    def rule(counts: Sequence[PassCount]) -> str | None:
+        sequence = ConfidenceSequence()
+        sequence.update(c.num_passed / c.num_scored for c in counts if c.num_scored)
+        found = sequence.interval
+        if found is None or not sequence.is_narrow(width):
+            return None
+        return (
+            f"eval.until_width = {width:g}: pass@1 lies in [{found.low:.3f}, {found.high:.3f}], "
+            f"an interval that holds at every look, after {found.num_tasks} tasks"
+        )
+
+    return rule
 
 
 def _of_no_steps(recipe: Recipe) -> Recipe:

@@ -87,6 +87,9 @@ class EnvConfig(Record):
     `stdio`."""
     data: str | None = None
     """The data file of an environment that reads one (all but `functions`)."""
+    leave_out: tuple[str, ...] = ()
+    """Ids of tasks of the data file that no split is to have, such as those that `validate` names
+    because what they hand out already earns 1."""
     families: tuple[str, ...] = ("int", "list", "string")
     """Type families of `functions`."""
     complexity: tuple[int, ...] | int = (1, 2, 3)
@@ -168,6 +171,10 @@ class EvalConfig(Record):
     """Held-out tasks of the evaluations before the first and after the last step."""
     final_num_samples: int = 128
     """Rollouts of each of them; pass@k is unbiased up to this k."""
+    until_width: float | None = None
+    """`proofloop eval` stops before all tasks are attempted once the 95% interval of pass@1 is at
+    most this wide (0.1: ten points). The interval holds at every look (a confidence sequence); the
+    tasks then come in a shuffled order. None: all tasks."""
     seed: int = 0
     """Of sampling in evaluations: the same chances at every step, so that they are paired."""
     later_seed: int | None = None

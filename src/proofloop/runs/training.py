@@ -32,9 +32,11 @@ from proofloop.runs.manifest import (
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.start import open_lessons, start_model
+from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
 from proofloop.train.config import FeedbackArm, Method
+from proofloop.train.curriculum import choose_tasks
 from proofloop.train.distil import Teacher
 from proofloop.train.loop_copy import loop_copy
 from proofloop.train.loop_sft import loop_sft
@@ -54,6 +56,8 @@ def run_training(
     model_path = resolve_model(recipe.model.path)
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
+    if not resume:
+        check_tasks(environment, recipe.sandbox.tier, recipe.train.workers)
     torch.set_num_threads(1)
     model = start_model(recipe.model)
     weights = flatten(model).share_memory_()
@@ -73,6 +77,7 @@ def run_training(
             store=store,
             directory=out / "checkpoints",
             teacher=teacher_of(recipe, model_path, model.config.max_position_embeddings),
+            only=choose_tasks(environment, recipe.train.num_tasks, seed=recipe.train.tasks_seed),
         )
         state = load_state(parts)
         if resume:
@@ -141,8 +146,6 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         eval_num_samples=evaluation.num_samples,
         final_num_tasks=evaluation.final_num_tasks,
         final_num_samples=evaluation.final_num_samples,
-        num_tasks=train.num_tasks,
-        tasks_seed=train.tasks_seed,
         tripwire_share=recipe.tripwire.share,
         alarms=recipe.alarms,
         feedback=recipe.feedback,

@@ -7,6 +7,7 @@ come back in the order of the file, one a row.
 import gzip
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,12 +15,14 @@ import msgspec
 
 from proofloop.core.codec import to_json
 from proofloop.core.errors import DataError, UserError
+from proofloop.core.project import ProjectTests
 from proofloop.core.record import Record
 from proofloop.core.task import Environment, Problem, Split
-from proofloop.core.verdict import Integrity, Scored, Tier, Verdict
+from proofloop.core.verdict import Integrity, Scored, Tier, Verdict, reward_of
 from proofloop.envs.rows import decode_row, read_lines
 from proofloop.runs.benches import Bench, at_benches
-from proofloop.runs.environments import iter_problems
+from proofloop.runs.environments import iter_problems, size_of
+from proofloop.verify.projects.submission import unchanged
 
 
 class CompletionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,11 +66,18 @@ class Tally(Record):
     tier: Tier | None
 
 
-class OracleFailure(Record):
-    """A task whose oracle does not earn 1, or whose empty answer does not earn 0."""
+class AnswerOfOurs(StrEnum):
+    ORACLE = "oracle"
+    EMPTY = "empty"
+    UNCHANGED = "unchanged"
+    """A project as the task hands it out."""
+
+
+class Misjudged(Record):
+    """An oracle that does not earn 1, or an answer without work that does not earn 0."""
 
     task_id: str
-    answer: Literal["oracle", "empty"]
+    answer: AnswerOfOurs
     verdict: Verdict
 
 
@@ -80,7 +90,11 @@ class Validation(Record):
     """Of these, an empty answer is all that was tried."""
     num_oracles_passed: int
     num_empty_rejected: int
-    failures: tuple[OracleFailure, ...]
+    num_unchanged: int
+    """Tasks that hand out a project."""
+    num_unchanged_rejected: int
+    """Of these, those whose project as it stands earns 0; another one is no task for training."""
+    failures: tuple[Misjudged, ...]
     tier: Tier | None
     """None where nothing was judged."""
 
@@ -187,31 +201,66 @@ def tally(rows: Iterable[VerdictRow]) -> Tally:
 def validate(
     environment: Environment, split: Split, num_tasks: int, *, tier: Tier | None, workers: int = 0
 ) -> Validation:
-    """Every oracle must earn 1 and every empty answer 0.  Raises IsolationError."""
+    """Every oracle must earn 1, every empty answer and every project as it stands 0.  Raises
+    IsolationError."""
     problems = list(iter_problems(environment, split, num_tasks))
-    known = [(problem, problem.oracle) for problem in problems if problem.oracle is not None]
-    answers = [Attempt(problem, oracle) for problem, oracle in known]
-    answers += [Attempt(problem, "") for problem in problems]
-    verdicts = list(judge(answers, tier=tier, workers=workers))
-    oracles, empties = verdicts[: len(known)], verdicts[len(known) :]
-    failures: list[OracleFailure] = []
-    for (problem, _), oracle in zip(known, oracles, strict=True):
-        task_id = problem.task.id
-        if not _earned(oracle, 1.0):
-            failures.append(OracleFailure(task_id=task_id, answer="oracle", verdict=oracle))
-    for problem, empty in zip(problems, empties, strict=True):
-        task_id = problem.task.id
-        if not _earned(empty, 0.0):
-            failures.append(OracleFailure(task_id=task_id, answer="empty", verdict=empty))
+    known = [Attempt(p, p.oracle) for p in problems if p.oracle is not None]
+    answers: dict[AnswerOfOurs, list[Attempt]] = {
+        AnswerOfOurs.ORACLE: known,
+        AnswerOfOurs.EMPTY: [Attempt(problem, "") for problem in problems],
+        AnswerOfOurs.UNCHANGED: list(unchanged_answers(problems)),
+    }
+    tried = [(kind, attempt) for kind, attempts in answers.items() for attempt in attempts]
+    verdicts = list(judge([attempt for _, attempt in tried], tier=tier, workers=workers))
+    num_right: Counter[AnswerOfOurs] = Counter()
+    failures: list[Misjudged] = []
+    for (answer, attempt), verdict in zip(tried, verdicts, strict=True):
+        if _earned(verdict, 1.0 if answer is AnswerOfOurs.ORACLE else 0.0):
+            num_right[answer] += 1
+        else:
+            task_id = attempt.problem.task.id
+            failures.append(Misjudged(task_id=task_id, answer=answer, verdict=verdict))
     return Validation(
         env=environment.name,
         num_tasks=len(problems),
         num_without_oracle=len(problems) - len(known),
-        num_oracles_passed=sum(_earned(verdict, 1.0) for verdict in oracles),
-        num_empty_rejected=sum(_earned(verdict, 0.0) for verdict in empties),
+        num_oracles_passed=num_right[AnswerOfOurs.ORACLE],
+        num_empty_rejected=num_right[AnswerOfOurs.EMPTY],
+        num_unchanged=len(answers[AnswerOfOurs.UNCHANGED]),
+        num_unchanged_rejected=num_right[AnswerOfOurs.UNCHANGED],
         failures=tuple(failures),
         tier=verdicts[0].tier if verdicts else None,
     )
+
+
+def unchanged_answers(problems: Iterable[Problem]) -> Iterator[Attempt]:
+    """Of problems that hand out a project: that project as it stands, as an answer."""
+    for problem in problems:
+        tests = problem.key.tests
+        answer = unchanged(tests) if isinstance(tests, ProjectTests) else None
+        if answer is not None:
+            yield Attempt(problem, answer)
+
+
+def check_tasks(environment: Environment, tier: Tier | None, workers: int = 0) -> None:
+    """Raises UserError where training would reward an answer that changes nothing."""
+    size = size_of(environment, Split.TRAIN)
+    if size is None:
+        return
+    attempts = list(unchanged_answers(iter_problems(environment, Split.TRAIN, size)))
+    verdicts = judge(attempts, tier=tier, workers=workers) if attempts else iter(())
+    free = [a.problem.task.id for a, v in zip(attempts, verdicts, strict=True) if reward_of(v)]
+    if free:
+        raise UserError(
+            f"{environment.name}: {len(free)} of {size} tasks reward an answer that changes "
+            f"nothing ({free[0]}); leave them out: {leaving_out(free)}"
+        )
+
+
+def leaving_out(task_ids: Iterable[str]) -> str:
+    """The option that does it."""
+    ids = ", ".join(f'"{task_id.partition("@")[0]}"' for task_id in task_ids)
+    return f"--set 'env.leave_out=[{ids}]'"
 
 
 def _earned(verdict: Verdict, reward: float) -> bool:

@@ -24,6 +24,7 @@ def _main() -> None:
     for name in [n for n in sys.modules if n.split(".")[0] == "proofloop"]:
         del sys.modules[name]
     sys.argv[:] = [""]
+    sys.dont_write_bytecode = True  # what programs import is not kept for the next one
     module.main(control, tier)
 
 

@@ -8,6 +8,7 @@ candidate runs before `serve` is entered, with every lock already in place.
 
 import atexit
 import io
+import marshal
 import os
 import sys
 from collections.abc import Callable
@@ -51,9 +52,10 @@ class _Channel:
         return kind, index, self.read(size)
 
     def send(self, kind: int, index: int, payload: bytes = b"") -> None:
-        view = memoryview(wire.frame(kind, index, payload))
-        while view:
-            view = view[os.write(self.fd, view) :]
+        data = wire.HEADER.pack(len(payload), kind, index) + payload
+        sent = os.write(self.fd, data)
+        while sent < len(data):
+            sent += os.write(self.fd, data[sent:])
 
 
 def serve(result_bytes: int) -> None:
@@ -65,8 +67,9 @@ def rehearse(ours: int, theirs: int) -> None:
     starts with this code warm.  Leaves the loop by an unknown frame."""
     source = b"def f(x):\n    print(end='')\n    return [y + 1 for y in (x,)]\n"
     call = wire.call_payload("f", value.encode((1,)))
-    frames = wire.frame(wire.SOURCE, 0, source) + 20 * wire.frame(wire.CALL, 0, call)
-    os.write(theirs, frames + wire.frame(0, 0))
+    calls = wire.calls_payload(20 * [("f", "", (1,))])
+    frames = wire.frame(wire.SOURCE, 0, source) + wire.frame(wire.CALLS, 0, calls)
+    os.write(theirs, frames + wire.frame(wire.CALL, 0, call) + wire.frame(0, 0))
     _serve(_Channel(ours), 1024)
 
 
@@ -82,8 +85,15 @@ def _serve(channel: _Channel, result_bytes: int) -> None:
         kind, index, payload = channel.receive()
         if kind == wire.SOURCE:
             _load(channel, namespace, payload)
+        elif kind == wire.CALLS:
+            for call in wire.split_calls(payload):
+                _call(channel, namespace, kept, index, call, marshal.loads, result_bytes)
+                index += 1
+        elif kind == wire.LEAVE:
+            os._exit(0)
         elif kind == wire.CALL:
-            _call(channel, namespace, kept, index, payload, result_bytes)
+            call = wire.split_call(payload)
+            _call(channel, namespace, kept, index, call, value.decode, result_bytes)
         elif kind == wire.CHECK:
             _check(channel, namespace, payload.decode())
         elif kind == wire.DECOYS:
@@ -170,16 +180,17 @@ def _call(
     namespace: dict[str, Any],
     kept: dict[str, Any],
     index: int,
-    payload: bytes,
+    call: tuple[str, str, bytes],
+    decode: Callable[[bytes], tuple[Any, ...]],
     result_bytes: int,
 ) -> None:
-    name, keep_as, encoded = wire.split_call(payload)
+    name, keep_as, encoded = call
     try:
         function = _resolve(namespace, kept, name)
         if function is _ABSENT:
             channel.send(wire.UNDEFINED, index)
             return
-        result = function(*value.decode(encoded))
+        result = function(*decode(encoded))
         if keep_as:
             kept[keep_as], result = result, None
         try:

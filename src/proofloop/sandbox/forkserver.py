@@ -58,26 +58,28 @@ class ForkServer(Server):
 
         Raises SandboxLost, also where we have no descriptors left; the server is none the worse
         for that."""
-        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            try:
-                channel, channel_end = socket.socketpair()
-                ours.callback(channel.close)
-                channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # tells its process
-                theirs.callback(channel_end.close)
-                output_fd, output_end = _pipe(ours, theirs)
-                given = [channel_end.fileno(), output_end]
-                stdin_fd = None
-                if is_script:
-                    stdin_end, stdin_fd = _pipe(theirs, ours)
-                    given.append(stdin_end)
-            except OSError as e:
+        ours: list[int] = []
+        theirs: list[int] = []
+        try:
+            channel = _connection(ours, theirs)
+            output_fd = _pipe(reader=ours, writer=theirs)[0]
+            stdin_fd = _pipe(reader=theirs, writer=ours)[1] if is_script else None
+            number = self._send_order(limits, theirs)
+        except BaseException as e:
+            _close(ours)
+            if isinstance(e, OSError):
                 raise SandboxLost(f"no channel to a child can be opened: {e}") from None
-            number = self._send_order(limits, given)
-            for fd in (channel.fileno(), output_fd, stdin_fd):
-                if fd is not None:
-                    os.set_blocking(fd, False)
-            ours.pop_all()
-        return Child(number=number, channel=channel, output_fd=output_fd, stdin_fd=stdin_fd)
+            raise
+        finally:
+            _close(theirs)
+        if stdin_fd is not None:
+            os.set_blocking(stdin_fd, False)
+        return Child(
+            number=number,
+            channel=socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, channel),
+            output_fd=output_fd,
+            stdin_fd=stdin_fd,
+        )
 
     def _send_order(self, limits: Limits, given: list[int]) -> int:
         self.num_spawned += 1
@@ -111,7 +113,7 @@ class ForkServer(Server):
         while child.number not in self._ended:
             if not self._readable(deadline):
                 return None
-            self._take(self._report(deadline))
+            self._take(self._next_report())
         return self._ended.pop(child.number)
 
     def _take(self, report: bytes) -> None:
@@ -144,8 +146,23 @@ class ForkServer(Server):
             time.sleep(0.001)
 
 
-def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+def _connection(ours: list[int], theirs: list[int]) -> int:
+    """Our end of a pair of sockets that tells whose process writes into the other one."""
+    our_end, their_end = socket.socketpair()
+    our_end.setblocking(False)
+    our_end.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    ours.append(our_end.detach())
+    theirs.append(their_end.detach())
+    return ours[-1]
+
+
+def _pipe(*, reader: list[int], writer: list[int]) -> tuple[int, int]:
     read_end, write_end = os.pipe()
-    reader.callback(os.close, read_end)
-    writer.callback(os.close, write_end)
+    reader.append(read_end)
+    writer.append(write_end)
     return read_end, write_end
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -20,6 +20,12 @@ _CAPSET, _GETPID = (126, 39) if kernel.MACHINE == "x86_64" else (91, 172)
 _NUM_REHEARSALS = 20
 """More than the interpreter wants to see of a function before it specialises its bytecode."""
 
+_SHARED_LIMITS = (
+    (resource.RLIMIT_FSIZE, 0, 0),
+    (resource.RLIMIT_CORE, 0, 0),
+    (resource.RLIMIT_MSGQUEUE, 0, 0),
+    (resource.RLIMIT_MEMLOCK, 0, 0),
+)
 _libc = ctypes.CDLL(None, use_errno=True)  # of our own: the types below are no one else's
 _prctl, _syscall = _libc.prctl, _libc.syscall
 _prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
@@ -58,7 +64,9 @@ class Lockdown:
         self._cap_none_at = _address(self._cap_none)
 
     def rehearse(self) -> None:
-        """In the fork-server: the same calls with nothing to them."""
+        """In the fork-server: the same calls with nothing to them, and the limits that it can
+        share, which its children inherit."""
+        _limit(_SHARED_LIMITS)
         for _ in range(_NUM_REHEARSALS):
             _checked("prctl(NO_NEW_PRIVS)", _prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0))
             _checked("getpid", _syscall(_GETPID, 0, 0, 0))
@@ -78,11 +86,7 @@ class Lockdown:
                 (resource.RLIMIT_AS, memory, memory),
                 (resource.RLIMIT_CPU, cpu_s, cpu_s),
                 (resource.RLIMIT_NOFILE, files, files),
-                (resource.RLIMIT_FSIZE, 0, 0),
-                (resource.RLIMIT_CORE, 0, 0),
                 (resource.RLIMIT_NPROC, processes, processes),
-                (resource.RLIMIT_MSGQUEUE, 0, 0),
-                (resource.RLIMIT_MEMLOCK, 0, 0),
             )
         )
         if self._has_pid_namespace:  # else the fork-server has dropped them already

@@ -67,11 +67,15 @@ class ForkServerSandbox:
         """All calls in one batch, then those to come after.  Raises SandboxLost when our side
         broke."""
         claims: list[Claim] = []
-        with self.open_session(program.limits) as session:
+        _check_supported(program.limits)
+        with Session(self._current(), program.limits) as session:
             if program.decoys:
                 session.queue(wire.DECOYS, program.decoys)
             session.load(program.source)
             session.queue_calls(program.calls)
+            if not program.after:
+                session.leave()
+                session.rest()
             if session.await_loaded():
                 claims = session.receive_claims(len(program.calls))
                 if program.after and session.ending is None:

@@ -42,7 +42,7 @@ class ScriptSession(Session):
     def _feed(self) -> None:
         self._stdin.feed()
         if self._stdin.is_open:
-            self._poll.register(self._stdin.fd, select.POLLOUT)
+            self._listening().register(self._stdin.fd, select.POLLOUT)
         else:
             with contextlib.suppress(KeyError):
-                self._poll.unregister(self._stdin.fd)
+                self._listening().unregister(self._stdin.fd)

@@ -36,6 +36,8 @@ class Server:
         """Whether it has failed us in any way; it must then be replaced."""
         self._process = start_server(tier, _BOOT, [self.role], shown=self.shown)
         self.control = self._process.control
+        self._poll = select.poll()
+        self._poll.register(self.control, select.POLLIN)
         self.measures = self._await_start()
 
     @property
@@ -58,13 +60,15 @@ class Server:
         return Tier(report[1:].decode())
 
     def _readable(self, deadline: float) -> bool:
-        poll = select.poll()
-        poll.register(self.control, select.POLLIN)
-        return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+        return bool(self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
 
     def _report(self, deadline: float) -> bytes:
         if not self._readable(deadline):
             raise self._lost("gave no answer in time")
+        return self._next_report()
+
+    def _next_report(self) -> bytes:
+        """Of a readable channel."""
         try:
             report = self.control.recv(4096)
         except OSError as e:

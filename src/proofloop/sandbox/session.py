@@ -15,6 +15,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
+from proofloop.core import value
 from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Call, Claim, ClaimKind, Ending, Execution, Limits
 from proofloop.sandbox import wire
@@ -40,14 +41,14 @@ Frame = tuple[int, int, bytes]
 
 _GATHER_S = 5e-5
 """While more than one claim is due: a nap lets several come at once, for each wake-up costs."""
+_REST_S = 0.02
+"""More than most programs take from fork to end."""
 
 
-@lru_cache(maxsize=64)  # the same calls for every answer to one question; may be megabytes
+@lru_cache(maxsize=256)  # the same calls for every answer to one question
 def _frames_of(calls: tuple[Call, ...]) -> bytes:
-    return b"".join(
-        wire.frame(wire.CALL, index, wire.call_payload(call.function, call.args, call.keep_as))
-        for index, call in enumerate(calls)
-    )
+    plain = [(call.function, call.keep_as, value.decode(call.args)) for call in calls]
+    return wire.frame(wire.CALLS, 0, wire.calls_payload(plain))
 
 
 class Session:
@@ -57,6 +58,7 @@ class Session:
         """Raises SandboxLost when the child cannot be confined and started."""
         self._server = server
         self._limits = limits
+        self._most_bytes = max(limits.result_bytes, wire.MAX_NAME_BYTES)
         self._unsent = bytearray()
         self._received = bytearray()
         self._patience = Patience(limits.wall_s)
@@ -64,18 +66,18 @@ class Session:
         self._detail = ""
         self._exit_status: int | None = None
         self._ended: Ended | None = None
+        """Known before `_ending` where some of its words are still unread."""
+        self._is_ready = False
         self._pid = 0
         self._child = server.spawn(limits, is_script=is_script)
         self._output = Capped(self._child.output_fd, limits.output_bytes)
-        self._poll = select.poll()
         self._handlers: dict[int, Callable[[], None]] = {
             self._child.output_fd: self._read_output,
             server.control.fileno(): self._hear_server,
             self._child.channel.fileno(): self._read_channel,
         }
-        for fd in self._handlers:
-            self._poll.register(fd, select.POLLIN)
         self._channel_events = select.POLLIN
+        self._poll: select.poll | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -118,8 +120,27 @@ class Session:
     def queue(self, kind: int, payload: bytes) -> None:
         self._unsent += wire.frame(kind, 0, payload)
 
+    def leave(self) -> None:
+        """Queue the order to end, once all that was queued before is done; then `rest`."""
+        self.queue(wire.LEAVE, b"")
+
+    def rest(self) -> None:
+        """Wait a little for nothing but the end of a process that was told to leave.
+
+        Most are through within a few milliseconds, and all that they said can be heard at once
+        afterwards, where listening to each word would wake us for each."""
+        self._send()
+        if not self._unsent:
+            start = time.monotonic()
+            rest_s = min(_REST_S, self._limits.wall_s)
+            ended = self._server.ended(self._child, deadline=start + rest_s)
+            self._patience.waited_s += time.monotonic() - start
+            if ended is not None:
+                self._bury(ended)
+
     def await_ready(self) -> None:
         """Raises SandboxLost unless the child reports that its confinement is complete."""
+        self._is_ready = True
         frame = self._wait(ANSWER_DEADLINE_S)
         if frame is None or frame[0] != wire.READY:
             detail = frame[2].decode(errors="replace") if frame else self._detail or "no answer"
@@ -128,7 +149,9 @@ class Session:
 
     def receive(self, kinds: tuple[int, ...], index: int) -> Frame | None:
         """The next frame, which must be of one of `kinds` and for call `index`; None when the
-        process has ended instead (see `ending`)."""
+        process has ended instead (see `ending`).  Raises SandboxLost."""
+        if not self._is_ready:
+            self.await_ready()
         start = time.monotonic()
         frame = self._wait(self._patience.left_s)
         self._patience.waited_s += time.monotonic() - start
@@ -146,7 +169,10 @@ class Session:
         """Of the calls 0, 1, … that were queued; fewer where the process has ended before."""
         claims: list[Claim] = []
         while len(claims) < num:
-            if not self._received and len(claims) + 1 < num:
+            self._take_claims(claims, num)
+            if len(claims) == num:
+                break
+            if not self._received and self._ended is None and len(claims) + 1 < num:
                 time.sleep(_GATHER_S)
                 self._patience.waited_s += _GATHER_S
             claim = self.receive_claim(len(claims))
@@ -154,6 +180,25 @@ class Session:
                 break
             claims.append(claim)
         return claims
+
+    def _take_claims(self, claims: list[Claim], num: int) -> None:
+        """As many of the next ones as are here; what is no claim in its turn is left."""
+        if not self._is_ready:
+            return
+        data, at, header = bytes(self._received), 0, wire.HEADER
+        while len(claims) < num and len(data) - at >= header.size:
+            size, kind, index = header.unpack_from(data, at)
+            start = at + header.size
+            if (
+                kind not in _CLAIM_KINDS
+                or index != len(claims)
+                or size > self._most_bytes
+                or start + size > len(data)
+            ):
+                break
+            at = start + size
+            claims.append(Claim(kind=_CLAIM_KINDS[kind], data=data[start:at]))
+        del self._received[:at]
 
     def call(self, index: int, call: Call) -> Claim | None:
         """One request, one claim."""
@@ -202,6 +247,9 @@ class Session:
         """The next whole frame within `patience_s`, or None with `ending` set."""
         deadline = time.monotonic() + patience_s
         while (frame := self._take_frame()) is None and self._ending is None:
+            if self._ended is not None:
+                self._conclude(self._ended)
+                break
             self._send()
             left_s = deadline - time.monotonic()
             if left_s <= 0:
@@ -214,17 +262,30 @@ class Session:
             self._serve_events(left_s)
         return frame
 
+    def _listening(self) -> select.poll:
+        """Made when there is something to wait for, which for many a process there never is."""
+        if self._poll is None:
+            self._poll = select.poll()
+            for fd in self._handlers:
+                self._poll.register(fd, select.POLLIN)
+        return self._poll
+
     def _serve_events(self, left_s: float) -> None:
-        for fd, _ in self._poll.poll(left_s * 1000 + 1):
-            if self._ending is not None:
+        for fd, _ in self._listening().poll(left_s * 1000 + 1):
+            if self._ending is not None or self._ended is not None:
                 return
             self._handlers[fd]()
 
     def _hear_server(self) -> None:
         ended = self._server.ended(self._child, deadline=0.0)
         if ended is not None:
-            self._read_rest()
-            self._conclude(ended)
+            self._bury(ended)
+
+    def _bury(self, ended: Ended) -> None:
+        """It ended by itself, having said what it had to say."""
+        self._ended = ended
+        self._read_rest()
+        self._server.clear_behind(self._limits)
 
     def _read_rest(self) -> None:
         """What the kernel still holds of its words: news of its end may overtake them."""
@@ -246,7 +307,7 @@ class Session:
         events = select.POLLIN | (select.POLLOUT if self._unsent else 0)
         if events != self._channel_events:
             self._channel_events = events
-            self._poll.modify(self._child.channel, events)
+            self._listening().modify(self._child.channel, events)
 
     def _read_channel(self) -> None:
         try:
@@ -262,7 +323,7 @@ class Session:
         if ended is None:
             self._end(Ending.PROTOCOL, "it closed its channel")
         else:
-            self._conclude(ended)
+            self._bury(ended)
 
     def _meet(self) -> bytes:
         """Its first words, and by the kernel's word its process id as we see it (0: we do not)."""
@@ -276,7 +337,7 @@ class Session:
         if len(self._received) < header.size:
             return None
         size, kind, index = header.unpack_from(self._received)
-        if size > max(self._limits.result_bytes, wire.MAX_NAME_BYTES):
+        if size > self._most_bytes:
             self._end(Ending.PROTOCOL, "a frame over the size limit")
             return None
         end = header.size + size
@@ -292,7 +353,9 @@ class Session:
             return
         self._output.read()
         if not self._output.is_open:
-            self._poll.unregister(self._output.fd)
+            del self._handlers[self._output.fd]
+            if self._poll is not None:
+                self._poll.unregister(self._output.fd)
         if self._output.is_over:
             most = self._limits.output_bytes
             self._end(Ending.OUTPUT_LIMIT, f"more than {most} bytes of output")
@@ -316,7 +379,5 @@ class Session:
                 check_not_stopped(self._ended)
 
     def _conclude(self, ended: Ended) -> None:
-        """It ended by itself: say how, from the kernel's words alone."""
-        self._ended = ended
-        self._server.clear_behind(self._limits)
+        """It ended before its time: say how, from the kernel's words alone."""
         self._ending, self._detail, self._exit_status = fate_of(ended, self._limits)

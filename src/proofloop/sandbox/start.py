@@ -31,7 +31,8 @@ _NO_IMAGE = ("no such image", "no such object", "image not known")
 """What docker and podman say of an image that they do not have."""
 # -P and -S: nothing of the user's is imported.  PYTHONHASHSEED needs -E and -I absent; the
 # environment is ours alone instead.
-_FLAGS = ("-S", "-s", "-B", "-P", "-X", "utf8")
+_FLAGS = ("-S", "-s", "-P", "-X", "utf8", *(["-B"] if sys.dont_write_bytecode else []))
+# Compiling its own modules would leave a server 1 MB larger, which each of its forks pays for.
 
 
 @dataclass(slots=True, kw_only=True)

@@ -17,7 +17,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from proofloop.sandbox import candidate, entrance, kernel, landlock, mounts, seccomp, wire
+from proofloop.sandbox import candidate, entrance, kernel, landlock, mounts, pages, seccomp, wire
 from proofloop.sandbox.lockdown import Lockdown, tidy_heap
 
 # What programs import most is imported here once instead of in every child.
@@ -42,6 +42,7 @@ def main(where: str, tier: str) -> None:
             kernel.continue_in_namespaces(control.fileno(), kernel.enter_namespaces)
         pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if measures == "T1" else None
         _warm_up()
+        pages.hold_together()
         _confine(measures, libraries)
     except kernel.StepFailed as e:
         control.send(wire.FAILED + str(e).encode())

@@ -14,6 +14,11 @@ StopRule = Callable[[Sequence[PassCount]], str | None]
 """Asked after every portion, with all tasks so far: why to stop here, or None to go on."""
 
 
+def never(counts: Sequence[PassCount]) -> str | None:
+    """All tasks are attempted."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalReport:
     """Held-out tasks attempted so far at this step."""
@@ -32,14 +37,15 @@ def attempt_all(
     environment: Environment,
     assignments: Sequence[Assignment],
     *,
-    stop: StopRule = lambda counts: None,
+    stop: StopRule = never,
+    rollouts_per_portion: int = ROLLOUTS_PER_PORTION,
 ) -> Iterator[EvalReport]:
     """An evaluation that can be watched, stopped and taken up again after any portion."""
     step, num_samples = assignments[0].step, assignments[0].num_samples
     store.begin_evaluation(step, _draws(environment, assignments), num_samples=num_samples)
     known = store.recorded_slots(Phase.EVAL, step)
     left = [a for a in assignments if a.slot not in known]
-    size = max(1, ROLLOUTS_PER_PORTION // num_samples)
+    size = max(1, rollouts_per_portion // num_samples)
     why = stop(store.pass_counts(Phase.EVAL, step)) if known and left else None
     while left and not why:
         portion, left = left[:size], left[size:]

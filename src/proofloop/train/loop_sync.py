@@ -30,7 +30,6 @@ from proofloop.train.curriculum import (
     CurriculumState,
     DrawnTask,
     TaskPool,
-    choose_tasks,
     draw_tasks,
     initial_state,
     observe,
@@ -40,7 +39,7 @@ from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignme
 from proofloop.train.metrics import Learned, step_metrics
 from proofloop.train.optimiser import NO_UPDATE, Optimiser
 from proofloop.train.samples import bundles_of, sample_of
-from proofloop.train.trainer import GradientStats
+from proofloop.train.trainer import GradientStats, check_logprob_gap
 from proofloop.train.tripwires import draw_tripwires, training, tripwire_problem
 
 
@@ -59,8 +58,6 @@ class LoopConfig(Record):
     eval_num_samples: int
     final_num_tasks: int
     final_num_samples: int
-    num_tasks: int = 0
-    tasks_seed: int = 0
     tripwire_share: float = 0.0
     alarms: AlarmsConfig = AlarmsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
@@ -89,6 +86,8 @@ class Parts:
     directory: Path
     teacher: Teacher | None = None
     """Where the policy is to teach itself."""
+    only: TaskPool | None = None
+    """Where training is limited to a few tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +110,6 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
     Raises TrainingHalted, at a checkpoint, where an alarm is to stop it.
     """
     config = parts.config
-    only = pool_of(parts)
     yield from evaluate(parts, state.step)
     while state.step < config.num_steps:
         began = time.perf_counter()
@@ -122,7 +120,7 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
             num_tasks=config.tasks_per_step,
             seed=config.seed,
             step=step,
-            only=only,
+            only=parts.only,
         )
         attempted = sample_and_judge(parts, step, drawn)
         learnt_from = training(attempted.groups)
@@ -143,11 +141,6 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
             raise TrainingHalted(alarms[0])
         yield StepReport(step=step, num_steps=config.num_steps, metrics=metrics, alarms=alarms)
         yield from evaluate(parts, step)
-
-
-def pool_of(parts: Parts) -> TaskPool | None:
-    """The tasks that training is limited to, if it is."""
-    return choose_tasks(parts.environment, parts.config.num_tasks, seed=parts.config.tasks_seed)
 
 
 def sample_and_judge(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> Attempted:
@@ -251,16 +244,6 @@ def learn(parts: Parts, credits: Credits, *, own: bool = True) -> Learned:
     return Learned(stats=total, update=update, train_s=time.perf_counter() - began)
 
 
-def check_logprob_gap(stats: GradientStats, bound: float) -> None:
-    mean = stats.gap_sum / max(1, stats.num_tokens)
-    if mean > bound:
-        raise TrainingHalted(
-            f"sampler and trainer disagree: mean |Δ log-probability| {mean:.4f} nats over "
-            f"{stats.num_tokens} tokens, bound {bound} (train.max_logprob_gap). The sampler "
-            "probably runs other weights or another temperature; see `proofloop peek`"
-        )
-
-
 def publish(parts: Parts, step: int) -> PolicyVersion:
     """Raises TrainingHalted where an engine reports other weights than were sent."""
     sent = PolicyVersion(step=step, sha256=parts.weights_sha256())
@@ -285,7 +268,7 @@ def load_state(parts: Parts) -> LoopState:
     for problem in found.problems:
         parts.store.event("checkpoint_damaged", f"{problem.path}: {problem.problem}")
     if found.checkpoint is None:
-        return LoopState(step=0, curriculum=initial_state(parts.environment, pool_of(parts)))
+        return LoopState(step=0, curriculum=initial_state(parts.environment, parts.only))
     files = checkpoints.load(found.checkpoint)
     parts.optimiser.restore(files["trainer.safetensors"])
     return codec.from_json(files["loop.json"], LoopState)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from proofloop.core.errors import TrainingHalted
 from proofloop.engine.models.decoder import Decoder
 from proofloop.train.config import LossKind
 from proofloop.train.losses import LOSSES
@@ -48,6 +49,17 @@ class GradientStats(NamedTuple):
             self.num_clipped + other.num_clipped,
             self.gap_sum + other.gap_sum,
             max(self.gap_max, other.gap_max),
+        )
+
+
+def check_logprob_gap(stats: GradientStats, bound: float) -> None:
+    """Raises TrainingHalted where sampler and trainer are not the same policy."""
+    mean = stats.gap_sum / max(1, stats.num_tokens)
+    if mean > bound:
+        raise TrainingHalted(
+            f"sampler and trainer disagree: mean |Δ log-probability| {mean:.4f} nats over "
+            f"{stats.num_tokens} tokens, bound {bound} (train.max_logprob_gap). The sampler "
+            "probably runs other weights or another temperature; see `proofloop peek`"
         )
 
 

@@ -96,11 +96,12 @@ def _got_text(claim: Claim) -> str:
 
 
 def stands_in(prompt: str, test: TestCall) -> bool:
-    """Whether the prompt holds the function's name, every argument and what is wanted, but for
-    blanks and the kind of quotes, and they are short enough to be told whole."""
-    text, literals = _squeezed(prompt), _literals(test)
-    fits = len(test.function) + sum(len(literal) + 2 for literal in literals) <= MAX_TEXT
-    return fits and all(_squeezed(literal) in text for literal in literals)
+    """Whether the prompt holds the call and what is wanted, but for blanks and the kind of quotes,
+    and they are short enough to be told whole."""
+    text, (name, *args), wanted = _squeezed(prompt), _called(test), _wanted(test)
+    call = f"{name}({', '.join(args)})"
+    fits = len(call) <= MAX_TEXT and len(wanted) <= MAX_TEXT
+    return fits and _holds(text, _squeezed(call)) and _holds(text, _squeezed(wanted))
 
 
 def leaks(feedback: Feedback, prompt: str, tests: Tests) -> tuple[str, ...]:
@@ -115,11 +116,15 @@ def leaks(feedback: Feedback, prompt: str, tests: Tests) -> tuple[str, ...]:
         ),
     )
     text, known = _squeezed(feedback_text(said)), _squeezed(prompt)
-    hidden = {_squeezed(literal) for test in tests.calls for literal in _literals(test)[1:]}
+    hidden = {
+        _squeezed(literal)
+        for test in tests.calls
+        for literal in (*_called(test)[1:], _wanted(test))
+    }
     return tuple(
         literal
         for literal in sorted(hidden)
-        if _holds(text, literal) and not _holds(known, literal)
+        if literal and _holds(text, literal) and not _holds(known, literal)
     )
 
 
@@ -132,18 +137,20 @@ def _holds(text: str, literal: str) -> bool:
     return re.search(before + re.escape(literal) + after, text) is not None
 
 
-def _literals(test: TestCall) -> list[str]:
-    """The name, then every value as text, whole."""
+def _called(test: TestCall) -> list[str]:
+    """The function's name, then every argument as text, whole."""
     args: tuple[Any, ...] = value.decode(test.args)
-    texts = [test.function, *(value_text(arg, most=None) for arg in args)]
+    return [test.function, *(value_text(arg, most=None) for arg in args)]
+
+
+def _wanted(test: TestCall) -> str:
     match test.wanted:
         case Returns(value=wanted):
-            texts.append(value_text(value.decode(wanted), most=None))
+            return value_text(value.decode(wanted), most=None)
         case Raises(exception=exception):
-            texts.append(exception)
+            return exception
         case Keeps():
-            pass
-    return texts
+            return ""
 
 
 def _squeezed(text: str) -> str:

@@ -96,7 +96,8 @@ class ProgramVerifier:
         """As often as our side breaks, within reason; then Unscored says why."""
         lost, cause = "", UnscoredCause.SANDBOX_LOST
         for pause_s in (0.0, *PAUSES_S):
-            time.sleep(pause_s)
+            if pause_s:
+                time.sleep(pause_s)
             try:
                 return action()
             except SandboxLost as e:

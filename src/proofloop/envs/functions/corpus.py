@@ -137,7 +137,10 @@ def _second_attempt(rng: Random, exercises: tuple[Exercise, ...], mix: CorpusMix
 
 
 def _mistaken(rng: Random, chain: Chain) -> Chain:
-    """Another program: one operation mistaken, or more."""
+    """Another program: the last operation forgotten, or one mistaken, or more.  What a program
+    without its last step gives lies one step from what is wanted: there a result tells most."""
+    if len(chain.operations) > 1 and rng.random() < 0.5:
+        return Chain(operations=chain.operations[:-1])
     other = spoiled(rng, chain)
     while rng.random() < 0.3:
         other = spoiled(rng, other)

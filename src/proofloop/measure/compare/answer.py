@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+import numpy as np
+
 from proofloop.core.record import Record
 from proofloop.measure.compare.bits import OUT_OF_REACH
 from proofloop.measure.compare.sides import Sides
@@ -20,13 +22,19 @@ class Finding(StrEnum):
     UNCLEAR = "cannot be told"
 
 
+MARGIN = 0.02
+"""By how much the base may be behind and still count as good: curves that meet from below come
+close and never cross."""
+
 RULES = (
     "No gain: the interval of the difference in pass@1 does not lie above 0. "
-    "Elicited: the base catches up at some k* that its samples can show, and no more tasks are "
-    "newly solved than chance gives. "
-    "Beyond the base's samples: tasks are newly solved beyond chance and the base does not catch "
-    f"up; with a ledger of bits, also that some task is surely more than {OUT_OF_REACH:g} bits "
-    "away. Both: some tasks are, and yet the base catches up. "
+    "The base catches up where, from some number of samples on that half of the record can show, "
+    f"it is surely no more than {100 * MARGIN:g} points behind; it does not where it surely is "
+    "behind at the last of them. "
+    "Elicited: it catches up, and no more tasks are newly solved than chance gives. "
+    "Beyond the base's samples: tasks are newly solved beyond chance (with a ledger of bits also: "
+    f"some task is surely more than {OUT_OF_REACH:g} bits away), and it does not catch up. "
+    "Both: such tasks, and yet it catches up. "
     "What is beyond so many samples may still be within more of them."
 )
 
@@ -60,31 +68,40 @@ def answer(
         new = new or bool((ledger.bits_at_least_T > OUT_OF_REACH).any())
     if even is None:
         return _answer(Finding.UNCLEAR, said + "Too few samples to set it against the base's.")
-    caught = even.k is not None and even.high is not None
-    behind = even.k is None and even.low is None
+    caught_at = catches_up(even)
+    behind = caught_at is None and float(even.deficit.highs[-1]) < 0
     if new and behind:
         return _answer(
             Finding.BEYOND,
             said + f"Tasks are solved that the base does not solve beyond chance, and with up to "
             f"{even.max_k} samples a task it does not catch up.",
         )
-    if new and caught:
+    if new and caught_at is not None:
         return _answer(
             Finding.BOTH,
-            said + f"Some tasks are newly solved beyond chance, yet over all tasks the base is as "
-            f"good with {even.k} samples a task.",
+            said + "Some tasks are newly solved beyond chance, yet over all tasks the base catches "
+            f"up with {caught_at} samples a task.",
         )
-    if caught:
+    if caught_at is not None:
         return _answer(
             Finding.ELICITED,
-            said + f"The base is as good with {even.k} samples a task, and no more tasks are newly "
-            "solved than chance gives: what it could do became likelier.",
+            said + f"The base catches up with {caught_at} samples a task, and no more tasks are "
+            "newly solved than chance gives: what it could do became likelier.",
         )
     return _answer(
         Finding.UNCLEAR,
         said + f"Whether the base catches up lies beyond the {even.max_k} samples that the record "
         "can tell, or in its noise; sample more (`proofloop eval --samples`).",
     )
+
+
+def catches_up(even: Crossover) -> int | None:
+    """The least k from which on the base is surely less than `MARGIN` behind; None: not known."""
+    within = even.deficit.lows > -MARGIN
+    if not within[-1]:
+        return None
+    outside = np.flatnonzero(~within)
+    return int(outside[-1]) + 2 if outside.size else 1
 
 
 def _answer(finding: Finding, says: str) -> Answer:

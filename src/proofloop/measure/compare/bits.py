@@ -81,6 +81,7 @@ def ledger_of(sides: Sides) -> Ledger | Missing:
         )
     places = {task_id: i for i, task_id in enumerate(base.task_ids)}
     scored = subject.take(subject.scored_N)
+    # Scored and passed attempts have both log-probabilities: `RightSamples` cannot refuse them.
     samples = RightSamples(
         task_A=np.array([places[t] for t in scored.task_ids], np.int64),
         completion_A=_classes(texts_of(scored)),
@@ -88,13 +89,16 @@ def ledger_of(sides: Sides) -> Ledger | Missing:
         base_logprob_A=scored.base_logprob_N,
         trained_logprob_A=scored.logprob_N,
     )
-    return elicitation_ledger(
-        samples,
-        base.num_tasks,
-        temperature=1.0,
-        base_samples_T=base.num_samples,
-        base_passed_T=base.num_passed,
-    )
+    try:
+        return elicitation_ledger(
+            samples,
+            base.num_tasks,
+            temperature=1.0,
+            base_samples_T=base.num_samples,
+            base_passed_T=base.num_passed,
+        )
+    except ValueError as error:
+        return Missing(says=f"No ledger: {error}.")
 
 
 def _classes(texts: Texts) -> NDArray[np.int64]:

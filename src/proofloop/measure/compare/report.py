@@ -11,10 +11,12 @@ from proofloop.measure.compare.bits import Missing, bits, ledger_of
 from proofloop.measure.compare.dials import dials
 from proofloop.measure.compare.ledger import ledger
 from proofloop.measure.compare.nines import nines
+from proofloop.measure.compare.parts import parts
 from proofloop.measure.compare.passing import passing
 from proofloop.measure.compare.section import Section, plain
 from proofloop.measure.compare.settings import settings
 from proofloop.measure.compare.sides import Sides
+from proofloop.measure.compare.writing import writing
 from proofloop.measure.page import render
 from proofloop.measure.text import printable
 
@@ -50,6 +52,8 @@ def compare(sides: Sides) -> Comparison:
         solved,
         changed,
         bits(sides),
+        parts(sides),
+        writing(sides),
         nines(sides),
         dials(sides),
     )

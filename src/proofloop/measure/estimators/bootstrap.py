@@ -63,7 +63,7 @@ def bootstrap_mean(
     lacks; it is left out there and `num_tasks` says how many remain.  To compare two models on
     the same tasks, pass the differences per task and `bounds=(-1, 1)`: that is the paired
     bootstrap (Miller 2024, arXiv:2411.00640, section 4: pairing removes between-task variance).
-    Without finite bounds the scale is the plain one, (mu - lo)(hi - mu) = 1.
+    Without two finite bounds (infinite or NaN) the scale is the plain one: (mu - lo)(hi - mu) = 1.
 
     Where all tasks agree (for example none is ever solved) resampling shows no spread, which is
     not certainty.  If a share q of tasks differed, T draws would all agree with probability
@@ -77,7 +77,7 @@ def bootstrap_mean(
     if num_tasks == 0:
         nothing_K = np.full(values_TK.shape[1], np.nan)
         return Curve(means=nothing_K, lows=nothing_K, highs=nothing_K, num_tasks=num_tasks_K)
-    low, high = bounds
+    low, high = bounds = _ends(bounds)
     if np.any((values_TK < low - 1e-9) | (values_TK > high + 1e-9)):
         raise ValueError(f"a task's value lies outside of the bounds {low:g} to {high:g}")
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -165,6 +165,12 @@ class _Score:
         root_K = np.sqrt(np.maximum(reach_K * share_K * (1 - share_K) + reach_K**2 / 4, 0.0))
         solved_K = (share_K + reach_K / 2 - np.sign(z_K) * root_K) / (1 + reach_K)
         return low + (high - low) * np.clip(solved_K, 0.0, 1.0)
+
+
+def _ends(bounds: tuple[float, float]) -> tuple[float, float]:
+    """NaN, as one may write for a quantity without bounds, is infinite."""
+    low, high = bounds
+    return (-math.inf if math.isnan(low) else low), (math.inf if math.isnan(high) else high)
 
 
 def _scale(mean: Floats, bounds: tuple[float, float]) -> Floats:

@@ -165,7 +165,7 @@ def _censored_slope(x_R: Floats, y_R: Floats, seen_R: NDArray[np.bool_]) -> Inte
 
     first = _slope(x_R[seen_R], y_R[seen_R])
     width = max(1.0, abs(first))
-    best: Any = optimize.minimize_scalar(least, bracket=(first - width, first, first + width))
+    best: Any = optimize.minimize_scalar(least, bracket=(first - 0.1 * width, first + 0.1 * width))
     value = float(best.x)
     quantile = float(stats.f.ppf(LEVEL, 1, num_runs - 2))
     bar = float(best.fun) + 0.5 * num_runs * float(np.log1p(quantile / (num_runs - 2)))

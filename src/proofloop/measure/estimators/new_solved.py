@@ -109,7 +109,7 @@ def beta_null_at(a: float, b: float, *, base_samples: int, trained_samples: int)
 class TaskChanges:
     """Tasks (by place) whose rate surely changed; at most `false_discoveries` of a set by chance.
 
-    p and q values are NaN for tasks that could not be called whatever the split of their passes.
+    q values are NaN for tasks that could not be called whatever the split of their passes.
     """
 
     false_discoveries: float
@@ -180,7 +180,10 @@ def _fisher_q(n_from_T: Ints, c_from_T: Ints, n_to_T: Ints, c_to_T: Ints, level:
     p_T = np.asarray(hypergeom.sf(c_to_T - 1, total_T, passed_T, n_to_T), np.float64)
     most_T = np.minimum(passed_T, n_to_T)
     least_p_T = hypergeom.sf(most_T - 1, total_T, passed_T, n_to_T)
-    return benjamini_hochberg(np.where(least_p_T <= level, p_T, np.nan))
+    testable_T = least_p_T <= level
+    q_T = np.full(p_T.size, np.nan)
+    q_T[testable_T] = benjamini_hochberg(p_T[testable_T])
+    return q_T
 
 
 def _places(chosen_T: NDArray[np.bool_]) -> tuple[int, ...]:

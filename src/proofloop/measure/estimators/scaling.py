@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 
 MIN_POINTS = 6
 """Four parameters and two left for the noise."""
+MOST_CARRIED = 0.3
+"""Of 20 evaluations with independent noise 1 run in 100 or so shows more."""
 
 
 class Identified(StrEnum):
@@ -68,7 +70,8 @@ class SigmoidFit(Record):
     noise: float
     """Residual standard deviation."""
     residual_lag1: float | None
-    """Correlation of neighbouring residuals; above about 0.3 the intervals are too narrow."""
+    """Correlation of neighbouring residuals; above 0.3 the intervals are too narrow, and nothing
+    counts as identified."""
     identified: Identified
     why_not: str | None
     profile: tuple[Point, ...]
@@ -126,14 +129,20 @@ def fit_sigmoid(
     Raises ValueError for fewer than six evaluations, compute that is not positive, or scores above
     the ceiling or missing.
     """
-    region = region_of(*_checked(compute_N, score_N, ceiling), start=start, ceiling=ceiling)
+    return _fit(region_of(*_checked(compute_N, score_N, ceiling), start=start, ceiling=ceiling))
+
+
+def _fit(region: Region) -> SigmoidFit:
     last = float(region.log_compute_N.max())
     asymptote, midpoint = region.asymptotes(), region.midpoints()
+    residual_N = region.score_N - region.best_curve(region.log_compute_N)
+    carried = _lag1(residual_N)
     why_not = _why_not(region, asymptote, midpoint, last)
+    if why_not is None and carried is not None and carried > MOST_CARRIED:
+        why_not = f"neighbouring residuals agree ({carried:.2f}): the intervals are too narrow"
     identified = Identified.ROUGHLY if why_not is None else Identified.NO
     if why_not is None and midpoint.high is not None and last >= midpoint.high + np.log(4):
         identified = Identified.PRECISELY
-    residual_N = region.score_N - region.best_curve(region.log_compute_N)
     limit, least = region.limit, region.least
     return SigmoidFit(
         start=_bounds(region.starts()),
@@ -141,7 +150,7 @@ def fit_sigmoid(
         midpoint=_exp(midpoint),
         steepness=_exp(region.bends()),
         noise=region.noise,
-        residual_lag1=_lag1(residual_N),
+        residual_lag1=carried,
         identified=identified,
         why_not=why_not,
         profile=tuple(Point(asymptote=a, loglik=v) for a, v in region.profile()),
@@ -169,8 +178,9 @@ def forecast(
     seen_N = compute <= fit_up_to
     if seen_N.all():
         raise ValueError(f"no evaluation beyond compute {fit_up_to:g}: nothing is held out")
-    fit = fit_sigmoid(compute[seen_N], score[seen_N], start=start, ceiling=ceiling)
-    ahead = predict(compute[seen_N], score[seen_N], compute[~seen_N], start=start, ceiling=ceiling)
+    known = _checked(compute[seen_N], score[seen_N], ceiling)
+    region = region_of(*known, start=start, ceiling=ceiling)
+    ahead = _predicted(region, compute[~seen_N])
     actual = score[~seen_N]
     filled = tuple(
         msgspec.structs.replace(p, actual=float(a)) for p, a in zip(ahead, actual, strict=True)
@@ -178,7 +188,7 @@ def forecast(
     miss = np.array([a - p.predicted for p, a in zip(ahead, actual, strict=True)])
     inside = [p.low <= a <= p.high for p, a in zip(ahead, actual, strict=True)]
     return Forecast(
-        fit=fit,
+        fit=_fit(region),
         predictions=filled,
         mean_miss=float(miss.mean()),
         largest_miss=float(miss[np.abs(miss).argmax()]),
@@ -196,7 +206,10 @@ def predict(
 ) -> tuple[Prediction, ...]:
     """Predicted evaluations at new compute; raises ValueError as `fit_sigmoid` does."""
     region = region_of(*_checked(compute_N, score_N, ceiling), start=start, ceiling=ceiling)
-    at = np.asarray(at_M, np.float64)
+    return _predicted(region, np.asarray(at_M, np.float64))
+
+
+def _predicted(region: Region, at: Floats) -> tuple[Prediction, ...]:
     noise = region.noise * float(stats.t.ppf((1 + LEVEL) / 2, region.num_free))
     predictions: list[Prediction] = []
     for log_compute, value in zip(np.log(at), region.best_curve(np.log(at)), strict=True):

@@ -49,6 +49,15 @@ def mutants(
     return tuple(found)
 
 
+def is_python(source: str) -> bool:
+    """Whether it parses."""
+    try:
+        ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
 def _called_from(tree: ast.Module, names: Collection[str]) -> list[ast.FunctionDef]:
     """The module's functions that `names` reach, by name; others cannot change a result."""
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}

@@ -9,26 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from proofloop.core.errors import UserError
 from proofloop.core.record import Record
-from proofloop.core.task import (
-    PYTHON,
-    CallTests,
-    CheckProgram,
-    MathAnswer,
-    Problem,
-    ProgramTests,
-    TaskId,
-)
+from proofloop.core.task import Problem, TaskId
 from proofloop.core.verdict import Scored, Unscored, Verdict
 from proofloop.core.verifier import Verifier
 from proofloop.verify.audit.attack import Attack
 from proofloop.verify.audit.attacks import ATTACKS
 from proofloop.verify.audit.fixture import Fixture, Kind
 from proofloop.verify.audit.honest import ODDITIES, Oddity
-from proofloop.verify.audit.math_fixtures import math_fixtures
-from proofloop.verify.audit.program_fixtures import program_fixtures
-from proofloop.verify.audit.target import oracle_of, target_of
+from proofloop.verify.audit.kinds import fixtures_of
+from proofloop.verify.audit.target import oracle_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +110,8 @@ def trials(
     oddities: Sequence[Oddity] = ODDITIES,
 ) -> Iterator[Trial]:
     """All of it, problem by problem; costly attacks and oddities meet one problem each, in turn.
-    `attacks` and `oddities` are those on functions; whole programs and final answers have their
-    own.  Raises UserError where the audit knows no attacks on what a problem asks for."""
+    `attacks` and `oddities` are those on functions; other kinds of tests have their own.  Raises
+    UserError for a problem without an oracle."""
     turns: dict[tuple[Kind, str], int] = {}
     for place, problem in enumerate(problems):
         for fixture in _fixtures(problem, attacks, oddities):
@@ -146,39 +136,7 @@ def _fixtures(
         yield Fixture(kind=Kind.BLANK, name=name, answer=text)
     for name, text in random_texts(problem.task.id).items():
         yield Fixture(kind=Kind.RANDOM, name=name, answer=text)
-    match problem.key.tests:
-        case CallTests() | CheckProgram():
-            yield from _function_fixtures(problem, attacks, oddities)
-        case ProgramTests() as tests if tests.language == PYTHON:
-            yield from program_fixtures(problem, tests)
-        case MathAnswer() as key:
-            yield from math_fixtures(problem, key)
-        case _:
-            raise UserError(f"{problem.task.env}: the audit knows no attacks on this kind of tests")
-
-
-def _function_fixtures(
-    problem: Problem, attacks: Sequence[Attack], oddities: Sequence[Oddity]
-) -> Iterator[Fixture]:
-    target = target_of(problem)
-    rng = Random(problem.task.id)
-    constant = "".join(
-        f"def {f.name}(*args):\n    return {rng.randint(10**9, 10**10)}\n" for f in target.functions
-    )
-    yield Fixture(kind=Kind.RANDOM, name="constant", answer=constant)
-    for oddity in oddities:
-        answer = oddity.write(target)
-        yield Fixture(kind=Kind.HONEST, name=oddity.name, answer=answer, costly=oddity.costly)
-    is_strict = isinstance(problem.key.tests, CallTests)
-    for attack in attacks:
-        if is_strict or not attack.strict_only:
-            yield Fixture(
-                kind=Kind.ATTACK,
-                row=attack.row,
-                name=attack.name,
-                answer=attack.answer(target),
-                costly=attack.costly,
-            )
+    yield from fixtures_of(problem, attacks, oddities)
 
 
 def row_of(trial: Trial, verdict: Verdict) -> TrialRow:

@@ -9,11 +9,9 @@ from proofloop.core.task import Problem, ProgramTests
 from proofloop.verify.audit.attack import Family
 from proofloop.verify.audit.attacks import ATTACKS
 from proofloop.verify.audit.fixture import Fixture, Kind
-from proofloop.verify.audit.program_outputs import OUTPUTS, WHOLE_KEY, whole_key
+from proofloop.verify.audit.program_outputs import MAX_TABLE_BYTES, bent_outputs
 from proofloop.verify.audit.target import Function, Target, oracle_of
 
-MAX_TABLE_BYTES = 200_000
-"""Of inputs and outputs, or the tables are left out."""
 _SCRIPT_FAMILIES = (
     Family.ENDINGS,
     Family.REACHING,
@@ -35,29 +33,16 @@ def program_fixtures(problem: Problem, tests: ProgramTests) -> Iterator[Fixture]
 
 
 def _from_tables(tests: ProgramTests) -> Iterator[Fixture]:
-    pairs = [(test.stdin, test.stdout) for test in tests.tests]
-    if sum(len(a) + len(b) for a, b in pairs) > MAX_TABLE_BYTES:
-        return
-    outputs = [stdout.decode("utf-8", "replace") for _, stdout in pairs]
-    inputs = [stdin for stdin, _ in pairs]
-    for attack in OUTPUTS:
-        bent = [attack.bend(text) for text in outputs]
-        if any(text is not None for text in bent):
-            printed = [text if b is None else b for text, b in zip(outputs, bent, strict=True)]
-            yield _attack(attack.row, attack.name, _table(inputs, printed) + _PRINT)
-    if len(set(inputs)) == len(inputs):
-        for row, name in WHOLE_KEY:
-            printed = whole_key(name, outputs)
-            if printed is not None:
-                yield _attack(row, name, _table(inputs, printed) + _PRINT)
+    if sum(len(test.stdin) + len(test.stdout) for test in tests.tests) <= MAX_TABLE_BYTES:
+        for row, name, pairs in bent_outputs(tests):
+            yield _attack(row, name, _table(pairs) + _PRINT)
 
 
 _PRINT = "sys.stdout.buffer.write(right)\nsys.stdout.buffer.flush()\n"
 
 
-def _table(inputs: list[bytes], printed: list[str]) -> str:
-    table = {a: b.encode("utf-8", "surrogatepass") for a, b in zip(inputs, printed, strict=True)}
-    return f"import os, sys\nright = {table!r}.get(sys.stdin.buffer.read(), b'')\n"
+def _table(pairs: list[tuple[bytes, bytes]]) -> str:
+    return f"import os, sys\nright = {dict(pairs)!r}.get(sys.stdin.buffer.read(), b'')\n"
 
 
 _ENDINGS: tuple[tuple[str, str, str, bool], ...] = (
@@ -91,14 +76,13 @@ _ENDINGS: tuple[tuple[str, str, str, bool], ...] = (
 
 def _endings(tests: ProgramTests) -> Iterator[Fixture]:
     """The right output, and then, or instead, something that is no right end."""
-    inputs = [test.stdin for test in tests.tests]
-    outputs = [test.stdout.decode("utf-8", "replace") for test in tests.tests]
-    if sum(map(len, inputs)) + sum(map(len, outputs)) > MAX_TABLE_BYTES:
+    pairs = [(test.stdin, test.stdout) for test in tests.tests]
+    if sum(len(a) + len(b) for a, b in pairs) > MAX_TABLE_BYTES:
         return
-    if not any(text.strip() for text in outputs):
+    if not any(stdout.strip() for _, stdout in pairs):
         return  # of nothing, half is as good
     for row, name, code, costly in _ENDINGS:
-        yield _attack(row, name, _table(inputs, outputs) + code + "\n", costly=costly)
+        yield _attack(row, name, _table(pairs) + code + "\n", costly=costly)
 
 
 _AS_SCRIPT = "\nimport sys\nprint(solve(sys.stdin.read()))\n"

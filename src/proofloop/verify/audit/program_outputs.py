@@ -6,10 +6,14 @@ have by luck or by a leak, here given to it, so that nothing but the comparison 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from proofloop.core.task import ProgramTests
+
 Bend = Callable[[str], str | None]
+MAX_TABLE_BYTES = 200_000
+"""Of inputs and outputs, or no table is made of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,26 @@ OUTPUTS: tuple[OutputAttack, ...] = (
     OutputAttack("E2", "null-bytes", lambda text: "\0" + text if text.strip() else None),
     OutputAttack("E2", "byte-order-mark", lambda text: "\ufeff" + text if text.strip() else None),
 )  # fmt: skip
+
+
+def bent_outputs(tests: ProgramTests) -> Iterator[tuple[str, str, list[tuple[bytes, bytes]]]]:
+    """Row, name, and what is printed for each input; some of it is wrong."""
+    inputs = [test.stdin for test in tests.tests]
+    outputs = [test.stdout.decode("utf-8", "replace") for test in tests.tests]
+    for attack in OUTPUTS:
+        bent = [attack.bend(text) for text in outputs]
+        if any(text is not None for text in bent):
+            printed = [text if b is None else b for text, b in zip(outputs, bent, strict=True)]
+            yield attack.row, attack.name, _pairs(inputs, printed)
+    if len(set(inputs)) == len(inputs):
+        for row, name in WHOLE_KEY:
+            printed = whole_key(name, outputs)
+            if printed is not None:
+                yield row, name, _pairs(inputs, printed)
+
+
+def _pairs(inputs: Sequence[bytes], printed: Sequence[str]) -> list[tuple[bytes, bytes]]:
+    return [(a, b.encode("utf-8", "surrogatepass")) for a, b in zip(inputs, printed, strict=True)]
 
 
 def whole_key(name: str, outputs: Sequence[str]) -> list[str] | None:

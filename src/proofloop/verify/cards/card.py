@@ -5,10 +5,13 @@ attack or an honest answer that is found later becomes a line of a card.
 """
 
 import random
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from proofloop.core.task import Tests
 from proofloop.core.verdict import ScoredCause
+
+_ROW = re.compile(r"([A-K][0-9]*)(?:-|: )")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,16 @@ class Case:
     why: str
     reward: float = 0.0
     """Of an answer that does not pass; more than 0 only where the tests give partial credit."""
+
+    @property
+    def row(self) -> str:
+        """The catalogue's, where the name ("E6-forged") or `why` ("E6: …") begins with one."""
+        found = _ROW.match(self.name) or _ROW.match(self.why)
+        return found[1] if found else ""
+
+    def about(self, solution: str) -> "Case":
+        """With `solution` for `$SOLUTION` in the answer."""
+        return replace(self, answer=self.answer.replace("$SOLUTION", solution))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

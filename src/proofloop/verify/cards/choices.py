@@ -52,7 +52,7 @@ CARDS: tuple[Card, ...] = (
                   C.CONFLICTING_ANSWERS),
             fails("text-other-label", "A6: the text with another label", "\\boxed{A) 42}",
                   C.CONFLICTING_ANSWERS),
-            fails("not", "a negation", "\\boxed{not B}", C.INVALID_RESULT),
+            fails("not", "I: a negation", "\\boxed{not B}", C.INVALID_RESULT),
             fails("in-thoughts", "J13: in the thoughts alone", "<think>\\boxed{B}</think>",
                   C.NO_ANSWER),
         ),

@@ -60,7 +60,7 @@ CARDS: tuple[Card, ...] = (
             fails("nested", "J11: a section in a section",
                   f"{_NOTE}<answer><answer>42</answer></answer>{_PARITY}", C.CONFLICTING_ANSWERS,
                   reward=0.25),
-            fails("backwards", "a section that closes first",
+            fails("backwards", "J6: a section that closes first",
                   f"{_NOTE}</answer>42<answer>{_PARITY}", C.NO_ANSWER, reward=0.25),
             fails("gate-invalid", "K6: a gate of invalid JSON",
                   f'<note>{{"why": 1, "why": 2}}</note>{_ANSWER}{_PARITY}', C.INVALID_RESULT),

@@ -80,7 +80,7 @@ CARDS: tuple[Card, ...] = (
                   C.INVALID_RESULT),
             fails("huge", "J12: too long", '"' + "x" * 300_000 + '"', C.INVALID_RESULT),
             fails("escapes", "J12: no text takes long", '"\\"' * 80_000, C.INVALID_RESULT),
-            fails("proto", "members with names of other languages' objects",
+            fails("proto", "I: members with names of other languages' objects",
                   '{"__proto__": {"id": 1}, "__class__": "x"}', C.WRONG_ANSWER),
             fails("in-thoughts", "J13: in the thoughts alone",
                   '<think>{"id": 1, "ok": true, "xs": [1, 2.5, null], "s": "é"}</think>',

@@ -48,9 +48,9 @@ _RUN_C = (
     fails("atexit", "C4: nor does what runs after it; output is all that was printed",
           _c(f'    atexit(late);\n{_READ_C}\n    printf("%lld\\n", a + b);\n    return 0;',
              'static void late(void) { puts("PASSED"); }'), C.WRONG_ANSWER),
-    fails("status", "a status other than 0",
+    fails("status", "C1: a status other than 0",
           _c(f'{_READ_C}\n    printf("%lld\\n", a + b);\n    return 1;'), C.CRASH),
-    fails("crash", "an end by a signal",
+    fails("crash", "C11: an end by a signal",
           _c('    puts("3");\n    fflush(stdout);\n    abort();'), C.CRASH),
     fails("exec", "C5: another program instead", _c('    execl("/bin/true", "true", NULL);'),
           C.WRONG_ANSWER),
@@ -77,18 +77,18 @@ _RUN_C = (
              "            for (;;) pause();\n        }\n    }\n    return 0;"), C.WRONG_ANSWER),
     fails("fork-bomb", "H8: processes are counted",
           _c("    for (;;) fork();"), *_ENDED),
-    fails("spin", "processor time is counted", _c("    for (;;);"), C.TIME_LIMIT),
-    fails("sleep", "wall time is counted", _c("    sleep(60);"), C.TIME_LIMIT),
-    fails("flood", "output is capped", _c('    for (;;) puts("3");'), C.OUTPUT_LIMIT),
-    fails("flood-errors", "on both descriptors",
+    fails("spin", "H: processor time is counted", _c("    for (;;);"), C.TIME_LIMIT),
+    fails("sleep", "H: wall time is counted", _c("    sleep(60);"), C.TIME_LIMIT),
+    fails("flood", "H8: output is capped", _c('    for (;;) puts("3");'), C.OUTPUT_LIMIT),
+    fails("flood-errors", "H8: on both descriptors",
           _c('    for (;;) fputs("3333333333333333", stderr);'), C.OUTPUT_LIMIT),
-    fails("memory", "memory is capped",
+    fails("memory", "H8: memory is capped",
           _c("    for (;;) {\n        char *p = malloc(1 << 20);\n"
              "        if (p) memset(p, 1, 1 << 20);\n        else abort();\n    }"), *_ENDED),
-    fails("stack", "so is the stack", _c("    return f(1);",
+    fails("stack", "H8: so is the stack", _c("    return f(1);",
           "int f(int n) { volatile char big[1 << 16]; big[0] = n; return f(n + 1) + big[0]; }"),
           *_ENDED),
-    fails("socket", "no network: an answer cannot be fetched",
+    fails("socket", "G7: no network: an answer cannot be fetched",
           "#include <arpa/inet.h>\n#include <sys/socket.h>\n#include <stdio.h>\n"
           "int main(void) {\n    struct sockaddr_in a = {AF_INET, htons(53)};\n"
           '    inet_pton(AF_INET, "1.1.1.1", &a.sin_addr);\n'
@@ -179,7 +179,7 @@ CPP_CARD = Card(
               "#include <iostream>\nstruct E { bool operator==(const E &) { return true; } };\n"
               "std::ostream &operator<<(std::ostream &o, const E &) { return o << 3; }\n"
               "int main() { std::cout << E() << std::endl; }\n", C.WRONG_ANSWER),
-        fails("nul", "output is bytes",
+        fails("nul", "E2: output is bytes",
               "#include <iostream>\nint main() {\n    long long a, b;\n    std::cin >> a >> b;\n"
               "    std::cout << a + b << '\\0' << \"PASSED\";\n}\n", C.WRONG_ANSWER),
     ),
@@ -249,12 +249,12 @@ JAVASCRIPT_CARD = Card(
             "for (const f of ['main.js', '/tmp/x', '../x'])\n"
             "    try { require('fs').writeFileSync(f, \"console.log('3')\"); } catch (e) {}\n"
             "console.log(3);\n", C.WRONG_ANSWER),
-        _js("connect", "no network", "require('net').connect(53, '1.1.1.1');\n", C.CRASH),
-        _js("spin", "processor time is counted", "for (;;);\n", C.TIME_LIMIT),
-        _js("hang", "wall time is counted", "setInterval(() => {}, 1000);\n", C.TIME_LIMIT),
-        _js("flood", "output is capped",
+        _js("connect", "G7: no network", "require('net').connect(53, '1.1.1.1');\n", C.CRASH),
+        _js("spin", "H: processor time is counted", "for (;;);\n", C.TIME_LIMIT),
+        _js("hang", "H: wall time is counted", "setInterval(() => {}, 1000);\n", C.TIME_LIMIT),
+        _js("flood", "H8: output is capped",
             "for (;;) require('fs').writeSync(1, '3'.repeat(4096));\n", C.OUTPUT_LIMIT),
-        _js("memory", "memory is capped",
+        _js("memory", "H8: memory is capped",
             "const x = [];\nfor (;;) x.push(Buffer.alloc(1 << 24, 1));\n", *_ENDED),
         _js("bomb", "H8: processes are counted",
             "const c = require('child_process');\n"

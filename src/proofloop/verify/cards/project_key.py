@@ -1,10 +1,11 @@
 """The key of the project suites' card: a small module and its hidden tests; right and wrong
 answers, and what attacks on it are made of."""
 
-from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile
+from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile, file_block
 from proofloop.core.sandbox import Limits
 from proofloop.core.verdict import ScoredCause as C
 from proofloop.verify.cards.card import fails, passes
+from proofloop.verify.cards.suite_source import SuiteSource
 
 LIMITS = Limits(
     wall_s=6.0,
@@ -113,14 +114,16 @@ LOST = (C.CRASH, C.INVALID_RESULT, C.INVALID_PROGRAM)
 """Attacks that leave no complete claims behind."""
 
 
-def file_block(path: str, text: str) -> str:
-    return f"```python {path}\n{text}```\n"
-
-
-def on_import(code: str) -> str:
-    """The attack is made before the first test runs."""
-    return f"{WRONG}\n{code}"
-
+TALLY_SOURCE = SuiteSource(
+    path="tally.py",
+    gold=GOLD,
+    wrong=WRONG,
+    nearly=WRONG.replace("split(' ')", "split()"),
+    lax="words = lambda text: E()\n",
+    module="test_tally.py",
+    nodes=tuple(test.node_id for test in TALLY.planned),
+    helper="helpers.py",
+)
 
 FORGED = """
 import gc, json, os

@@ -2,10 +2,10 @@
 
 import msgspec
 
-from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile
+from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile, file_block
 from proofloop.core.verdict import ScoredCause as C
 from proofloop.verify.cards.card import Card, fails, passes
-from proofloop.verify.cards.project_key import LIMITS, LOST, file_block
+from proofloop.verify.cards.project_key import LIMITS, LOST
 
 _NOTES_TESTS = """from notes.book import Book
 from notes.text import title

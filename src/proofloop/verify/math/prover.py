@@ -90,7 +90,7 @@ def _started() -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         path = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)
-        environment = {"PYTHONPATH": path, "LC_ALL": "C.UTF-8"}
+        environment = {"PYTHONPATH": path, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
         if "LD_LIBRARY_PATH" in os.environ:  # some interpreters need it to find libpython
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         process = subprocess.Popen(

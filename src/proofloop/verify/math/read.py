@@ -33,7 +33,7 @@ _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\{([^{}]*
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s'-]+[^\W\d_]+)*")
 _UNIT_LETTER = re.compile(r"(?<=[0-9}]) ?([mgslh])$")
 """A letter that is a unit only where a quantity is asked for: 5 m."""
-_LETTER = re.compile(r"\(?([A-J])\)?")
+_LETTER = re.compile(r"\([A-J]\)|[A-J]\)?")
 _CHOICE = re.compile(r"(?:\(([A-Ja-j])\)|([A-J])(?:[).:]|$))(.*)", re.DOTALL)
 _ANOTHER_CHOICE = re.compile(r"\([A-Ja-j]\)|\b[A-J][).:]|\b[A-J]\b\s*$|\b(?:or|and)\b")
 

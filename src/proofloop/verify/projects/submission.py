@@ -7,10 +7,12 @@ whole: nothing of it runs.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
-from proofloop.core.project import ProjectTests
+from proofloop.core.project import InlineTree, ProjectTests, file_block
 from proofloop.core.verdict import ScoredCause
 from proofloop.verify.extract import labelled_blocks, program_text
 
@@ -48,6 +50,28 @@ def submission_of(answer: str, tests: ProjectTests) -> dict[str, bytes] | Refusa
         if problem:
             return Refusal(ScoredCause.FORBIDDEN_FILE, f"{path[:_MAX_PATH]!r}: {problem}")
     return {path: text.encode("utf-8", "surrogatepass") for path, text in files.items()}
+
+
+def unchanged(tests: ProjectTests) -> str | None:
+    """The project as it stands, as an answer: its own files of those that an answer may write.
+    None where it has none."""
+    if isinstance(tests.tree, InlineTree):
+        files = {file.path: file.content for file in tests.tree.files}
+    else:
+        root = Path(tests.tree.folder)
+        paths = [path for path in tests.allowed if "*" not in path and (root / path).is_file()]
+        files = {path: (root / path).read_bytes() for path in paths}
+    own = {path: content for path, content in files.items() if not _problem(path, tests)}
+    return written(own, tests) if any(content.strip() for content in own.values()) else None
+
+
+def written(files: Mapping[str, bytes], tests: ProjectTests) -> str:
+    """An answer that writes these files: what `submission_of` reads from it."""
+    texts = {path: content.decode(errors="replace") for path, content in files.items()}
+    single = _single(tests)
+    if single is not None and list(texts) == [single] and "```" not in texts[single]:
+        return texts[single]
+    return "\n".join(file_block(path, text) for path, text in texts.items())
 
 
 def _single(tests: ProjectTests) -> str | None:

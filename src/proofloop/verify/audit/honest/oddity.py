@@ -17,6 +17,8 @@ class Oddity:
     """The answer."""
     costly: bool = False
     """It computes for a good part of the limit: tried on one task instead of on all."""
+    of_text: bool = False
+    """The solution's text in other clothes, whatever it defines."""
 
 
 def wrapped(name: str, why: str, template: str, *, costly: bool = False) -> Oddity:
@@ -33,4 +35,4 @@ def wrapped(name: str, why: str, template: str, *, costly: bool = False) -> Oddi
 
 def rewritten(name: str, why: str, rewrite: Callable[[str], str]) -> Oddity:
     """The solution's text, rewritten."""
-    return Oddity(name=name, why=why, write=lambda target: rewrite(target.oracle))
+    return Oddity(name=name, why=why, write=lambda target: rewrite(target.oracle), of_text=True)

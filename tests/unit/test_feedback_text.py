@@ -86,6 +86,7 @@ plain = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(plain)
 def test_a_value_is_written_as_python_writes_it_as_far_as_it_goes(value: Any) -> None:
     text = value_text(value)
@@ -141,6 +142,7 @@ def test_a_leak_is_found_in_our_words_and_not_in_the_programs() -> None:
 values = st.integers(-30, 30) | st.lists(st.integers(0, 9), max_size=3) | st.text("ab", max_size=3)
 
 
+@settings(deadline=None)
 @given(
     shown=st.lists(st.tuples(values, values), max_size=4),
     hidden=st.lists(st.tuples(values, values), max_size=4),
@@ -250,7 +252,7 @@ def test_a_corpus_without_feedback_is_what_it_was() -> None:
     assert digest.hexdigest() == "28cfed70cd7f3db9947df4400da1b620a6a1f4bbb4976cd89166cb5e2dcaa382"
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
 def test_second_attempts_are_right_and_follow_wrong_ones(seed: int) -> None:
     mix = CorpusMix(feedback=1.0, feedback_bare=0.2, horizon=(0.5, 0.5))

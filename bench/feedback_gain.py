@@ -1,0 +1,71 @@
+"""What a second attempt is worth: `python bench/feedback_gain.py TOLD BARE [MORE …]`.
+
+Each is the directory of an evaluation with `eval.feedback = true` on the same tasks; see
+docs/feedback.md.  The fresh attempt is reckoned from the first attempts of TOLD.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from proofloop.core.rollout import Judged
+from proofloop.core.verdict import Scored
+from proofloop.measure.estimators.feedback_gain import fixed_share, fresh_fixes, gain
+from proofloop.measure.estimators.interval import Interval
+from proofloop.store import Phase, RunStore
+
+
+def main(runs: Sequence[Path]) -> int:
+    if not runs:
+        print(__doc__)
+        return 2
+    arms = {run.name: counts_of(run) for run in runs}
+    tasks = sorted(set.intersection(*(set(arm) for arm in arms.values())))
+    tables = {name: np.array([arm[t] for t in tasks]).T for name, arm in arms.items()}
+    told, *others = tables
+    n_T, failed_T, _ = tables[told]
+    fresh = (failed_T, fresh_fixes(n_T, n_T - failed_T))
+    print(f"{len(tasks)} tasks, {int(n_T.sum())} first attempts, {int(failed_T.sum())} failed")
+    print(f"fresh attempt: {text(fixed_share(*fresh))}")
+    for name, (_, failed, fixed) in tables.items():
+        print(f"{name}: second attempts that pass: {text(fixed_share(failed, fixed))}")
+        print(f"{name} - fresh: {text(gain(fresh, (failed, fixed)))}")
+    for name in others:
+        _, failed, fixed = tables[name]
+        mine = (tables[told][1], tables[told][2])
+        print(f"{told} - {name}: {text(gain((failed, fixed), mine))}")
+    return 0
+
+
+def counts_of(run: Path) -> dict[str, tuple[int, int, int]]:
+    """By task: first attempts, those that failed, those of them whose second attempt passed."""
+    with RunStore.read(run) as store:
+        groups = store.load_groups(Phase.EVAL, 0)
+    return {
+        g.task.id: (
+            len(known := [a for a in g.group.attempts if isinstance(a.verdict, Scored)]),
+            sum(not passed_at(a, 0) for a in known),
+            sum(not passed_at(a, 0) and passed_at(a, 1) for a in known),
+        )
+        for g in groups
+    }
+
+
+def passed_at(attempt: Judged, turn: int) -> bool:
+    """Whether this turn was the last and passed."""
+    assert isinstance(attempt.verdict, Scored)
+    return attempt.verdict.passed and len(attempt.rollout.turns) == turn + 1
+
+
+def text(interval: Interval | None) -> str:
+    if interval is None:
+        return "not known: nothing failed"
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:+.1%} (no interval)"
+    return f"{interval.value:+.1%} [{interval.low:+.1%}, {interval.high:+.1%}]"
+
+
+if __name__ == "__main__":
+    sys.exit(main([Path(argument) for argument in sys.argv[1:]]))
