@@ -102,7 +102,7 @@ def command(
         return EXIT_INTERRUPTED
     finally:
         progress.close()
-    from proofloop.cli.tables import print_section
+    from proofloop.cli.sections import print_section
     from proofloop.measure.compare.section import plain
 
     section = scaling(curves, fit_share)
