@@ -1,4 +1,4 @@
-"""Do horizons, kappa, surfaces and the null of independent steps hold their truth?
+"""Horizons, kappa, surfaces and the null of independent steps.
 
 The worlds of the horizon literature: Weibull survival of kappa 1 (constant hazard) and 0.6 over 230
 tasks x 8 runs, the same with hidden difficulty, a logistic world with task families.  Lengths are

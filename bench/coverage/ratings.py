@@ -1,4 +1,4 @@
-"""Do Elo ratings hold their truth, with independent games and with openings that games share?"""
+"""Elo ratings, with independent games and with openings that games share."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Do the sigmoid's intervals, forecasts and the compute multiplier hold their truth?
+"""Sigmoid law, forecasts, compute multiplier and entropy law.
 
 The world of the identifiability table: A = 0.61, B = 2, R0 = 0.2, noise 0.01, twenty evaluations
 spaced evenly in log compute from 0.1 C_mid, runs that end at 0.5 to 8 C_mid.

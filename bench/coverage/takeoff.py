@@ -1,5 +1,7 @@
-"""Do the slopes of dead zones, spike shares and ends of plateaus hold their truth, and how often
-is each law found when it is true?"""
+"""Dead zones and take-off: slopes, spike shares and ends of plateaus.
+
+Rows on laws and on flat runs count how often the right thing was said, not an interval.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -95,7 +97,6 @@ def plateau_rows(*, num_worlds: int, seed: int) -> Iterator[Row]:
         for number in range(num_worlds):
             rng = np.random.default_rng((seed, number))
             found = change_point(STEPS, rng.binomial(total, curve), total)
-            # Held: the true law was chosen.
             tally.add("changepoint.change_point", f"true law: {law}", "the law by BIC",
                       (float(found.best is not law), 1.0), 0.0)  # fmt: skip
             if law is Law.PLATEAU:

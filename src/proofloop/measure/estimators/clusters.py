@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
+from scipy import sparse, special
 
 from proofloop.measure.estimators.interval import LEVEL, Interval
 
@@ -100,15 +100,20 @@ def summed(values_BT: Floats, row_T: Ints) -> Floats:
     return np.ascontiguousarray((adds @ values_BT.T).T)
 
 
-def percentile(values_B: Floats, *, num_tasks: int) -> Interval | None:
+def percentile(
+    values_B: Floats, *, num_tasks: int, num_units: int | None = None
+) -> Interval | None:
     """The first entry with the 95% percentile interval of the others; None where it is missing.
 
-    A resample without a value (NaN) could lie anywhere, so it counts beyond both ends; an end
-    among those is open (None).
+    The tails are those of Student's t for the number of resampled units (tasks unless given), since
+    resampling n of them understates their spread (the expanded percentile interval, Hesterberg
+    2015, arXiv:1411.5279, section 4.3).  A resample without a value (NaN) could lie anywhere, so it
+    counts beyond both ends; an end among those is open (None).
     """
     if not np.isfinite(values_B[0]):
         return None
-    tail = (1 - LEVEL) / 2
+    n = max(num_units or num_tasks, 2)
+    tail = float(special.ndtr(special.stdtrit(n - 1, (1 - LEVEL) / 2) * np.sqrt(n / (n - 1))))
     drawn = values_B[1:]
     low = np.quantile(np.where(np.isnan(drawn), -np.inf, drawn), tail, method="lower")
     high = np.quantile(np.where(np.isnan(drawn), np.inf, drawn), 1 - tail, method="higher")

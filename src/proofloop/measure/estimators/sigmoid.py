@@ -172,33 +172,40 @@ def region_of(
     log_compute_N: Floats, score_N: Floats, *, start: float | None, ceiling: float
 ) -> Region:
     """The likelihood region, its grid narrowed a few times to what the data allow."""
-    bottom = log_compute_N.min() - _BEYOND
-    box = (bottom, log_compute_N.max() + _BEYOND, *np.log(_BENDS))
+    edges = np.array(
+        [[log_compute_N.min() - _BEYOND, log_compute_N.max() + _BEYOND], np.log(_BENDS)]
+    )
     num_free = len(score_N) - (4 if start is None else 3)
     touches = (False, False, False, False)
+    axes_22, box_22 = np.eye(2), edges
     region = None
     for number in range(_ROUNDS):
-        mids, bends = (np.linspace(a, b, _SIDE) for a, b in (box[:2], box[2:]))
-        log_mid_G, log_bend_G = (g.ravel() for g in np.meshgrid(mids, bends, indexing="ij"))
+        sides = [np.linspace(low, high, _SIDE) for low, high in box_22]
+        point_G2 = np.stack([g.ravel() for g in np.meshgrid(*sides, indexing="ij")], axis=1)
+        point_G2 = np.clip(point_G2 @ axes_22.T, edges[:, 0], edges[:, 1])
         region = _fits(
-            log_compute_N, score_N, log_mid_G, log_bend_G, start, ceiling, num_free, touches
+            log_compute_N,
+            score_N,
+            point_G2[:, 0],
+            point_G2[:, 1],
+            start,
+            ceiling,
+            num_free,
+            touches,
         )
-        inside_G = region.inside
-        held_mid, held_bend = log_mid_G[inside_G], log_bend_G[inside_G]
-        step_mid, step_bend = mids[1] - mids[0], bends[1] - bends[0]
+        held_G2 = point_G2[region.inside]
         if number == 0:
-            touches = (
-                bool(held_mid.min() <= mids[0]),
-                bool(held_mid.max() >= mids[-1]),
-                bool(held_bend.min() <= bends[0]),
-                bool(held_bend.max() >= bends[-1]),
-            )
-        box = (
-            max(held_mid.min() - step_mid, box[0]),
-            min(held_mid.max() + step_mid, box[1]),
-            max(held_bend.min() - step_bend, box[2]),
-            min(held_bend.max() + step_bend, box[3]),
-        )
+            low, high = held_G2.min(axis=0) <= edges[:, 0], held_G2.max(axis=0) >= edges[:, 1]
+            touches = (bool(low[0]), bool(high[0]), bool(low[1]), bool(high[1]))
+        steps = (box_22[:, 1] - box_22[:, 0]) / (_SIDE - 1)
+        # A coarse grid may miss a tail of the region by a few of its steps.
+        margin_2 = np.abs(axes_22) @ steps * max(1, 3 - number)
+        # m and B trade against each other, so the region is a thin slanted strip: the next grid
+        # lies along it.
+        axes_22 = np.eye(2) if len(held_G2) < 9 else np.linalg.eigh(np.cov(held_G2.T))[1]
+        along_G2 = held_G2 @ axes_22
+        reach_2 = np.abs(axes_22.T) @ margin_2
+        box_22 = np.stack([along_G2.min(axis=0) - reach_2, along_G2.max(axis=0) + reach_2], axis=1)
     assert region is not None
     return region
 

@@ -95,7 +95,7 @@ def fit_surface(
     ]
     # Fitted is failure, told is success: the level changes its sign, the prices are as they are.
     b0, b1, b2, b3 = (
-        clusters.percentile(sign * coefs_BP[:, column], num_tasks=axes.data.num_tasks)
+        clusters.percentile(sign * coefs_BP[:, column], **axes.units)
         for column, sign in enumerate((-1, 1, 1, 1))
     )
     return axes.surface(None, link, (b0, b1, b2, b3), contours)
@@ -130,9 +130,8 @@ def movement(
         axes.coefs(link, np.random.default_rng(seed), num_resamples) for axes in sides
     )
     change_BP = after_BP - before_BP
-    num_tasks = sides[0].data.num_tasks
     level, horizon, complexity, product = (
-        clusters.percentile(sign * change_BP[:, column], num_tasks=num_tasks)
+        clusters.percentile(sign * change_BP[:, column], **sides[0].units)
         for column, sign in enumerate((-1, 1, 1, 1))
     )
     return Movement(refusal=None, level=level, along_horizon=horizon,
@@ -169,6 +168,7 @@ class _Axes:
         if not ((steps > 0) & np.isfinite(steps) & np.isfinite(self.complexity_T)).all():
             raise ValueError("steps must be positive and complexities finite")
         self.data, self.log_steps_T = data, np.log(steps)
+        self.units = {"num_tasks": data.num_tasks, "num_units": data.num_families}
         self.mean_log_steps = float(self.log_steps_T.mean())
         self.mean_complexity = float(self.complexity_T.mean())
         settings_US, self.row_T = clusters.rows_of(self.log_steps_T, self.complexity_T)
@@ -200,7 +200,7 @@ class _Axes:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             steps_B = np.exp(left_B / price_B + self.mean_log_steps)
         steps_B = np.where(price_B > 0, steps_B, np.nan)
-        steps = clusters.percentile(steps_B, num_tasks=self.data.num_tasks)
+        steps = clusters.percentile(steps_B, **self.units)
         reach = Reach.UNDEFINED
         if steps is not None:
             place = np.log(steps.value)
