@@ -180,7 +180,7 @@ def profile_interval(num_samples_T: ArrayLike, num_passed_T: ArrayLike) -> tuple
         best_x = edge if counts.total_failed == 0 else -edge
     else:
         centre = float(logit(counts.total_passed / total))
-        best_x = float(fminbound(worse, centre - 4, centre + 4, xtol=0.003))
+        best_x = float(np.asarray(fminbound(worse, centre - 4, centre + 4, xtol=0.003)))
     best = profile(best_x)
 
     def below(x: float) -> float:
