@@ -150,7 +150,7 @@ def _mean_row(num_worlds: int, seed: int) -> Row:
         num_answers=400, num_right=40, base_spread=2.5, shift=6.0, noise=0.5, num_samples=64
     )
     rng = np.random.default_rng([seed, 1000])
-    population = -draw(rng, world, 20_000)[1]
+    population = -draw(rng, world, 5_000)[1]
     truth, num_covered, widths = float(population.mean()), 0, []
     for _ in range(num_worlds):
         samples, _ = draw(rng, world, 40)

@@ -8,7 +8,7 @@ from tiny_runs import remember, tiny_recipe
 
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten, sha256
-from proofloop.measure.summary import summarise, summarise_evaluation
+from proofloop.measure.summary import summarise
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.store import Phase, RunStore
 from proofloop.train.evaluation import EvalReport
@@ -116,7 +116,7 @@ def test_it_stops_once_the_interval_that_holds_at_every_look_is_narrow(
     assert state.ended is not None
     assert "pass@1 lies in [0.000, 0." in state.ended
     assert num_tasks < 60
-    notes = summarise_evaluation(tmp_path / "run").notes
+    notes = summarise(tmp_path / "run").notes
     assert any("do not know of the stop" in note for note in notes)
 
 

@@ -22,7 +22,7 @@ from tiny_runs import remember, tiny_recipe
 from proofloop.runs.config import dump_toml
 from proofloop.store import Phase, RunReader, RunStore
 from proofloop.store.reader import DATABASE_NAME
-from proofloop.train.config import TripwireConfig
+from proofloop.train.config import FeedbackArm, FeedbackConfig, TripwireConfig
 
 NUM_WORKERS = 2
 _PR_SET_CHILD_SUBREAPER = 36
@@ -165,7 +165,14 @@ def _state(store: RunReader, run: Path) -> str:
 
 
 def crash_again_and_again(
-    tmp_path: Path, model: Path, before: set[int], *, num_steps: int, num_kills: int, seed: int
+    tmp_path: Path,
+    model: Path,
+    before: set[int],
+    *,
+    num_steps: int,
+    num_kills: int,
+    seed: int,
+    arm: FeedbackArm = FeedbackArm.NONE,
 ) -> int:
     """Kills and resumes a run until it is done; checks all that must hold.  Gives the number of
     kills that hit."""
@@ -173,6 +180,7 @@ def crash_again_and_again(
     settings = {"num_steps": num_steps, "checkpoint_every": 2, "workers": NUM_WORKERS}
     wired = TripwireConfig(share=0.2)  # one impossible task a step
     settled = msgspec.structs.replace(tiny_recipe(model, **settings), tripwire=wired)
+    settled = msgspec.structs.replace(settled, feedback=FeedbackConfig(arm=arm))
     recipe.write_text(dump_toml(settled))
     with Driver(tmp_path / "whole", recipe) as driver:
         driver.finish()
@@ -249,3 +257,14 @@ def test_twenty_kills_lose_nothing(tmp_path: Path, tiny_model: Path, adopted: se
         tmp_path, tiny_model, adopted, num_steps=50, num_kills=20, seed=1
     )
     assert num_hit == 20, "the run was done before it was killed as often as it should be"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", [FeedbackArm.RETRY, FeedbackArm.DISTIL])
+def test_kills_of_runs_that_learn_from_feedback_lose_nothing(
+    arm: FeedbackArm, tmp_path: Path, tiny_model: Path, adopted: set[int]
+) -> None:
+    num_hit = crash_again_and_again(
+        tmp_path, tiny_model, adopted, num_steps=12, num_kills=5, seed=2, arm=arm
+    )
+    assert num_hit >= 3, "the run was done before it was killed as often as it should be"

@@ -73,8 +73,10 @@ def remember(run: Path) -> Remembered:
         rollouts: dict[str, tuple[object, ...]] = {}
         for row in rows:
             judged = store.load_rollout(row.id).judged
-            (turn,) = judged.rollout.turns
-            rollouts[row.id] = (row.task_id, turn, judged.verdict)
+            first, *later = judged.rollout.turns
+            told = (tuple(later), judged.failures, judged.feedback)
+            known = (row.task_id, first, judged.verdict)
+            rollouts[row.id] = (*known, told) if any(told) else known
         steps = store.completed_steps()
         return Remembered(
             weights={step: store.weights_sha256(step) for step in steps},

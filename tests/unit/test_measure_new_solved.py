@@ -47,6 +47,17 @@ def test_too_few_samples_have_no_turnover():
         turnover([8, 8], [1, 1], [8], [1])
 
 
+def test_an_excess_of_a_fraction_of_a_task_is_no_finding():
+    """32 samples of easy tasks: nothing turns over, and a difference of 1e-5 is not surely so."""
+    rng, n = np.random.default_rng(3), np.full(60, 32)
+    for _ in range(20):
+        result = turnover(n, rng.binomial(n, 0.3), n, rng.binomial(n, 0.3))
+        assert result is not None
+        assert result.gained_over_null.includes_zero
+        assert result.gained_over_null.high is not None
+        assert result.gained_over_null.high >= 1 - 0.025 ** (1 / 60)
+
+
 @pytest.mark.parametrize(("a", "b", "share"), [(0.3, 0.7, 0.188), (0.1, 1.5, 0.067)])
 def test_the_beta_null_is_what_a_copy_newly_solves(a: float, b: float, share: float):
     """Of tasks that the base failed n times a copy with n samples solves a share that n leaves."""

@@ -14,7 +14,6 @@ from proofloop.measure.summary import (
     Summary,
     percent,
     points,
-    summarise_evaluation,
     summary_of,
     summary_table,
 )
@@ -60,7 +59,8 @@ def test_a_summary_survives_json_and_names_only_ks_that_samples_reach():
 
 
 def test_a_single_evaluation_has_one_column_and_no_talk_of_training():
-    summary = summarise_evaluation("pico", "functions", outcomes(2, complexities=(1,)))
+    base = outcomes(2, complexities=(1,))
+    summary = summary_of(ReportData(name="pico", env="functions", base=base))
     text = shown(summary_table(summary))
     assert "score" in text
     assert "trained" not in text

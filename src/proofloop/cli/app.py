@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "eval": "Measure a model on an environment's held-out tasks.",
     "report": "Write the HTML report of one or several runs.",
     "compare": "Compare a base with what training made of it: taught, or elicited?",
+    "scale": "Train one recipe at several sizes and seeds; forecast each end from its beginning.",
     "peek": "Show one rollout token by token: text, log-probability, advantage, verdict.",
     "verify": "Judge a file of completions by an environment's hidden tests.",
     "validate": "Check that an environment's own answers pass and empty ones fail.",

@@ -48,7 +48,7 @@ def command(
       proofloop compare runs/seed0 runs/seed0 runs/seed1 runs/placebo
       proofloop compare runs/eval-base runs/eval-trained --bits --json
     """
-    from proofloop.cli.tables import print_comparison
+    from proofloop.cli.sections import print_comparison
     from proofloop.measure.attempts import base_of, trained_of
     from proofloop.measure.compare.report import compare, write_comparison
     from proofloop.measure.compare.sides import bring_together

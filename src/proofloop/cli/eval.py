@@ -86,7 +86,7 @@ def command(
     note(f"record: {directory}")
 
     from proofloop.cli.training_progress import TrainingProgress
-    from proofloop.measure.summary import summarise_evaluation, summary_table
+    from proofloop.measure.summary import summarise, summary_table
     from proofloop.runs.evaluation import run_evaluation
 
     with TrainingProgress(0) as progress:
@@ -99,7 +99,7 @@ def command(
             note("stopped; what was attempted is recorded. Go on with:")
             note(f"  proofloop eval --resume {shlex.quote(str(directory))}")
             return EXIT_INTERRUPTED
-    summary = summarise_evaluation(directory)
+    summary = summarise(directory)
     if as_json:
         print_json(summary)
     else:

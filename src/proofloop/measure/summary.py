@@ -3,7 +3,6 @@
 The record is what `--json` prints; the table is the same numbers for a person.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -113,12 +112,6 @@ def summary_of(data: ReportData) -> Summary:
 def summarise(run_dir: Path) -> Summary:
     """The summary of a recorded run.  Raises RunError where there is none that can be read."""
     return summary_of(read_run(run_dir))
-
-
-def summarise_evaluation(run_dir: Path) -> Summary:
-    """The summary of one evaluation that belongs to no training run (`proofloop eval`)."""
-    data = read_run(run_dir)
-    return summary_of(dataclasses.replace(data, num_steps_planned=None))
 
 
 def summary_table(summary: Summary) -> Group:

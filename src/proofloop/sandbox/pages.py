@@ -117,24 +117,11 @@ def _hold_data(spans: list[_Span]) -> None:
         and span.size >= _LEAST_DATA_BYTES
         and (span.path in ("", "[heap]") or span.name.startswith(("libpython", "python")))
     ]
-    if not _can_move():
+    if not moved or not hasattr(_libc, "makecontext"):  # as in musl
         return
     at = _room(sum(span.size for span in moved))
     if at:
         _in_one_call(_moves(moved, at))
-
-
-def _can_move() -> bool:
-    """Tried with a page in a process of its own, which may die of it."""
-    if not hasattr(_libc, "makecontext"):
-        return False
-    trial = os.fork()
-    if not trial:
-        page, copy = (_mmap(None, 4096, _READ | _WRITE, _PRIVATE_ANONYMOUS, -1, 0) for _ in "12")
-        ctypes.memset(page, 1, 4096)
-        _in_one_call(_moves([_Span(page, page + 4096, "rw-", "")], copy))
-        os._exit(0 if ctypes.string_at(page, 4096) == 4096 * b"\1" else 1)
-    return os.waitpid(trial, 0)[1] == 0
 
 
 def _moves(spans: list[_Span], at: int) -> list[Step]:

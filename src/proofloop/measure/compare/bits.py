@@ -17,6 +17,7 @@ from proofloop.measure.estimators.elicitation import (
     histogram,
 )
 from proofloop.measure.estimators.interval import Interval
+from proofloop.measure.estimators.shares import clopper_pearson
 from proofloop.measure.figures import bars
 
 OUT_OF_REACH = 10.0
@@ -39,7 +40,10 @@ def bits(sides: Sides) -> Section:
     shown = histogram(found, width=1.0)
     marks = Counter(mark.value for mark in found.marks_T if mark is not None)
     marked = ", ".join(f"{number} {mark}" for mark, number in sorted(marks.items()))
-    beyond = int(np.sum(found.bits_at_least_T > OUT_OF_REACH))
+    solved_T = ~np.isnan(found.bits_at_most_T)
+    new = int(np.sum(solved_T & (found.bits_at_least_T > OUT_OF_REACH)))
+    elicited = int(np.sum(solved_T & (found.bits_at_most_T <= OUT_OF_REACH)))
+    shown_at_best = _bits_shown_by(int(sides.base.outcomes.num_samples.min()))
     task_ids = sides.base.outcomes.task_ids
     return Section(
         title="Bits of elicitation",
@@ -49,18 +53,27 @@ def bits(sides: Sides) -> Section:
             f"answer. Certain is that it is at most {_bits(found.mean_bits_at_most)}.",
             f"Estimated on {int(np.sum(~np.isnan(found.bits_T)))} tasks; without an estimate: "
             f"{marked or 'none'}.",
-            f"{beyond} of the solved tasks are surely more than {OUT_OF_REACH:g} bits away (by the "
-            "base's own counts): those are new; what lies within is elicited.",
+            f"Of {int(solved_T.sum())} solved tasks {elicited} are surely within "
+            f"{OUT_OF_REACH:g} bits of the base (elicited), {new} surely further away (new, by the "
+            f"base's own counts), {int(solved_T.sum()) - elicited - new} are undecided. A base "
+            f"that never solved a task in its samples here is shown to be {shown_at_best:.1f} bits "
+            "away, no more: to call a task new takes more samples of the base.",
         ),
         facts={
             "mean_bits": found.mean_bits,
             "mean_bits_at_most": found.mean_bits_at_most,
-            "num_beyond": beyond,
+            "num_elicited": elicited,
+            "num_new": new,
             "marks": dict(marks),
         },
         table=_farthest(found, task_ids),
         figures=_figure(shown),
     )
+
+
+def _bits_shown_by(num_samples: int) -> float:
+    """What no success in so many samples shows at 97.5%: -log2 of Clopper and Pearson's end."""
+    return -float(np.log2(clopper_pearson(0, num_samples)[1])) if num_samples else 0.0
 
 
 def ledger_of(sides: Sides) -> Ledger | Missing:

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proofloop.core import codec
-from proofloop.core.errors import UserError
 from proofloop.measure.compare.answer import RULES, Answer, answer
 from proofloop.measure.compare.bits import Missing, bits, ledger_of
 from proofloop.measure.compare.dials import dials
+from proofloop.measure.compare.files import write_sections
 from proofloop.measure.compare.ledger import ledger
 from proofloop.measure.compare.nines import nines
 from proofloop.measure.compare.parts import parts
@@ -17,8 +16,6 @@ from proofloop.measure.compare.section import Section, plain
 from proofloop.measure.compare.settings import settings
 from proofloop.measure.compare.sides import Sides
 from proofloop.measure.compare.writing import writing
-from proofloop.measure.page import render
-from proofloop.measure.text import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,20 +72,13 @@ def write_comparison(found: Comparison, directory: Path) -> Path:
     """`compare.html`, `compare.json`, and every figure as SVG with its CSV beside it.
 
     Raises UserError where they cannot be written."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for section in found.sections:
-            for drawn in section.figures:
-                drawn.figure.save(directory / drawn.name)
-        (directory / "compare.json").write_bytes(codec.to_json(found.facts))
-        path = directory / "compare.html"
-        path.write_text(page(found), encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"{directory}: cannot be written ({error.strerror}); name another directory with --out"
-        ) from error
-    return path
-
-
-def page(found: Comparison) -> str:
-    return render("compare.html.jinja", found=found, rules=RULES, printable=printable)
+    return write_sections(
+        directory,
+        "compare",
+        heading=found.answer.finding.capitalize(),
+        subtitle=found.title,
+        notes=(found.answer.says, *found.notes),
+        fine=RULES,
+        sections=found.sections,
+        facts=found.facts,
+    )

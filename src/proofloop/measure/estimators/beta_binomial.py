@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import betaln, expit, gammaln, logit
 from scipy.stats import chi2
 
@@ -165,7 +165,7 @@ def profile_interval(num_samples_T: ArrayLike, num_passed_T: ArrayLike) -> tuple
         mean, failing = float(expit(x)), float(expit(-x))
         (low, high), best = LOG_CONCENTRATIONS, -np.inf
         for _ in range(3):
-            log_C = np.linspace(low, high, 47)
+            log_C = np.linspace(low, high, 24)
             values_C = counts.log_likelihood(mean * np.exp(log_C), failing * np.exp(log_C))
             at, best = int(values_C.argmax()), float(values_C.max())
             low, high = log_C[max(at - 1, 0)], log_C[min(at + 1, log_C.size - 1)]
@@ -177,15 +177,15 @@ def profile_interval(num_samples_T: ArrayLike, num_passed_T: ArrayLike) -> tuple
         best_x = edge if counts.total_failed == 0 else -edge
     else:
         centre = float(logit(counts.total_passed / total))
-        xs = np.linspace(centre - 2, centre + 2, 41)
-        best_x = float(xs[int(np.argmax([profile(x) for x in xs]))])
-        xs = np.linspace(best_x - 0.1, best_x + 0.1, 9)
-        best_x = float(xs[int(np.argmax([profile(x) for x in xs]))])
+        found = minimize_scalar(
+            lambda x: -profile(x), bounds=(centre - 4, centre + 4), options={"xatol": 0.003}
+        )
+        best_x = float(found.x)
     best = profile(best_x)
 
     def below(x: float) -> float:
         return profile(x) - best + drop
 
-    low = 0.0 if counts.total_passed == 0 else float(expit(brentq(below, -edge, best_x)))
-    high = 1.0 if counts.total_failed == 0 else float(expit(brentq(below, best_x, edge)))
+    low = 0.0 if counts.total_passed == 0 else float(expit(brentq(below, -edge, best_x, xtol=1e-4)))
+    high = 1.0 if counts.total_failed == 0 else float(expit(brentq(below, best_x, edge, xtol=1e-4)))
     return low, high

@@ -57,7 +57,8 @@ def bootstrap_mean(
     of its own (the bootstrap-t of Efron & Tibshirani 1993, chapter 12, on the score scale), and are
     never closer than Student's t with T-1 degrees of freedom.  Percentile intervals are narrower
     and cover less: docs/reference/coverage.md has both, and the worlds in which this one falls
-    short, which are those where nearly all tasks sit at one bound.
+    short, which are those where nearly all tasks sit at one bound: pass@1 of Beta(0.1, 1.5) on 30
+    tasks 91%, its pass^8 (0.002) 62 to 89%.  `bounded.bounded_mean` holds there too.
 
     All columns share the resamples, so a band belongs together.  NaN marks a task that a column
     lacks; it is left out there and `num_tasks` says how many remain.  To compare two models on

@@ -101,7 +101,10 @@ def length_matched_gain(
 
     Unbiased where a gain is the same at all lengths of a task; else it is the gain where lengths
     overlap.  Within a stratum lengths may still differ: of what length explains, 2% (64 attempts
-    a side) to 10% (8 attempts) is left in `matched`.  Intervals resample tasks.
+    a side) to 10% (8 attempts) is left in `matched`.  Intervals resample tasks and do not know of
+    this rest.  Simulated coverage (`bench/coverage/lengths.py`), 30-100 tasks with a raw gain of
+    0.07-0.15 that is length's alone: 0.94-0.96 with 32 or 64 attempts, 0.93 with 8; less with
+    hundreds of tasks and few attempts.
 
     None where fewer than two tasks overlap.  Raises ValueError where a task has no attempt on a
     side.
