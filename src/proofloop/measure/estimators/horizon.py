@@ -125,7 +125,7 @@ def fit_horizons(
 
     Intervals are percentiles over resamples of the outermost unit, see `clusters`, and speak of
     tasks like these.  In worlds of kappa 1 and 0.6 (bench/coverage/horizon.py) they hold kappa and
-    the horizons of the right link 93-96% of times with 230 tasks x 8 runs, 91-95% with 60 tasks x 4
+    the horizons of the right link 92-96% of times with 230 tasks x 8 runs, 91-95% with 60 tasks x 4
     runs; with fewer than about 30 units expect less.  Not so under a wrong link: the logit's
     interval of h50 then holds the truth 5% of times, of h99 1%.
     Raises ValueError for counts that are impossible and lengths that are not positive; all passed,

@@ -126,7 +126,7 @@ def fit_sigmoid(
     asymptote before 2 C_mid, no claim of 0.02 before 4 C_mid, both by C_mid's upper end) and for a
     profile closed on both sides below the ceiling.
     In runs of 20 evaluations that end at 0.5 to 8 C_mid (bench/coverage/scaling.py) the intervals
-    hold A, C_mid and R0 94-99% of times, B 90-97%; none that end at C_mid or before pass for
+    hold A, C_mid and B 95-100% of times, R0 93-97%; none that end at C_mid or before pass for
     identified, of those at 2 C_mid 1%, at 4 C_mid nearly all.  Where noise carries over from one
     evaluation to the next by 0.3, A is held 85% of times, by 0.6 71%; of 20 evaluations the
     residuals show that in one run of eight only, so space evaluations far apart.
