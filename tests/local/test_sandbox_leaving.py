@@ -95,7 +95,7 @@ def test_equal_arguments_are_not_one_object(sandbox: ForkServerSandbox) -> None:
 
 
 def test_memory_is_laid_out_anew_and_the_interpreter_goes_on() -> None:
-    """Code and data stand where they stood, no longer in files; growing and forking still work."""
+    """Code stands where it stood, no longer in files; growing and forking still work."""
     script = textwrap.dedent("""
         import os, sys
         sys.path.insert(0, sys.argv[1])

@@ -1,9 +1,9 @@
-"""Laying out a fork-server's memory so that forking it is cheap.
+"""Laying out a fork-server's code so that forking it is cheap.
 
 A small program's process costs more in pages than in work.  A page of a file that a child touches
 is faulted in for it anew; a page of memory is counted at the fork, one by one, and once more at
 the end, unless many of them lie in one huge page.  So the code moves from its files into memory,
-and code and data into huge pages, at the addresses that they had.
+as far as it goes into huge pages, at the addresses that it had.
 
 Nothing here confines, and no verdict needs it: where a step cannot be had, all goes on without it.
 Standard library only.
@@ -11,7 +11,6 @@ Standard library only.
 
 import ctypes
 import os
-from collections.abc import Callable
 from typing import NamedTuple
 
 from proofloop.sandbox import kernel
@@ -24,10 +23,6 @@ _HUGE_BYTES = 2 << 20
 _FAILED = ctypes.c_void_p(-1).value
 _OFTEN_RUN = ("libpython", "python", "libc.so", "libc-", "ld-linux", "libffi", "_ctypes")
 """How the names of the files begin whose code every child runs, whatever its program."""
-_LEAST_DATA_BYTES = 128 << 10
-"""Smaller mappings are left alone, those with the C library's own state among them."""
-_STACK_BYTES, _CONTEXT_BYTES = 32 << 10, 4 << 10
-"""For each step of `_in_one_call`; a context takes less than 1 KiB."""
 
 _libc = ctypes.CDLL(None)  # of our own: the types below are no one else's
 _mmap, _mremap, _munmap = _libc.mmap, _libc.mremap, _libc.munmap
@@ -37,9 +32,6 @@ _mmap.argtypes, _mmap.restype = (_pointer, _size, _int, _int, _int, ctypes.c_lon
 _mremap.argtypes, _mremap.restype = (_pointer, _size, _size, _int, _pointer), _pointer
 _munmap.argtypes = (_pointer, _size)
 _madvise.argtypes = _mprotect.argtypes = (_pointer, _size, _int)
-
-Step = tuple[Callable[..., object], tuple[int, ...]]
-"""A function of the C library, and what to call it with."""
 
 
 class _Span(NamedTuple):
@@ -58,12 +50,11 @@ class _Span(NamedTuple):
 
 
 def hold_together() -> None:
-    """Move code and data; call while /proc is in sight and single-threaded."""
+    """Move the code; call while /proc is in sight and single-threaded."""
     if kernel.MACHINE != "x86_64":  # elsewhere caches of instructions would have to be told
         return
     try:
         _hold_code(_spans())
-        _hold_data(_spans())
     except OSError:
         return
 
@@ -107,32 +98,6 @@ def _take_places(spans: list[_Span], at: int) -> None:
         at += span.size
 
 
-def _hold_data(spans: list[_Span]) -> None:
-    """The same with what changes while it is copied: no code but the C library's may run between
-    copy and move."""
-    moved = [
-        span
-        for span in spans
-        if span.access == "rw-"
-        and span.size >= _LEAST_DATA_BYTES
-        and (span.path in ("", "[heap]") or span.name.startswith(("libpython", "python")))
-    ]
-    if not moved or not hasattr(_libc, "makecontext"):  # as in musl
-        return
-    at = _room(sum(span.size for span in moved))
-    if at:
-        _in_one_call(_moves(moved, at))
-
-
-def _moves(spans: list[_Span], at: int) -> list[Step]:
-    steps: list[Step] = []
-    for span in spans:
-        steps.append((_libc.memmove, (at, span.start, span.size)))
-        steps.append((_libc.mremap, (at, span.size, span.size, _MAYMOVE_FIXED, span.start)))
-        at += span.size
-    return steps
-
-
 def _room(size: int, offset: int = 0) -> int:
     """Where there is room for `size` bytes at `offset` into huge pages; 0 where there is none."""
     room = -(-(offset + size) // _HUGE_BYTES) * _HUGE_BYTES
@@ -145,26 +110,3 @@ def _room(size: int, offset: int = 0) -> int:
     _munmap(found, start + offset - found)
     _munmap(end, found + room + _HUGE_BYTES - end)
     return start + offset
-
-
-def _in_one_call(steps: list[Step]) -> None:
-    """Make calls of the C library one after the other without coming back between them.
-
-    Each gets a context (makecontext(3)) that goes on to the next one's, the last to ours."""
-    each = _CONTEXT_BYTES + _STACK_BYTES
-    work = _mmap(None, each * (len(steps) + 1), _READ | _WRITE, _PRIVATE_ANONYMOUS, -1, 0)
-    if work == _FAILED:
-        return
-    contexts = [_pointer(work + each * i) for i in range(len(steps) + 1)]
-    for i, (function, arguments) in enumerate(steps):
-        _libc.getcontext(contexts[i])
-        fields = (ctypes.c_uint64 * 5).from_address(work + each * i)
-        # ucontext_t on x86_64: flags, link, and of the stack its place, flags and size.
-        fields[1] = work + each * (i + 1)
-        fields[2] = work + each * i + _CONTEXT_BYTES
-        fields[4] = _STACK_BYTES
-        plain = [ctypes.c_long(argument) for argument in arguments]
-        entry = ctypes.cast(function, _pointer)  # type: ignore[arg-type]
-        _libc.makecontext(contexts[i], entry, len(arguments), *plain)
-    _libc.swapcontext(contexts[-1], contexts[0])
-    _munmap(work, each * (len(steps) + 1))
