@@ -13,6 +13,7 @@ from proofloop.measure.estimators.new_solved import (
     beta_null_at,
     task_changes,
     turnover,
+    turnover_by_halves,
 )
 
 
@@ -153,3 +154,27 @@ def placebo_misses(num_seeds: int) -> int:
 
 def test_a_copy_of_the_base_gains_nothing_over_the_null_in_93_of_100_seeds():
     assert placebo_misses(100) <= 7
+
+
+def test_the_same_random_numbers_on_both_sides_do_not_hide_what_a_copy_would_gain() -> None:
+    """A copy that meets the base's own chances repeats its samples: by totals it seems to gain less
+    than its null, by halves it gains just that."""
+    rng = np.random.default_rng(7)
+    by_totals, by_halves = [], []
+    for _ in range(60):
+        passed_NT = rng.random((16, 80)) < rng.beta(0.3, 0.7, size=80)
+        halves_HT = np.stack([passed_NT[::2].sum(axis=0), passed_NT[1::2].sum(axis=0)])
+        n_T, n_HT = np.full(80, 16), np.full((2, 80), 8)
+        totals = turnover(n_T, halves_HT.sum(axis=0), n_T, halves_HT.sum(axis=0))
+        split = turnover_by_halves(n_HT, halves_HT, n_HT, halves_HT)
+        assert totals is not None
+        assert split is not None
+        assert split.null == totals.null
+        by_totals.append(totals.gained_over_null)
+        by_halves.append(split.gained_over_null)
+    assert np.mean([interval.value for interval in by_totals]) < -0.01
+    assert abs(np.mean([interval.value for interval in by_halves])) < 0.004
+    assert sum(interval.includes_zero for interval in by_halves) >= 54
+    assert turnover_by_halves(np.zeros((2, 3)), np.zeros((2, 3)), n_HT[:, :3], n_HT[:, :3]) is None
+    with pytest.raises(ValueError, match="two halves"):
+        turnover_by_halves(n_T, n_T, n_T, n_T)

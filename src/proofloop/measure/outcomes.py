@@ -39,6 +39,10 @@ class Outcomes:
     """Scored attempts."""
     num_passed: Ints
     num_unscored: Ints
+    samples_by_half_HT: Ints | None = None
+    """Scored attempts among the even and among the odd ones of a task; None where only totals are
+    known.  Evaluations of one run draw their i-th attempts with the same random numbers."""
+    passed_by_half_HT: Ints | None = None
 
     def __post_init__(self) -> None:
         lengths = {
@@ -53,22 +57,28 @@ class Outcomes:
 
     @classmethod
     def from_attempts(cls, attempts: Iterable[Attempt]) -> "Outcomes":
+        """From attempts that come in the order of their samples within each task."""
         counts: dict[str, list[int]] = {}
         strata: dict[str, Stratum] = {}
         for attempt in attempts:
-            row = counts.setdefault(attempt.task_id, [0, 0, 0])
+            row = counts.setdefault(attempt.task_id, [0, 0, 0, 0, 0])
             strata[attempt.task_id] = attempt.stratum
-            row[0] += attempt.passed is not None
-            row[1] += attempt.passed is True
-            row[2] += attempt.passed is None
+            half = (row[0] + row[1] + row[4]) % 2
+            if attempt.passed is None:
+                row[4] += 1
+            else:
+                row[half] += 1
+                row[2 + half] += attempt.passed
         task_ids = tuple(sorted(counts))
-        table = np.array([counts[task_id] for task_id in task_ids], np.int64).reshape(-1, 3)
+        table = np.array([counts[task_id] for task_id in task_ids], np.int64).reshape(-1, 5)
         return cls(
             task_ids=task_ids,
             strata=tuple(strata[task_id] for task_id in task_ids),
-            num_samples=table[:, 0],
-            num_passed=table[:, 1],
-            num_unscored=table[:, 2],
+            num_samples=table[:, 0] + table[:, 1],
+            num_passed=table[:, 2] + table[:, 3],
+            num_unscored=table[:, 4],
+            samples_by_half_HT=table[:, :2].T,
+            passed_by_half_HT=table[:, 2:4].T,
         )
 
     @property
@@ -93,6 +103,8 @@ class Outcomes:
             num_samples=self.num_samples[places],
             num_passed=self.num_passed[places],
             num_unscored=self.num_unscored[places],
+            samples_by_half_HT=_columns(self.samples_by_half_HT, places),
+            passed_by_half_HT=_columns(self.passed_by_half_HT, places),
         )
 
     def by_complexity(self) -> dict[int, "Outcomes"]:
@@ -115,6 +127,10 @@ class Outcomes:
 
     def curve(self, ks: Sequence[int]) -> Curve:
         return bootstrap_mean(self.values(ks))
+
+
+def _columns(table_HT: Ints | None, places: Sequence[int]) -> Ints | None:
+    return None if table_HT is None else table_HT[:, list(places)]
 
 
 def known_ks(outcomes: Outcomes) -> tuple[int, ...]:

@@ -38,8 +38,16 @@ def solved_sets(base: Outcomes, trained: Outcomes) -> SolvedSets:
 
 
 def turnover(base: Outcomes, trained: Outcomes) -> Turnover | None:
-    """`new_solved.turnover` on the tasks in common; None where they have too few samples."""
+    """`new_solved.turnover_by_halves` on the tasks in common, since evaluations of one run meet the
+    same random numbers; None where they have too few samples."""
     base, trained = in_common(base, trained)
-    return new_solved.turnover(
-        base.num_samples, base.num_passed, trained.num_samples, trained.num_passed
-    )
+    halves = [
+        (side.samples_by_half_HT, side.passed_by_half_HT)
+        for side in (base, trained)
+        if side.samples_by_half_HT is not None and side.passed_by_half_HT is not None
+    ]
+    if len(halves) < 2:
+        return new_solved.turnover(
+            base.num_samples, base.num_passed, trained.num_samples, trained.num_passed
+        )
+    return new_solved.turnover_by_halves(*halves[0], *halves[1])

@@ -71,13 +71,54 @@ def turnover(
         return None
     base_m_T, base_2m_T = pass_at_k(n_base_T, base_passed_T, (m, 2 * m)).T
     trained_m_T = pass_at_k(n_trained_T, trained_passed_T, (m,))[:, 0]
-    gained_T, lost_T = (1 - base_m_T) * trained_m_T, base_m_T * (1 - trained_m_T)
-    null_T = base_2m_T - base_m_T
+    return _turnover(
+        m, (1 - base_m_T) * trained_m_T, base_m_T * (1 - trained_m_T), base_2m_T - base_m_T
+    )
+
+
+def turnover_by_halves(
+    base_samples_HT: ArrayLike,
+    base_passed_HT: ArrayLike,
+    trained_samples_HT: ArrayLike,
+    trained_passed_HT: ArrayLike,
+) -> Turnover | None:
+    """The same where sample i of either side was drawn with the same random numbers.
+
+    Two halves H of the samples (even and odd ones, say): the base's one half is set against the
+    trained model's other one, both ways, so that what is multiplied is independent.  With all
+    samples of both, a model that has hardly changed would repeat the base's luck, gain next to
+    nothing and seem to be surely below its own null.  None where a half lacks a sample.
+    Raises ValueError where counts are impossible or the sides differ in length.
+    """
+    n_base_HT, n_trained_HT = np.asarray(base_samples_HT), np.asarray(trained_samples_HT)
+    c_base_HT, c_trained_HT = np.asarray(base_passed_HT), np.asarray(trained_passed_HT)
+    if n_base_HT.shape != n_trained_HT.shape or len(n_base_HT) != 2:
+        raise ValueError(f"two halves each: {n_base_HT.shape} of the base, {n_trained_HT.shape}")
+    if n_base_HT.size == 0:
+        return None
+    m = int(min(n_base_HT.min(), n_trained_HT.min()))
+    if m < 1:
+        return None
+    base_HT, trained_HT = (
+        np.stack([pass_at_k(n_T, c_T, (m,))[:, 0] for n_T, c_T in zip(n_HT, c_HT, strict=True)])
+        for n_HT, c_HT in ((n_base_HT, c_base_HT), (n_trained_HT, c_trained_HT))
+    )
+    other_HT = trained_HT[::-1]
+    whole_T = pass_at_k(n_base_HT.sum(axis=0), c_base_HT.sum(axis=0), (m, 2 * m))
+    return _turnover(
+        m,
+        ((1 - base_HT) * other_HT).mean(axis=0),
+        (base_HT * (1 - other_HT)).mean(axis=0),
+        whole_T[:, 1] - whole_T[:, 0],
+    )
+
+
+def _turnover(m: int, gained_T: Floats, lost_T: Floats, null_T: Floats) -> Turnover:
     shares = bootstrap_mean(np.stack([gained_T, lost_T, null_T], axis=1))
     excess = bootstrap_mean(np.stack([gained_T - null_T, lost_T - null_T], axis=1), bounds=(-1, 1))
     cells = [*(shares.at(i) for i in range(3)), *(excess.at(i) for i in range(2))]
     gained, lost, null, gained_over, lost_over = (cell for cell in cells if cell is not None)
-    if n_base_T.size * max(gained.value, lost.value, null.value) < 1:
+    if null_T.size * max(gained.value, lost.value, null.value) < 1:
         gained_over, lost_over = _open(gained_over), _open(lost_over)
     return Turnover(
         num_samples=m,
