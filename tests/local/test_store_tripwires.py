@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,17 @@ def test_a_run_from_before_tripwires_is_taken_up_with_all_it_holds(
     statements: list[tuple[str, list[Any]]] = []
     with RunStore.create(tmp_path / "new") as store:
         record_whole_step(store, 1)
-    with sqlite3.connect(tmp_path / "new" / DATABASE_NAME) as db:
-        for table in ("draws", "rollouts", "segments", "steps", "metrics"):
-            names = [c[1] for c in db.execute(f"PRAGMA table_info({table})") if c[1] != "tripwire"]
-            columns, places = ", ".join(names), ", ".join("?" * len(names))
-            insert = f"INSERT INTO {table} ({columns}) VALUES ({places})"
-            statements.append((insert, db.execute(f"SELECT {columns} FROM {table}").fetchall()))
     run = tmp_path / "old"
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", (schema.initial_tables,))
         RunStore.create(run).close()
+    for table in ("draws", "rollouts", "segments", "steps", "metrics"):
+        with closing(sqlite3.connect(run / DATABASE_NAME)) as db:
+            names = [column[1] for column in db.execute(f"PRAGMA table_info({table})")]
+        columns, places = ", ".join(names), ", ".join("?" * len(names))
+        insert = f"INSERT INTO {table} ({columns}) VALUES ({places})"
+        with closing(sqlite3.connect(tmp_path / "new" / DATABASE_NAME)) as db:
+            statements.append((insert, db.execute(f"SELECT {columns} FROM {table}").fetchall()))
     shutil.copytree(tmp_path / "new" / "segments", run / "segments")
     with sqlite3.connect(run / DATABASE_NAME) as db:
         for insert, rows in statements:

@@ -120,6 +120,8 @@ def test_losses_against_a_naive_second_implementation(kind: LossKind) -> None:
         if kind is LossKind.CISPO:
             loss, slope = -min(ratio, 5) * a * p, -min(ratio, 5) * a
             cut = ratio > 5
+        elif kind is LossKind.LIKELIHOOD:
+            loss, slope, cut = -a * p, -a, False
         else:
             inside = min(max(ratio, 0.8), 1.28)
             plain, surrogate = ratio * a, min(ratio * a, inside * a)
