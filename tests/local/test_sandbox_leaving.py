@@ -121,3 +121,16 @@ def test_memory_is_laid_out_anew_and_the_interpreter_goes_on() -> None:
     assert done.returncode == 0, done.stderr
     machine, *names = done.stdout.split(maxsplit=1)
     assert machine != "x86_64" or "'libc'" in names[0], done.stdout
+
+
+def test_a_flood_that_waits_beside_the_word_of_being_confined_is_a_flood(
+    sandbox: ForkServerSandbox,
+) -> None:
+    """Both are there when we first listen: the output is no reason to doubt the confinement."""
+    source = "import os\nwhile True:\n    os.write(2, b'y' * 65536)\n"
+    with sandbox.open_session(Limits(output_bytes=1000)) as session:
+        session.load(source)
+        session._send()
+        time.sleep(0.3)
+        assert session.await_loaded() is False
+    assert session.ending is Ending.OUTPUT_LIMIT

@@ -68,6 +68,8 @@ class Session:
         self._ended: Ended | None = None
         """Known before `_ending` where some of its words are still unread."""
         self._is_ready = False
+        self._is_confined = False
+        """By its own READY, which it says before anything of the program runs."""
         self._pid = 0
         self._child = server.spawn(limits, is_script=is_script)
         self._output = Capped(self._child.output_fd, limits.output_bytes)
@@ -146,6 +148,8 @@ class Session:
             detail = frame[2].decode(errors="replace") if frame else self._detail or "no answer"
             self._server.is_lost = True
             raise SandboxLost(f"a child could not be confined: {detail}")
+        self._is_confined = True
+        self._read_output()
 
     def receive(self, kinds: tuple[int, ...], index: int) -> Frame | None:
         """The next frame, which must be of one of `kinds` and for call `index`; None when the
@@ -349,7 +353,7 @@ class Session:
 
     def _read_output(self) -> None:
         """Take what is there; past the cap, end the process while it lives."""
-        if not self._output.is_open:
+        if not self._output.is_open or not self._is_confined:  # READY waits to be read first
             return
         self._output.read()
         if not self._output.is_open:
