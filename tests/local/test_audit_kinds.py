@@ -253,7 +253,7 @@ _SORTED = {
     "fs.chmodSync('out/b.txt', 0o755);\n",
 }
 _COMPILERS = {"c": "gcc", "cpp": "g++", "javascript": "node", "bash": "bash", "python": "sh"}
-_SLOW = ("cpp",)
+_SLOW = ("cpp", "javascript")
 
 
 def _languages(names: dict[str, str]) -> list[object]:
