@@ -92,6 +92,7 @@ def test_sft_is_measured_as_its_run_is_and_learns(treated: Path, taught: Path) -
     assert ours.arms == (Arm.SFT,)
 
 
+@pytest.mark.slow
 def test_sft_stopped_goes_on_to_the_same_weights(taught: Path, tmp_path: Path) -> None:
     recipe = load_run_config(Recipe, taught)
     run = tmp_path / "run"
@@ -192,6 +193,7 @@ def test_a_copy_measures_the_same_weights_by_other_chances(
     assert remember(out) == before
 
 
+@pytest.mark.slow
 def test_a_copy_stopped_between_its_measurements_goes_on(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(dump_toml(tiny_recipe(tiny_model)))
     recipe = control_recipe(Arm.COPY, "", of=tmp_path)
@@ -220,6 +222,7 @@ def test_a_few_tasks_are_all_that_the_ledger_holds(tiny_model: Path, tmp_path: P
     assert remember(tmp_path / "again") == remember(run)
 
 
+@pytest.mark.slow
 def test_one_example_teaches_that_example(tmp_path: Path) -> None:
     """Of the embedded model, on a task that it half solves: the reward on it rises."""
     settings = [*SMALL, "train.num_steps=5", "train.tasks_seed=1", "eval.final_num_tasks=2"]
