@@ -13,6 +13,7 @@ import pytest
 from proofloop.core import value
 from proofloop.core.sandbox import Call, Ending, Execution, Limits, Program
 from proofloop.sandbox import ForkServerSandbox, open_sandbox, probe
+from proofloop.sandbox.session import Session
 
 _AVAILABLE = [report.tier for report in probe() if report.available and report.tier.rank < 2]
 _SRC = Path(__file__).parents[2] / "src"
@@ -128,7 +129,7 @@ def test_a_flood_that_waits_beside_the_word_of_being_confined_is_a_flood(
 ) -> None:
     """Both are there when we first listen: the output is no reason to doubt the confinement."""
     source = "import os\nwhile True:\n    os.write(2, b'y' * 65536)\n"
-    with sandbox.open_session(Limits(output_bytes=1000)) as session:
+    with Session(sandbox._current(), Limits(output_bytes=1000)) as session:
         session.load(source)
         session._send()
         time.sleep(0.3)

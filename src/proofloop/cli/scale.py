@@ -78,6 +78,7 @@ def command(
 
     settings = load_recipe(recipe, overrides)
     steps = [] if pretraining_steps is None else [f"training.num_steps={pretraining_steps}"]
+    asked = read_sizes(sizes)
     directory = out or Path("runs") / f"scale-{datetime.now():%Y%m%d-%H%M%S}"
     note(f"sweep: {directory}")
     curves: dict[str, Curves] = {}
@@ -86,7 +87,7 @@ def command(
         for cell in sweep(
             settings,
             load_config(PretrainRecipe, pretraining, steps),
-            read_sizes(sizes),
+            asked,
             seeds,
             directory,
             progress,
