@@ -1,5 +1,7 @@
 """Advantages, samples, bundles: hand-computed numbers and invariants."""
 
+import statistics
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,8 @@ from hypothesis import strategies as st
 from rollouts import completion, group, rollout
 
 from proofloop.core.rollout import Turn
-from proofloop.train.advantages import Credited, credit, group_advantages
-from proofloop.train.config import LossKind
+from proofloop.train.advantages import AdvantageRule, Credited, credit, group_advantages
+from proofloop.train.config import AdvantageScale, Baseline, LossKind
 from proofloop.train.losses import LOSSES
 from proofloop.train.samples import Bundle, Sample, bundles_of, micro_batches, sample_of, shares
 
@@ -17,6 +19,34 @@ from proofloop.train.samples import Bundle, Sample, bundles_of, micro_batches, s
 def test_group_advantages_by_hand() -> None:
     np.testing.assert_allclose(group_advantages(np.array([1.0, 0, 0, 1])), [0.5, -0.5, -0.5, 0.5])
     np.testing.assert_allclose(group_advantages(np.array([1.0, 1, 1])), 0)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.25, 1.0]), min_size=2, max_size=9), st.data())
+def test_group_advantages_against_a_loop(rewards: list[float], data: st.DataObject) -> None:
+    baseline = data.draw(st.sampled_from(Baseline))
+    scale = data.draw(st.sampled_from(AdvantageScale))
+    spread = statistics.pstdev(rewards)
+    if spread == 0:
+        return
+    wanted: list[float] = []
+    for i, reward in enumerate(rewards):
+        others = rewards[:i] + rewards[i + 1 :]
+        less = {
+            Baseline.GROUP: statistics.fmean(rewards),
+            Baseline.LEAVE_ONE_OUT: statistics.fmean(others),
+            Baseline.NONE: 0.0,
+        }[baseline]
+        over = {AdvantageScale.GROUP: spread, AdvantageScale.MEAN: statistics.fmean(rewards)}
+        wanted.append((reward - less) / over.get(scale, 1.0))
+    rule = AdvantageRule(baseline=baseline, scale=scale)
+    np.testing.assert_allclose(group_advantages(np.array(rewards), rule), wanted, atol=1e-12)
+
+
+def test_without_a_baseline_a_solved_group_trains_and_a_hopeless_one_does_not() -> None:
+    rule = AdvantageRule(baseline=Baseline.NONE, scale=AdvantageScale.NONE)
+    credits = credit([group([1, 1], task="solved"), group([0, 0], task="hopeless")], rule)
+    assert [[c.advantage for c in g] for g in credits.groups] == [[1, 1]]
+    assert (credits.num_all_equal_high, credits.num_all_equal_low) == (0, 1)
 
 
 def test_ties_unscored_and_lonely_groups_are_dropped_and_counted() -> None:

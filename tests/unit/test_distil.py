@@ -18,7 +18,7 @@ from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.store import RecordedGroup
-from proofloop.train.advantages import Credited, credit
+from proofloop.train.advantages import AdvantageRule, Credited, credit
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.distil import MAX_ADVANTAGE, Teacher, credit_of
 from proofloop.train.samples import Bundle, sample_of
@@ -86,7 +86,9 @@ def recorded(rewards: list[float | None]) -> RecordedGroup:
 def tokens_of(
     pico: ChatTokenizer, rewards: list[float | None], *, teacher_says: float, weight: float
 ) -> list[tuple[float, ...] | None]:
-    found = credit_of([recorded(rewards)], teacher(pico, weight=weight), Crew(teacher_says))
+    found = credit_of(
+        [recorded(rewards)], AdvantageRule(), teacher(pico, weight=weight), Crew(teacher_says)
+    )
     return [c.token_advantages for group in found.groups for c in group]
 
 
@@ -112,7 +114,7 @@ def test_an_absurd_token_is_bounded(pico: ChatTokenizer) -> None:
 
 def test_who_passed_is_asked_about_after_a_siblings_failure(pico: ChatTokenizer) -> None:
     crew = Crew(-1.0)
-    found = credit_of([recorded([1.0, None, 0.0, 0.0])], teacher(pico), crew)
+    found = credit_of([recorded([1.0, None, 0.0, 0.0])], AdvantageRule(), teacher(pico), crew)
     first, second, third = crew.asked
     given = pico.next_turn(
         TASK.messages, Message(role="user", content="# try again\n"), stopped=True
@@ -126,14 +128,14 @@ def test_who_passed_is_asked_about_after_a_siblings_failure(pico: ChatTokenizer)
 
 def test_where_there_is_no_room_the_group_decides(pico: ChatTokenizer) -> None:
     crew = Crew(-9.0)
-    found = credit_of([recorded([1.0, 0.0])], teacher(pico, room=8), crew)
+    found = credit_of([recorded([1.0, 0.0])], AdvantageRule(), teacher(pico, room=8), crew)
     assert crew.asked == []
     assert [c.token_advantages for c in found.groups[0]] == [(0.5, 0.5), (-0.5, -0.5)]
 
 
 def test_without_a_teacher_credits_are_the_groups(pico: ChatTokenizer) -> None:
     group = recorded([1.0, 0.0])
-    assert credit_of([group], None, Crew(-9.0)) == credit([group.group])
+    assert credit_of([group], AdvantageRule(), None, Crew(-9.0)) == credit([group.group])
 
 
 def test_token_advantages_train_the_sampled_tokens_in_order() -> None:

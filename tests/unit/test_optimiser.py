@@ -8,28 +8,38 @@ from torch import Tensor
 
 from proofloop.core.errors import TrainingHalted
 from proofloop.engine.models.weights import sha256
-from proofloop.train.config import Schedule
+from proofloop.train.config import OptimiserKind, Schedule
 from proofloop.train.optimiser import Optimiser, OptimiserConfig, SignalShare
 
 
-def optimiser(flat: Tensor, schedule: Schedule = Schedule.CONSTANT) -> Optimiser:
+def optimiser(
+    flat: Tensor,
+    schedule: Schedule = Schedule.CONSTANT,
+    kind: OptimiserKind = OptimiserKind.ADAMW,
+) -> Optimiser:
     config = OptimiserConfig(
-        learning_rate=1e-2, schedule=schedule, warmup_steps=3, weight_decay=0.1, grad_clip=1.0
+        learning_rate=1e-2,
+        schedule=schedule,
+        warmup_steps=3,
+        weight_decay=0.1,
+        grad_clip=1.0,
+        kind=kind,
     )
     return Optimiser(flat, config)
 
 
+@pytest.mark.parametrize("kind", OptimiserKind)
 @pytest.mark.parametrize("schedule", Schedule)
-def test_restored_optimiser_goes_on_bit_for_bit(schedule: Schedule) -> None:
+def test_restored_optimiser_goes_on_bit_for_bit(schedule: Schedule, kind: OptimiserKind) -> None:
     torch.manual_seed(0)
     batches = (torch.randn(6, 2, 50) + 0.3).unbind()
     straight = torch.ones(50)
-    one = optimiser(straight, schedule)
+    one = optimiser(straight, schedule, kind)
     for half, other in batches[:3]:
         one.update(half, other)
     saved = one.state()
     resumed = torch.zeros(50)
-    two = optimiser(resumed, schedule)
+    two = optimiser(resumed, schedule, kind)
     two.restore(saved)
     assert torch.equal(straight, resumed)
     for half, other in batches[3:]:
@@ -47,6 +57,18 @@ def test_a_state_before_any_update_restores() -> None:
     straight = torch.ones(5)
     optimiser(straight).update(torch.ones(5), torch.ones(5))
     assert torch.equal(weights, straight)
+
+
+def test_plain_descent_goes_as_far_as_the_gradient() -> None:
+    weights = torch.ones(3)
+    sgd = optimiser(weights, kind=OptimiserKind.SGD)
+    half, other = torch.tensor([0.1, 0.0, 0.0]), torch.tensor([0.1, -0.4, 0.0])
+    for step in range(3):
+        before = weights.clone()
+        rate = sgd.update(half, other).learning_rate
+        assert rate == pytest.approx(1e-2 * (step + 1) / 3)
+        decayed = before * (1 - rate * 0.1)
+        torch.testing.assert_close(weights, decayed - rate * (half + other))
 
 
 def test_warm_up_and_clipping() -> None:

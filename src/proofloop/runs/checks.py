@@ -14,7 +14,7 @@ from proofloop.core.task import Split
 from proofloop.runs.config import load_config
 from proofloop.runs.environments import build_environment, size_of
 from proofloop.runs.recipe import Control, Recipe
-from proofloop.train.config import LossKind, Method
+from proofloop.train.config import AdvantageScale, Baseline, LossKind, Method
 
 
 class _Bound(NamedTuple):
@@ -116,6 +116,13 @@ def check_recipe(recipe: Recipe) -> None:
         raise ConfigError(
             "reward.control: naive runs the tests that a prompt shows, and only the prompts of "
             f"functions are tests, those of {recipe.env.name} are not"
+        )
+    if recipe.train.baseline is Baseline.NONE and (
+        recipe.train.advantage_scale is AdvantageScale.GROUP
+    ):
+        raise ConfigError(
+            "train.advantage_scale: group does not go with train.baseline = none, by which groups "
+            "of one reward train, too: their standard deviation is 0"
         )
     _check_method(recipe)
     width = recipe.eval.until_width

@@ -7,7 +7,7 @@ from proofloop.measure.peek import Peek, peek_of
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import load_run_config
 from proofloop.runs.models import resolve_model
-from proofloop.runs.recipe import Recipe
+from proofloop.runs.recipe import Recipe, advantage_rule
 from proofloop.store import (
     Phase,
     RecordedRollout,
@@ -16,7 +16,7 @@ from proofloop.store import (
     TrippedRow,
     rollout_id,
 )
-from proofloop.train.advantages import credit
+from proofloop.train.advantages import AdvantageRule, credit
 from proofloop.train.config import FeedbackArm
 from proofloop.train.tripwires import training
 
@@ -48,7 +48,7 @@ def peek_rollout(run: Path, rollout: str) -> Peek:
     )
     with RunStore.read(run) as store:
         recorded = store.load_rollout(rollout)
-        advantage = _advantage(store, recorded)
+        advantage = _advantage(store, recorded, advantage_rule(recipe))
     note = ""
     if recipe.feedback.arm is FeedbackArm.DISTIL and recorded.row.phase is Phase.TRAIN:
         note = "the self-teacher's advantages, token by token, are mixed in and not recorded"
@@ -62,13 +62,13 @@ def peek_rollout(run: Path, rollout: str) -> Peek:
     )
 
 
-def _advantage(store: RunReader, recorded: RecordedRollout) -> float | None:
+def _advantage(store: RunReader, recorded: RecordedRollout, rule: AdvantageRule) -> float | None:
     """By the trainer's own function, from the recorded verdicts of the whole step; None where the
     rollout did not train (held out, unscored, without variance, at an impossible task)."""
     row = recorded.row
     if row.phase is not Phase.TRAIN:
         return None
-    credits = credit([g.group for g in training(store.load_groups(row.phase, row.step))])
+    credits = credit([g.group for g in training(store.load_groups(row.phase, row.step))], rule)
     return next(
         (c.advantage for group in credits.groups for c in group if c.rollout.id == row.id), None
     )

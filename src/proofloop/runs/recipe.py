@@ -11,11 +11,15 @@ import msgspec
 from proofloop.core.record import Record
 from proofloop.core.task import Stages
 from proofloop.core.verdict import Tier
+from proofloop.train.advantages import AdvantageRule
 from proofloop.train.config import (
+    AdvantageScale,
     AlarmsConfig,
+    Baseline,
     FeedbackConfig,
     LossKind,
     Method,
+    OptimiserKind,
     Schedule,
     TripwireConfig,
 )
@@ -140,6 +144,14 @@ class TrainConfig(Record):
     """Rollouts of each task: the size of a group."""
     learning_rate: float = 2e-4
     """AdamW's, at most."""
+    baseline: Baseline = Baseline.GROUP
+    """What a reward is compared with: the mean of its `group`, that of the others in it
+    (`leave_one_out`), or `none`."""
+    advantage_scale: AdvantageScale = AdvantageScale.BATCH
+    """What advantages are divided by: their standard deviation over the `batch`, that of their
+    `group`'s rewards (GRPO), the `mean` of these, or `none`."""
+    optimiser: OptimiserKind = OptimiserKind.ADAMW
+    """`adamw`, or `sgd` without momentum, whose steps are as long as the gradient."""
     schedule: Schedule = Schedule.SIGNAL
     """How the rate goes on after the warm-up; `signal` takes it down to the share of the gradient
     on which a batch's halves surely agree, so that chance moves nothing."""
@@ -210,3 +222,7 @@ class Recipe(Record):
     alarms: AlarmsConfig = AlarmsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     control: ControlConfig = ControlConfig()
+
+
+def advantage_rule(recipe: Recipe) -> AdvantageRule:
+    return AdvantageRule(baseline=recipe.train.baseline, scale=recipe.train.advantage_scale)

@@ -30,7 +30,7 @@ from proofloop.runs.manifest import (
     write_manifest,
 )
 from proofloop.runs.models import resolve_model
-from proofloop.runs.recipe import Recipe
+from proofloop.runs.recipe import Recipe, advantage_rule
 from proofloop.runs.start import open_lessons, start_model
 from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
@@ -146,6 +146,7 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         eval_num_samples=evaluation.num_samples,
         final_num_tasks=evaluation.final_num_tasks,
         final_num_samples=evaluation.final_num_samples,
+        advantages=advantage_rule(recipe),
         tripwire_share=recipe.tripwire.share,
         alarms=recipe.alarms,
         feedback=recipe.feedback,
@@ -179,6 +180,7 @@ def optimiser_config(recipe: Recipe) -> OptimiserConfig:
         warmup_steps=recipe.train.warmup_steps,
         weight_decay=recipe.train.weight_decay,
         grad_clip=recipe.train.grad_clip,
+        kind=recipe.train.optimiser,
     )
 
 

@@ -24,6 +24,36 @@ class LossKind(StrEnum):
     LIKELIHOOD = "likelihood"
 
 
+class Baseline(StrEnum):
+    """What a reward is compared with (`train.advantages`)."""
+
+    GROUP = "group"
+    """The mean of its group."""
+    LEAVE_ONE_OUT = "leave_one_out"
+    """The mean of the others of its group."""
+    NONE = "none"
+
+
+class AdvantageScale(StrEnum):
+    """What advantages are divided by (`train.advantages`)."""
+
+    BATCH = "batch"
+    """Their standard deviation over the batch."""
+    GROUP = "group"
+    """The standard deviation of their group's rewards."""
+    MEAN = "mean"
+    """The mean of their group's rewards."""
+    NONE = "none"
+
+
+class OptimiserKind(StrEnum):
+    """How a gradient becomes a step (`train.optimiser`)."""
+
+    ADAMW = "adamw"
+    SGD = "sgd"
+    """Plain: as long as the gradient is.  For experiments whose theory speaks of gradient flow."""
+
+
 class Schedule(StrEnum):
     """How the learning rate goes on after the warm-up."""
 

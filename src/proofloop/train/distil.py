@@ -25,7 +25,7 @@ from proofloop.core.verdict import Scored
 from proofloop.render.conversation import next_context
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.store import RecordedGroup
-from proofloop.train.advantages import Credited, Credits, credit
+from proofloop.train.advantages import AdvantageRule, Credited, Credits, credit
 from proofloop.train.crew import Crew
 from proofloop.train.scoring import Question
 
@@ -52,9 +52,11 @@ class _Lesson:
     """None: nothing to teach with; the group's advantage is all."""
 
 
-def credit_of(groups: Sequence[RecordedGroup], teacher: Teacher | None, crew: Crew) -> Credits:
+def credit_of(
+    groups: Sequence[RecordedGroup], rule: AdvantageRule, teacher: Teacher | None, crew: Crew
+) -> Credits:
     """The groups' advantages, and the teacher's where there is one."""
-    credits = credit([g.group for g in groups])
+    credits = credit([g.group for g in groups], rule)
     return credits if teacher is None else distilled(teacher, crew, groups, credits)
 
 

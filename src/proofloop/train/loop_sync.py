@@ -22,7 +22,7 @@ from proofloop.core.errors import TrainingHalted
 from proofloop.core.record import Record
 from proofloop.core.task import Environment, Split
 from proofloop.store import Draw, Phase, RunStore, checkpoints
-from proofloop.train.advantages import Credits
+from proofloop.train.advantages import AdvantageRule, Credits
 from proofloop.train.alarms import alarms_of
 from proofloop.train.config import AlarmsConfig, FeedbackArm, FeedbackConfig
 from proofloop.train.crew import Assignment, Attempted, Crew
@@ -58,6 +58,7 @@ class LoopConfig(Record):
     eval_num_samples: int
     final_num_tasks: int
     final_num_samples: int
+    advantages: AdvantageRule = AdvantageRule()
     tripwire_share: float = 0.0
     alarms: AlarmsConfig = AlarmsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
@@ -124,7 +125,7 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
         )
         attempted = sample_and_judge(parts, step, drawn)
         learnt_from = training(attempted.groups)
-        credits = credit_of(learnt_from, parts.teacher, parts.crew)
+        credits = credit_of(learnt_from, config.advantages, parts.teacher, parts.crew)
         learned = learn(parts, credits)
         version = publish(parts, step)
         metrics = step_metrics(attempted, credits, learned, began)

@@ -1,4 +1,4 @@
-"""AdamW over one flat vector, with steps as long as the gradient is signal.
+"""AdamW (or plain descent) over one flat vector, with steps as long as the gradient is signal.
 
 A batch's gradient is the true one plus the noise of its draws, and Adam gives both the same length:
 with rewards that are pure chance it walks at random, as fast as it learns from true ones. Two
@@ -6,7 +6,7 @@ halves of a batch that share no task tell signal from noise, because only the si
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from proofloop.core.errors import TrainingHalted
 from proofloop.core.record import Record
-from proofloop.train.config import Schedule
+from proofloop.train.config import OptimiserKind, Schedule
 
 BETAS = (0.9, 0.95)
 SIGNAL_MEMORY = 0.9
@@ -30,6 +30,7 @@ class OptimiserConfig(Record):
     warmup_steps: int
     weight_decay: float
     grad_clip: float
+    kind: OptimiserKind = OptimiserKind.ADAMW
 
 
 class Update(NamedTuple):
@@ -85,17 +86,12 @@ class SignalShare:
 
 
 class Optimiser:
-    """AdamW over the flat vector of weights, which workers see through shared memory."""
+    """Steps over the flat vector of weights, which workers see through shared memory."""
 
     def __init__(self, flat: Tensor, config: OptimiserConfig) -> None:
         self._config = config
         self._weights = torch.nn.Parameter(flat, requires_grad=False)
-        self._adam = torch.optim.AdamW(
-            [self._weights],
-            lr=config.learning_rate,
-            betas=BETAS,
-            weight_decay=config.weight_decay,
-        )
+        self._stepper = _stepper(self._weights, config)
         self._signal = SignalShare()
         self.num_updates = 0
 
@@ -115,9 +111,9 @@ class Optimiser:
         self._signal.observe(half, other)
         rate = self._rate()
         self._weights.grad = gradient * min(1.0, self._config.grad_clip / max(norm, 1e-12))
-        for group in self._adam.param_groups:
+        for group in self._stepper.param_groups:
             group["lr"] = rate
-        self._adam.step()
+        self._stepper.step()
         self._weights.grad = None
         self.num_updates += 1
         return Update(grad_norm=norm, learning_rate=rate, signal_share=self._signal.value)
@@ -133,7 +129,7 @@ class Optimiser:
 
     def state(self) -> bytes:
         """All that the next update depends on, bit for bit (safetensors)."""
-        moments = self._adam.state.get(self._weights)
+        moments = self._stepper.state.get(self._weights)
         zeros = torch.zeros_like(self._weights)
         return save_tensors(
             {
@@ -151,9 +147,26 @@ class Optimiser:
         self._weights.data.copy_(tensors["weights"])
         self._signal.sums = tensors["signal_sums"]
         self.num_updates = int(tensors["num_updates"])
-        if self.num_updates:
-            self._adam.state[self._weights] = {
+        if self.num_updates and self._config.kind is OptimiserKind.ADAMW:
+            self._stepper.state[self._weights] = {
                 "step": torch.tensor(float(self.num_updates)),
                 "exp_avg": tensors["exp_avg"],
                 "exp_avg_sq": tensors["exp_avg_sq"],
             }
+
+
+def _stepper(weights: torch.nn.Parameter, config: OptimiserConfig) -> torch.optim.Optimizer:
+    match config.kind:
+        case OptimiserKind.ADAMW:
+            return torch.optim.AdamW(
+                [weights],
+                lr=config.learning_rate,
+                betas=BETAS,
+                weight_decay=config.weight_decay,
+            )
+        case OptimiserKind.SGD:
+            return torch.optim.SGD(
+                [weights], lr=config.learning_rate, weight_decay=config.weight_decay
+            )
+        case _:
+            assert_never(config.kind)

@@ -47,6 +47,8 @@ class CorpusMix(Record):
     """Authors who return the shown results for the shown arguments, and nothing else."""
     exits: float = 0.0
     """Authors who end the process, with status 0, before any test is reached."""
+    families: tuple[str, ...] = ("int", "list", "string")
+    """Type families that programs are drawn from, equally often."""
     complexity: tuple[float, ...] = (0.46, 0.42, 0.12)
     """Shares of programs of 1, 2, … operations."""
     horizon: tuple[float, ...] = (0.96, 0.04)
@@ -70,7 +72,7 @@ class Text:
 def draw_text(rng: Random, mix: CorpusMix) -> Text:
     """One document.  Like the web, the corpus knows no split: it holds programs of every behaviour,
     though none of the tasks, whose examples are drawn anew."""
-    family = rng.choice(list(Kind))
+    family = Kind(rng.choice(mix.families))
     complexity = rng.choices(range(1, len(mix.complexity) + 1), mix.complexity)[0]
     horizon = rng.choices(range(1, len(mix.horizon) + 1), mix.horizon)[0]
     exercises = draw_exercises(rng, None, family, complexity, horizon)
