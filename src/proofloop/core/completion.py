@@ -12,6 +12,18 @@ class SamplingParams(Record):
 
     max_tokens: int = 64
     temperature: float = 1.0
+    """0: always the likeliest token."""
+    top_k: int = 0
+    """Only so many of the likeliest tokens; 0: all."""
+    top_p: float = 1.0
+    """Only the fewest tokens that hold so much of the probability."""
+    min_p: float = 0.0
+    """Only tokens at least so likely, as a share of the likeliest one's probability."""
+
+    @property
+    def filters(self) -> bool:
+        """Whether some tokens can never be drawn."""
+        return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
 
 
 class PolicyVersion(Record):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import ProofloopError, WorkerLost
+from proofloop.engine.native.library import why_not
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.worker import (
     Attempt,
@@ -54,6 +55,7 @@ class WorkerCrew:
     def __init__(
         self, recipe: Recipe, model_path: Path, weights: Tensor, *, num_workers: int
     ) -> None:
+        why_not()  # compiles the kernel where it must be, once, and not in every worker
         context = mp.get_context("spawn")
         self._gradients = [torch.zeros_like(weights).share_memory_() for _ in range(num_workers)]
         self._pipes: list[Connection] = []
