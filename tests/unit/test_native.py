@@ -167,7 +167,7 @@ def test_the_next_turn_finds_its_history() -> None:
     ((first, *_),) = engine.generate([request])
     longer = (*request.context, *first.tokens, 5, 6, 7)
     again = msgspec.structs.replace(request, context=longer)
-    sampler = engine._sampler  # pyright: ignore[reportPrivateUsage]
+    sampler = engine.sampler
     assert sampler is not None
     held = sampler._pages.known(longer)  # pyright: ignore[reportPrivateUsage]
     assert len(held) >= (len(request.context) + len(first.tokens) - 1) // 16

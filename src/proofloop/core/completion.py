@@ -20,6 +20,9 @@ class SamplingParams(Record):
     min_p: float = 0.0
     """Only tokens at least so likely, as a share of the likeliest one's probability."""
 
+    stop: tuple[str, ...] = ()
+    """Strings that end a completion, which keeps the tokens that they are made of."""
+
     @property
     def filters(self) -> bool:
         """Whether some tokens can never be drawn."""
@@ -36,6 +39,8 @@ class PolicyVersion(Record):
 class StopReason(StrEnum):
     STOP = "stop"
     """The policy sampled a stop token, which is the last token of the completion."""
+    STOP_STRING = "stop_string"
+    """One of `sampling.stop` is complete."""
     LENGTH = "length"
     """The policy ran into `max_tokens`."""
 

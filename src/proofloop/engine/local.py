@@ -24,13 +24,27 @@ from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import sha256
 from proofloop.engine.native.build import KernelUnavailable
 from proofloop.engine.native.network import NativeNetwork, can_run
-from proofloop.engine.native.sampler import AT_STOP_TOKEN, NativeSampler, Sample
+from proofloop.engine.native.sampler import (
+    AT_LENGTH,
+    AT_STOP_STRING,
+    AT_STOP_TOKEN,
+    NativeSampler,
+    Sample,
+)
+from proofloop.engine.stops import TextOf, first_stop
 from proofloop.engine.torch_batch import Draft, sample
 
 CACHE_BYTES = 2**30
 """Most memory for keys and values; what is not needed is not taken."""
 ROWS = 64
 """Samples that grow together in a thread: few fit a core's cache, many share what weights cost."""
+
+
+STOP_REASONS = {
+    AT_STOP_TOKEN: StopReason.STOP,
+    AT_STOP_STRING: StopReason.STOP_STRING,
+    AT_LENGTH: StopReason.LENGTH,
+}
 
 
 class LocalEngine:
@@ -50,25 +64,31 @@ class LocalEngine:
         max_rows: int = 512,
         num_threads: int = 1,
         cache_bytes: int = CACHE_BYTES,
+        text_of: TextOf | None = None,
         kernel: bool = True,
     ) -> None:
-        """`max_rows`: most samples of a batch without the kernel.  `kernel`: whether to use it."""
+        """`max_rows`: most samples of a batch without the kernel.  `text_of`: what tokens say, for
+        stop strings.  `kernel`: whether to use it."""
         self.model = model
         self.step = step
         self._flat = flat
         self._stop_ids = np.array(stop_ids)
         self._max_rows = max_rows
-        self._sampler = (
-            native_sampler(model, stop_ids, cache_bytes=cache_bytes, num_threads=num_threads)
+        self._text_of = text_of
+        self.sampler = (
+            native_sampler(
+                model,
+                stop_ids,
+                cache_bytes=cache_bytes,
+                num_threads=num_threads,
+                text_of=text_of,
+            )
             if kernel
             else None
         )
+        """None where PyTorch samples."""
         self._sampled_by: str | None = None
         """SHA-256 of the weights that the kernel has."""
-
-    @property
-    def uses_kernel(self) -> bool:
-        return self._sampler is not None
 
     def version(self) -> PolicyVersion:
         return PolicyVersion(step=self.step, sha256=sha256(self._flat))
@@ -78,21 +98,24 @@ class LocalEngine:
         """Raises UserError where a context and its completion exceed the model's positions, and
         ModelError where its logits are not finite."""
         for request in requests:
-            self._check_fits(request)
-        version = self.version()
-        if self._sampler is None:
+            self.check_fits(request)
+        version = self.use_newest_weights()
+        if self.sampler is None:
             return list(self._in_pytorch(requests, version))
-        if version.sha256 != self._sampled_by:
-            self._sampler.weights_changed()
+        return self._by_kernel(self.sampler, requests, version)
+
+    def use_newest_weights(self) -> PolicyVersion:
+        """What is sampled from now on is sampled from the weights as they are at this moment."""
+        version = self.version()
+        if self.sampler is not None and version.sha256 != self._sampled_by:
+            self.sampler.weights_changed()
             self._sampled_by = version.sha256
-        return self._by_kernel(self._sampler, requests, version)
+        return version
 
     def _by_kernel(
         self, sampler: NativeSampler, requests: list[Request], version: PolicyVersion
     ) -> list[list[Completion]]:
-        growing = [
-            [Sample.begin(r.context, seed, r.sampling) for seed in r.seeds] for r in requests
-        ]
+        growing = [begin(request) for request in requests]
         try:
             for group in growing:
                 for one in group:
@@ -102,7 +125,7 @@ class LocalEngine:
         except BaseException:
             sampler.clear()
             raise
-        return [[_of_sample(one, version) for one in group] for group in growing]
+        return [[completion_of(one, version) for one in group] for group in growing]
 
     def _in_pytorch(
         self, requests: list[Request], version: PolicyVersion
@@ -124,9 +147,12 @@ class LocalEngine:
             rows += len(request.seeds)
         return [c for c in chunks if c]
 
-    def _check_fits(self, request: Request) -> None:
+    def check_fits(self, request: Request) -> None:
+        """Raises UserError where a request can never be answered."""
         limit = self.model.config.max_position_embeddings
         needed = len(request.context) + request.sampling.max_tokens
+        if request.sampling.stop and self._text_of is None:
+            raise UserError("sampling.stop: this engine was made without a tokenizer")
         if needed > limit:
             raise UserError(
                 f"a context of {len(request.context)} tokens and completions of up to "
@@ -137,20 +163,25 @@ class LocalEngine:
     def _of_draft(
         self, draft: Draft, sampling: SamplingParams, version: PolicyVersion
     ) -> Completion:
-        _check_finite(draft.logprobs)
+        check_finite(draft.logprobs)
         stopped = draft.tokens[-1] in self._stop_ids
+        reason = StopReason.STOP if stopped else StopReason.LENGTH
+        end = None
+        if sampling.stop and self._text_of is not None:
+            end = first_stop(draft.tokens, sampling.stop, self._text_of)
+            reason = reason if end is None else StopReason.STOP_STRING
         return Completion(
-            tokens=tuple(draft.tokens),
-            logprobs=tuple(draft.logprobs),
-            entropies=tuple(draft.entropies),
-            stop_reason=StopReason.STOP if stopped else StopReason.LENGTH,
+            tokens=tuple(draft.tokens[:end]),
+            logprobs=tuple(draft.logprobs[:end]),
+            entropies=tuple(draft.entropies[:end]),
+            stop_reason=reason,
             seed=draft.seed,
             sampling=sampling,
             policy=version,
         )
 
 
-def _check_finite(logprobs: Iterable[float]) -> None:
+def check_finite(logprobs: Iterable[float]) -> None:
     """Raises ModelError."""
     if not np.isfinite(np.fromiter(logprobs, np.float64)).all():
         raise ModelError(
@@ -159,14 +190,20 @@ def _check_finite(logprobs: Iterable[float]) -> None:
         )
 
 
-def _of_sample(one: Sample, version: PolicyVersion) -> Completion:
+def begin(request: Request) -> list[Sample]:
+    """One a seed."""
+    return [Sample.begin(request.context, seed, request.sampling) for seed in request.seeds]
+
+
+def completion_of(one: Sample, version: PolicyVersion) -> Completion:
+    """Of a sample that has ended.  Raises ModelError where its logits were not finite."""
     n = one.num_sampled
-    _check_finite(one.logprobs[:n])
+    check_finite(one.logprobs[:n])
     return Completion(
         tokens=tuple(one.tokens[:n].tolist()),
         logprobs=tuple(one.logprobs[:n].tolist()),
         entropies=tuple(one.entropies[:n].tolist()),
-        stop_reason=StopReason.STOP if one.stopped == AT_STOP_TOKEN else StopReason.LENGTH,
+        stop_reason=STOP_REASONS[one.stopped],
         seed=one.seed,
         sampling=one.sampling,
         policy=version,
@@ -174,7 +211,12 @@ def _of_sample(one: Sample, version: PolicyVersion) -> Completion:
 
 
 def native_sampler(
-    model: Decoder, stop_ids: tuple[int, ...], *, cache_bytes: int, num_threads: int
+    model: Decoder,
+    stop_ids: tuple[int, ...],
+    *,
+    cache_bytes: int,
+    num_threads: int,
+    text_of: TextOf | None = None,
 ) -> NativeSampler | None:
     """None where the kernel cannot be had, or does not have this architecture."""
     weights = next(model.parameters())
@@ -190,4 +232,5 @@ def native_sampler(
         cache_bytes=cache_bytes,
         rows_per_thread=ROWS,
         num_threads=num_threads,
+        text_of=text_of,
     )

@@ -22,14 +22,15 @@ from proofloop.core.errors import UserError
 from proofloop.engine.native.library import ROW
 from proofloop.engine.native.network import Ints, NativeNetwork, Space
 from proofloop.engine.pages import Pages
+from proofloop.engine.stops import TextOf, first_stop
 
 STEPS = 16
 """Tokens that a sample grows by before others are let in."""
 PREFILL = 512
 """Most tokens of contexts run at once: more would not fit a core's cache."""
 NO_TABLE: Ints = np.empty(0, np.int32)
-NOT_STOPPED, AT_STOP_TOKEN, AT_LENGTH = 0, 1, 2
-"""`stopped` in decode.c's Row."""
+NOT_STOPPED, AT_STOP_TOKEN, AT_LENGTH, AT_STOP_STRING = 0, 1, 2, 3
+"""`stopped` in decode.c's Row, which knows no strings."""
 
 
 @dataclass(slots=True, eq=False)
@@ -84,8 +85,9 @@ class NativeSampler:
         cache_bytes: int,
         rows_per_thread: int,
         num_threads: int = 1,
+        text_of: TextOf | None = None,
     ) -> None:
-        """Memory of the cache is only taken once it is used."""
+        """Memory of the cache is only taken once it is used.  `text_of`: for stop strings."""
         self._network = network
         self._stop_ids = np.array(tuple(stop_ids), np.int32)
         num_pages = max(1, cache_bytes // (4 * network.page_floats))
@@ -96,6 +98,7 @@ class NativeSampler:
         self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
         self._waiting: deque[Sample] = deque()
         self._growing: list[Sample] = []
+        self._text_of = text_of
 
     @property
     def busy(self) -> bool:
@@ -110,6 +113,8 @@ class NativeSampler:
                 f"{sample.sampling.max_tokens} need {needed} pages of the cache, which has "
                 f"{self._pages.num_pages}; lower sampling.max_tokens or give the engine more memory"
             )
+        if sample.sampling.stop and self._text_of is None:
+            raise UserError("sampling.stop: this engine was made without a tokenizer")
         self._waiting.append(sample)
 
     def cancel(self, sample: Sample) -> None:
@@ -256,7 +261,12 @@ class NativeSampler:
             row["num_sampled"], row["max_tokens"] = s.num_sampled, sampling.max_tokens
         self._network.decode(rows_N, num_steps, self._stop_ids, self._cache, space)
         for row, s in zip(rows_N, samples, strict=True):
+            seen = s.num_sampled
             s.num_sampled, s.stopped = int(row["num_sampled"]), int(row["stopped"])
+            if s.sampling.stop and self._text_of is not None:
+                tokens = s.tokens[: s.num_sampled].tolist()
+                if end := first_stop(tokens, s.sampling.stop, self._text_of, seen=seen):
+                    s.num_sampled, s.stopped = end, AT_STOP_STRING
 
     def _leave(self, sample: Sample) -> None:
         """Its pages may be somebody else's beginning."""
