@@ -154,7 +154,7 @@ def test_a_stop_string_ends_a_completion_at_the_token_that_completes_it(
         for whole, cut in zip(before, after, strict=True):
             n = len(cut.tokens)
             assert cut.tokens == whole.tokens[:n]
-            assert cut.logprobs == whole.logprobs[:n]
+            assert cut.logprobs == pytest.approx(whole.logprobs[:n], abs=1e-4)
             assert len(cut.entropies) == n
             holds = [any(s in text_of(cut.tokens[: i + 1]) for s in stops) for i in range(n)]
             if cut.stop_reason is StopReason.STOP_STRING:

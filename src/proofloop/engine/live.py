@@ -104,7 +104,7 @@ class LiveEngine:
         self._give_up(RuntimeError("the engine was closed"))
 
     def _obey(self) -> bool:
-        """Takes the orders that have come; waits for one where nothing is under way.  False: close."""
+        """Takes the orders that came; waits for one where nothing is under way.  False: close."""
         while not self._tickets or not self._orders.empty():
             match self._orders.get():
                 case _Begin(ticket):
