@@ -77,9 +77,13 @@ class LiveEngine:
         self._thread = threading.Thread(target=self._drive, name="live engine", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request, on_update: OnUpdate) -> Ticket:
+    def check(self, request: Request) -> None:
         """Raises UserError where the request can never be answered."""
         self._engine.check_fits(request)
+
+    def submit(self, request: Request, on_update: OnUpdate) -> Ticket:
+        """Raises UserError where the request can never be answered."""
+        self.check(request)
         ticket = Ticket(request=request, on_update=on_update)
         self._orders.put(_Begin(ticket))
         return ticket
@@ -118,13 +122,9 @@ class LiveEngine:
     def _begin(self, ticket: Ticket) -> None:
         ticket.samples = begin(ticket.request)
         ticket.num_told = dict.fromkeys(range(len(ticket.samples)), 0)
-        try:
-            for sample in ticket.samples:
-                self._sampler.submit(sample)
-        except Exception as error:
-            ticket.on_update(error)
-        else:
-            self._tickets.append(ticket)
+        for sample in ticket.samples:
+            self._sampler.submit(sample)
+        self._tickets.append(ticket)
 
     def _drop(self, ticket: Ticket) -> None:
         with contextlib.suppress(ValueError):  # it has ended meanwhile

@@ -159,6 +159,8 @@ class LocalEngine:
                 f"{request.sampling.max_tokens} need {needed} positions, the model has {limit}; "
                 "lower sampling.max_tokens"
             )
+        if self.sampler is not None:
+            self.sampler.check_fits(request)
 
     def _of_draft(
         self, draft: Draft, sampling: SamplingParams, version: PolicyVersion

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from proofloop.core.completion import SamplingParams
+from proofloop.core.completion import Request, SamplingParams
 from proofloop.core.errors import UserError
 from proofloop.engine.native.library import ROW
 from proofloop.engine.native.network import Ints, NativeNetwork, Space
@@ -105,17 +105,19 @@ class NativeSampler:
         return bool(self._waiting or self._growing)
 
     def submit(self, sample: Sample) -> None:
-        """Raises UserError where it could never fit the cache."""
-        needed = self._pages.needed(len(sample.context) + sample.sampling.max_tokens)
+        """It was checked that it fits."""
+        self._waiting.append(sample)
+
+    def check_fits(self, request: Request) -> None:
+        """Raises UserError where a sample could never have pages enough."""
+        context, most = len(request.context), request.sampling.max_tokens
+        needed = self._pages.needed(context + most)
         if needed > self._pages.num_pages:
             raise UserError(
-                f"a context of {len(sample.context)} tokens and a completion of up to "
-                f"{sample.sampling.max_tokens} need {needed} pages of the cache, which has "
-                f"{self._pages.num_pages}; lower sampling.max_tokens or give the engine more memory"
+                f"a context of {context} tokens and a completion of up to {most} need {needed} "
+                f"pages of the cache, which has {self._pages.num_pages}; lower sampling.max_tokens "
+                "or give the engine more memory"
             )
-        if sample.sampling.stop and self._text_of is None:
-            raise UserError("sampling.stop: this engine was made without a tokenizer")
-        self._waiting.append(sample)
 
     def cancel(self, sample: Sample) -> None:
         """It grows no further; whatever it has stays."""
