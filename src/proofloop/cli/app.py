@@ -28,7 +28,7 @@ VERBS: dict[str, str] = {
     "audit": "Attack an environment's rewards, and try right answers in odd clothes.",
     "tasks": "Print an environment's tasks as JSON Lines, without their answers.",
     "doctor": "Show what this machine can give: isolation, cores, devices.",
-    "serve-model": "Serve a model with OpenAI's API.",
+    "serve-model": "Serve a model with OpenAI's API, until Ctrl-C.",
     "pretrain": "Pre-train the embedded base model from nothing.",
 }
 """Every verb and its line in the help."""
