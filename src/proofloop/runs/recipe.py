@@ -196,6 +196,26 @@ class EvalConfig(Record):
     whatever its arm; an attempt then passes where its last turn does."""
 
 
+class TrackerKind(StrEnum):
+    """Tools that a run's numbers can go to, beside its own record (`runs.trackers`)."""
+
+    NONE = "none"
+    TENSORBOARD = "tensorboard"
+    WANDB = "wandb"
+    MLFLOW = "mlflow"
+    TRACKIO = "trackio"
+
+
+class TrackerConfig(Record):
+    kind: TrackerKind = TrackerKind.NONE
+    """`none`, or where the numbers of every step go, too: `tensorboard` (RUN/tensorboard), `wandb`
+    (offline unless WANDB_MODE says otherwise), `mlflow` (MLFLOW_TRACKING_URI, or RUN/mlflow.db) or
+    `trackio`. A tracker that fails is left alone; a resumed run goes on in the same place."""
+    project: str = "proofloop"
+    name: str = ""
+    """Of the run there; empty: the run directory's."""
+
+
 class SandboxConfig(Record):
     tier: Tier | None = None
     """Isolation tier that the run needs; none: T1, or T0 where this machine
@@ -222,6 +242,7 @@ class Recipe(Record):
     alarms: AlarmsConfig = AlarmsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     control: ControlConfig = ControlConfig()
+    tracker: TrackerConfig = TrackerConfig()
 
 
 def advantage_rule(recipe: Recipe) -> AdvantageRule:

@@ -32,6 +32,7 @@ from proofloop.runs.manifest import (
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe, advantage_rule
 from proofloop.runs.start import open_lessons, start_model
+from proofloop.runs.trackers.feed import open_feed
 from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
@@ -83,14 +84,18 @@ def run_training(
         if resume:
             store.event("resumed", f"from step {state.step}")
         crew.publish(state.step)
+        feed = open_feed(recipe, store)
         try:
             for report in _loop(recipe.train.method, parts, state, lessons):
                 on_progress(report)
+                feed.catch_up()
                 if interrupted():
                     raise KeyboardInterrupt
         except TrainingHalted as alarm:
             store.event_once("alarm", str(alarm))
             raise
+        finally:
+            feed.close()
         _save_trained(model, out / "model", tokenizer_from=model_path)
 
 
