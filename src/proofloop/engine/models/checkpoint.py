@@ -14,7 +14,7 @@ import torch
 from proofloop.core.codec import to_json
 from proofloop.core.errors import ModelError
 from proofloop.engine.models.decoder import Decoder
-from proofloop.engine.models.hub_config import hub_config, read_config, read_raw_config
+from proofloop.engine.models.hub_config import hub_config, read_config, read_json, read_raw_config
 from proofloop.engine.models.tensors import (
     MAX_SHARD_BYTES,
     check_tensors,
@@ -75,9 +75,12 @@ def save_model(
     tokenizer_from: Path,
     dtype: torch.dtype = torch.float32,
     max_shard_bytes: int = MAX_SHARD_BYTES,
+    stop_ids: tuple[int, ...] = (),
 ) -> None:
     """Writes a directory that Transformers loads; the tokenizer's files, the ids that stop a text
     and what a model's makers advise for sampling are those of `tokenizer_from`.
+
+    stop_ids: with which the model was trained to stop, written beside those that the source has.
 
     Raises ModelError where a weight is beyond the type's range.
     """
@@ -96,10 +99,7 @@ def save_model(
         | ids,
     )
     copy_tokenizer(tokenizer_from, directory)
-    if (tokenizer_from / GENERATION_NAME).exists():
-        _copy(tokenizer_from / GENERATION_NAME, directory / GENERATION_NAME)
-    elif any(id_ is not None for id_ in ids.values()):
-        _write_json(directory / GENERATION_NAME, ids)
+    _write_generation(tokenizer_from, directory, ids, stop_ids)
 
 
 def copy_tokenizer(source: Path, directory: Path) -> None:
@@ -117,6 +117,22 @@ def _copy(source: Path, target: Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
+
+
+def _write_generation(
+    source: Path, directory: Path, ids: dict[str, Any], stop_ids: tuple[int, ...]
+) -> None:
+    """generation_config.json, in which Transformers and vLLM look for what ends a text."""
+    advice = {key: id_ for key, id_ in ids.items() if id_ is not None}
+    if (source / GENERATION_NAME).exists():
+        advice = read_json(source / GENERATION_NAME)
+    known = advice.get("eos_token_id")
+    stops = known if isinstance(known, list) else [] if known is None else [known]
+    new = [stop for stop in stop_ids if stop not in stops]
+    if new:
+        advice["eos_token_id"] = [*stops, *new] if stops or len(new) > 1 else new[0]
+    if advice:
+        _write_json(directory / GENERATION_NAME, advice)
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

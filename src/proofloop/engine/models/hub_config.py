@@ -154,18 +154,21 @@ def read_config(directory: Path) -> DecoderConfig:
 
 def read_raw_config(directory: Path) -> dict[str, Any]:
     """The file as it stands.  Raises ModelError where it is missing or no JSON object."""
-    path = directory / "config.json"
+    if not (directory / "config.json").exists():
+        hint = (
+            "it has adapter_config.json: give the base model as model.path, this as model.adapter"
+            if (directory / "adapter_config.json").exists()
+            else "give a checkpoint directory in Hugging Face format"
+        )
+        raise ModelError(f"{directory}: no config.json; {hint}")
+    return read_json(directory / "config.json")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises ModelError where it is missing or no JSON object."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except OSError as error:
-        hint = (
-            "; it has adapter_config.json: give the base model as model.path, this as model.adapter"
-            if (directory / "adapter_config.json").exists()
-            else "; give a checkpoint directory in Hugging Face format"
-        )
-        what = "no config.json" if isinstance(error, FileNotFoundError) else f"{error}"
-        raise ModelError(f"{directory}: {what}{hint}") from None
-    except msgspec.DecodeError as error:
+    except (OSError, msgspec.DecodeError) as error:
         raise ModelError(f"{path}: not a model configuration ({error})") from error
 
 
