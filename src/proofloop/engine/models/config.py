@@ -1,4 +1,5 @@
-"""What a decoder's architecture is: sizes, biases, position encoding, attention windows.
+"""What a decoder's architecture is: sizes, biases, position encoding, attention windows; and which
+adapters it may get.  Loads no torch.
 
 Field names follow Hugging Face's `config.json` (`engine.models.hub_config` reads and writes it).
 """
@@ -84,3 +85,19 @@ class DecoderConfig:
 
     def rotates(self, layer: int) -> bool:
         return not self.rope_layers or self.rope_layers[layer]
+
+
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The linear layers of a decoder's layers; embedding and head stay as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraConfig:
+    rank: int
+    alpha: float
+    """The update counts alpha / rank times."""
+    targets: tuple[str, ...] = TARGETS
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
