@@ -107,13 +107,26 @@ def test_what_changes_nothing_is_passed_over(tmp_path: Path) -> None:
     extra = {
         "_name_or_path": "x", "transformers_version": "4.38", "torch_dtype": "bfloat16",
         "pretraining_tp": 1, "attention_dropout": 0.0, "rope_interleaved": False,
-        "is_llama_config": True, "transformers.js_config": {"dtype": "q4"}, "unsloth_fixed": True,
+        "is_llama_config": True, "transformers.js_config": {"dtype": "q4"}, "unsloth_fixed": True, "pruned_heads": {},
         "rope_scaling": None, "sliding_window": None, "mlp_bias": False, "use_cache": False,
         "eos_token_id": [1, 2], "initializer_range": 0.04, "hidden_act": "silu",
     }  # fmt: skip
     assert read_config(config_at(tmp_path / "more", **LLAMA | extra)) == plain
     without = {k: v for k, v in LLAMA.items() if k != "architectures"}
     assert read_config(config_at(tmp_path / "by type", **without)) == plain
+
+
+def test_switches_that_are_off_switch_windows_off(tmp_path: Path) -> None:
+    """As in the files of Qwen2.5 and of SmolLM3, which name windows that nobody uses."""
+    plain = read_config(config_at(tmp_path, **QWEN3))
+    for use in (False, None):
+        config_at(tmp_path, **QWEN3, sliding_window=16, use_sliding_window=use, max_window_layers=1)
+        assert read_config(tmp_path) == plain
+    smollm3 = LLAMA | {"architectures": ["SmolLM3ForCausalLM"], "model_type": "smollm3"}
+    config_at(tmp_path, **smollm3, max_window_layers=28, sliding_window=None, no_rope_layers=[1, 0])
+    found = read_config(tmp_path)
+    assert (found.sliding_layers, found.rope_layers) == ((), (True, False))
+    assert (found.rope_theta, found.tie_word_embeddings) == (2e6, True)
 
 
 def test_a_network_that_no_model_class_has_is_not_written() -> None:

@@ -1,7 +1,8 @@
 """A training run: builds the parts, runs the loop, leaves a directory that tells what happened.
 
 A run directory holds `config.toml` (resolved), `manifest.json`, `run.db`, `segments/`,
-`checkpoints/` and, when the last step is done, `model/` in Hugging Face format.
+`checkpoints/` and, when the last step is done, `model/` in Hugging Face format (and, where adapters
+trained, `adapter/` in PEFT's).
 """
 
 import shutil

@@ -89,9 +89,10 @@ def save_model(
     if model.config.tie_word_embeddings:
         del weights["lm_head.weight"]
     ids = _special_ids(tokenizer_from)
+    written = write_tensors(weights, directory, dtype=dtype, max_shard_bytes=max_shard_bytes)
     for stale in directory.glob("model*.safetensors*"):
-        stale.unlink()
-    write_tensors(weights, directory, dtype=dtype, max_shard_bytes=max_shard_bytes)
+        if stale.name not in written:
+            stale.unlink()
     _write_json(
         directory / "config.json",
         hub_config(model.config)

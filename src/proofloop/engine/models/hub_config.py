@@ -72,8 +72,7 @@ FAMILIES: Mapping[str, _Family] = {
         qk_norm=True,
     ),
     "SmolLM3ForCausalLM": _Family(
-        keys=_LAYERED - {"max_window_layers"}
-        | {"attention_bias", "mlp_bias", "no_rope_layers", "no_rope_layer_interval"},
+        keys=_LAYERED | {"attention_bias", "mlp_bias", "no_rope_layers", "no_rope_layer_interval"},
         defaults={"tie_word_embeddings": True, "num_key_value_heads": 4},
         rope_theta=2e6,
     ),
@@ -89,7 +88,7 @@ _OF_OTHERS = (
     "chunk_size_feed_forward decoder_start_token_id diversity_penalty do_sample "
     "dtype early_stopping embd_pdrop encoder_no_repeat_ngram_size eos_token_id "
     "finetuning_task hidden_dropout id2label initializer_range is_llama_config "
-    "label2id length_penalty max_length min_length model_max_length model_type "
+    "label2id length_penalty max_length min_length model_max_length max_sequence_length model_type "
     "name_or_path no_repeat_ngram_size num_beam_groups num_beams "
     "num_return_sequences output_attentions output_hidden_states output_scores "
     "pad_token_id prefix pretraining_tp problem_type repetition_penalty "
@@ -215,7 +214,7 @@ def _model_type(architecture: str) -> str:
 def _refuse_unknown(path: Path, name: str, family: _Family, raw: Mapping[str, Any]) -> None:
     known = _SHARED | family.keys | set(_OF_OTHERS.split())
     for key, value in raw.items():
-        off = value is None or value is False
+        off = value is None or value is False or value in ("", [], {})
         ours = key.startswith(("_", "transformers.", "unsloth")) or key.endswith("_version")
         fixed = key == "attention_bias" and value is family.attention_bias
         if key in known or off or ours or fixed:
@@ -285,11 +284,10 @@ def _sliding_layers(known: _Known, architecture: str) -> tuple[bool, ...]:
     """Raises ValueError where the keys contradict each other: there Transformers' versions do."""
     n = cast("int", known.num_hidden_layers)
     window = known.sliding_window
-    if window is not None and window < 1:
+    switched = "use_sliding_window" in FAMILIES[architecture].keys
+    in_use = window is not None and (bool(known.use_sliding_window) or not switched)
+    if window is not None and in_use and window < 1:
         raise ValueError(f"sliding_window = {window}")
-    in_use = window is not None and known.use_sliding_window is not False
-    if architecture == "SmolLM3ForCausalLM" and known.use_sliding_window is None:
-        in_use = False
     match architecture:
         case "Qwen2ForCausalLM" | "Qwen3ForCausalLM":
             implied = tuple(in_use and i >= known.max_window_layers for i in range(n))

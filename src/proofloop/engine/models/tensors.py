@@ -140,9 +140,10 @@ def write_tensors(
     *,
     dtype: torch.dtype,
     max_shard_bytes: int = MAX_SHARD_BYTES,
-) -> None:
+) -> set[str]:
     """As one file, or as shards of at most `max_shard_bytes` (a larger tensor: a shard of its own)
-    and their index.  Raises ModelError where a weight is beyond the type's range."""
+    and their index; returns the files' names.  Raises ModelError where a weight is beyond the
+    type's range."""
     shards: list[list[str]] = [[]]
     room = max_shard_bytes
     size = {name: t.numel() * dtype.itemsize for name, t in tensors.items()}
@@ -165,6 +166,8 @@ def write_tensors(
             "weight_map": {n: f for f, names in zip(files, shards, strict=True) for n in names},
         }
         (directory / INDEX_NAME).write_bytes(msgspec.json.format(to_json(index), indent=2) + b"\n")
+        files.append(INDEX_NAME)
+    return set(files)
 
 
 def _converted(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
