@@ -57,12 +57,12 @@ def run_training(
     Raises UserError for what the user can mend and WorldError for what broke under way.
     """
     model_path = resolve_model(recipe.model.path)
+    tokenizer = start_tokenizer(recipe)
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
     if not resume:
         check_tasks(environment, recipe.sandbox.tier, recipe.train.workers)
     torch.set_num_threads(1)
-    tokenizer = start_tokenizer(recipe)
     model, lora = start_policy(recipe)
     weights = flatten(model).share_memory_()
     trained = weights if lora is None else flatten(lora).share_memory_()
