@@ -6,7 +6,6 @@ position encoding are read: `rope_theta` and `rope_scaling` (Transformers 4), `r
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,98 +13,16 @@ import msgspec
 
 from proofloop.core.errors import ModelError
 from proofloop.engine.models.config import DecoderConfig
+from proofloop.engine.models.hub_families import (
+    FAMILIES,
+    OF_OTHERS,
+    REASONS,
+    SHARED,
+    SIZES,
+    Family,
+    model_type_of,
+)
 from proofloop.engine.models.hub_rope import read_rope, rope_of
-
-_SIZES = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "max_position_embeddings",
-)
-_SHARED = frozenset(
-    {*_SIZES, "num_key_value_heads", "head_dim", "rms_norm_eps", "tie_word_embeddings"}
-    | {"rope_theta", "rope_scaling", "rope_parameters", "hidden_act"}
-)
-_WINDOW = frozenset({"sliding_window"})
-_LAYERED = frozenset({"sliding_window", "use_sliding_window", "max_window_layers", "layer_types"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Family:
-    """A model class of Transformers: which keys it computes by beside those that all share, and
-    what it takes for those that a file leaves out."""
-
-    keys: frozenset[str] = frozenset()
-    defaults: Mapping[str, Any]
-    attention_bias: bool = False
-    """Where no key says."""
-    qk_norm: bool = False
-    rope_theta: float = 10_000.0
-    """Where no key says."""
-
-    @property
-    def has_out_bias(self) -> bool:
-        """`attention_bias` is of all four projections."""
-        return "attention_bias" in self.keys and "attention_out_bias" not in self.keys
-
-
-_UNTIED = {"tie_word_embeddings": False}
-_QWEN = {**_UNTIED, "use_sliding_window": False, "sliding_window": 4096, "max_window_layers": 28}
-FAMILIES: Mapping[str, _Family] = {
-    "LlamaForCausalLM": _Family(keys=frozenset({"attention_bias", "mlp_bias"}), defaults=_UNTIED),
-    "MistralForCausalLM": _Family(
-        keys=_WINDOW | {"layer_types"},
-        defaults=_UNTIED | {"num_key_value_heads": 8, "sliding_window": 4096},
-    ),
-    "MinistralForCausalLM": _Family(
-        keys=_WINDOW | {"layer_types"},
-        defaults=_UNTIED | {"num_key_value_heads": 8, "sliding_window": 4096},
-    ),
-    "Qwen2ForCausalLM": _Family(
-        keys=_LAYERED, defaults=_QWEN | {"num_key_value_heads": 32}, attention_bias=True
-    ),
-    "Qwen3ForCausalLM": _Family(
-        keys=_LAYERED | {"attention_bias"},
-        defaults=_QWEN | {"num_key_value_heads": 32, "head_dim": 128},
-        qk_norm=True,
-    ),
-    "SmolLM3ForCausalLM": _Family(
-        keys=_LAYERED | {"attention_bias", "mlp_bias", "no_rope_layers", "no_rope_layer_interval"},
-        defaults={"tie_word_embeddings": True, "num_key_value_heads": 4},
-        rope_theta=2e6,
-    ),
-    "SeedOssForCausalLM": _Family(
-        keys=frozenset({"attention_bias", "attention_out_bias", "mlp_bias"}),
-        defaults=_UNTIED | {"num_key_value_heads": 8, "head_dim": 128, "attention_bias": True},
-    ),
-}
-"""By the name of the model class, in the order in which one is chosen to write a new model as."""
-
-_OF_OTHERS = (
-    "architectures attention_dropout bad_words_ids bos_token_id "
-    "chunk_size_feed_forward decoder_start_token_id diversity_penalty do_sample "
-    "dtype early_stopping embd_pdrop encoder_no_repeat_ngram_size eos_token_id "
-    "finetuning_task hidden_dropout id2label initializer_range is_llama_config "
-    "label2id length_penalty max_length min_length model_max_length max_sequence_length model_type "
-    "name_or_path no_repeat_ngram_size num_beam_groups num_beams "
-    "num_return_sequences output_attentions output_hidden_states output_scores "
-    "pad_token_id prefix pretraining_tp problem_type repetition_penalty "
-    "resid_pdrop residual_dropout return_dict return_dict_in_generate "
-    "sep_token_id task_specific_params temperature tokenizer_class top_k top_p "
-    "torch_dtype transformers_version typical_p unk_token_id use_cache"
-)
-"""Keys of files and tools, of training with dropout (we train without), of how others sample."""
-
-_REASONS = {
-    "quantization_config": "quantised weights; give the checkpoint that they were made from",
-    "auto_map": "the checkpoint brings code of its own, which is never run",
-    "text_config": "a model of more than text",
-    "vision_config": "a model of more than text",
-    "attn_logit_softcapping": "soft-capped logits",
-    "final_logit_softcapping": "soft-capped logits",
-}
 
 
 class _Known(msgspec.Struct):
@@ -142,7 +59,7 @@ def read_config(directory: Path) -> DecoderConfig:
     raw = read_raw_config(directory)
     architecture, family = _family(path, raw)
     _refuse_unknown(path, architecture, family, raw)
-    theirs = {k: v for k, v in raw.items() if k in _SHARED | family.keys}
+    theirs = {k: v for k, v in raw.items() if k in SHARED | family.keys}
     try:
         known = msgspec.convert({**family.defaults, **theirs}, _Known)
         config = _config(known, architecture, family)
@@ -182,13 +99,13 @@ def hub_config(config: DecoderConfig) -> dict[str, Any]:
         except ValueError:
             same = False
         if same:
-            return {"architectures": [name], "model_type": _model_type(name), **keys}
+            return {"architectures": [name], "model_type": model_type_of(name), **keys}
     raise ModelError(f"no model class of Transformers has this combination: {config}")
 
 
-def _family(path: Path, raw: dict[str, Any]) -> tuple[str, _Family]:
+def _family(path: Path, raw: dict[str, Any]) -> tuple[str, Family]:
     model_type = raw.get("model_type")
-    by_type = {_model_type(name): name for name in FAMILIES}
+    by_type = {model_type_of(name): name for name in FAMILIES}
     named = raw.get("architectures") or [by_type.get(str(model_type), f"model type {model_type}")]
     name = str(named[0]) if isinstance(named, list) and len(named) == 1 else str(named)
     if name not in FAMILIES:
@@ -196,36 +113,28 @@ def _family(path: Path, raw: dict[str, Any]) -> tuple[str, _Family]:
             f"{path}: {name} is not supported; supported: {', '.join(FAMILIES)} (decoders whose "
             "every layer is dense)"
         )
-    if model_type not in (None, _model_type(name)):
+    if model_type not in (None, model_type_of(name)):
         raise ModelError(
             f"{path}: architectures says {name}, model_type {model_type!r}; correct the wrong one"
         )
     return name, FAMILIES[name]
 
 
-def _model_type(architecture: str) -> str:
-    return (
-        "seed_oss"
-        if architecture.startswith("SeedOss")
-        else (architecture.removesuffix("ForCausalLM").lower())
-    )
-
-
-def _refuse_unknown(path: Path, name: str, family: _Family, raw: Mapping[str, Any]) -> None:
-    known = _SHARED | family.keys | set(_OF_OTHERS.split())
+def _refuse_unknown(path: Path, name: str, family: Family, raw: Mapping[str, Any]) -> None:
+    known = SHARED | family.keys | set(OF_OTHERS.split())
     for key, value in raw.items():
         off = value is None or value is False or value in ("", [], {})
         ours = key.startswith(("_", "transformers.", "unsloth")) or key.endswith("_version")
         fixed = key == "attention_bias" and value is family.attention_bias
         if key in known or off or ours or fixed:
             continue
-        reason = _REASONS.get(key) or (
+        reason = REASONS.get(key) or (
             "a mixture of experts" if "expert" in key else f"no key that {name} computes by here"
         )
         raise ModelError(
             f"{path}: {key} = {_short(value)}: {reason}. If it surely changes nothing of the "
             "computation, take it out of config.json"
-            if key not in _REASONS
+            if key not in REASONS
             else f"{path}: {key}: {reason}"
         )
     act = raw.get("hidden_act", "silu")
@@ -238,9 +147,9 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def _config(known: _Known, architecture: str, family: _Family) -> DecoderConfig:
+def _config(known: _Known, architecture: str, family: Family) -> DecoderConfig:
     """Raises ValueError where keys are missing or contradict each other."""
-    sizes = {key: cast("int | None", getattr(known, key)) for key in _SIZES}
+    sizes = {key: cast("int | None", getattr(known, key)) for key in SIZES}
     for key, size in sizes.items():
         if size is None or size < 1:
             raise ValueError(f"{key} is {'missing' if size is None else size}")
@@ -311,7 +220,7 @@ def _sliding_layers(known: _Known, architecture: str) -> tuple[bool, ...]:
     return listed
 
 
-def _rope_layers(known: _Known, family: _Family) -> tuple[bool, ...]:
+def _rope_layers(known: _Known, family: Family) -> tuple[bool, ...]:
     """Empty where all rotate."""
     n = cast("int", known.num_hidden_layers)
     if "no_rope_layers" not in family.keys:
@@ -329,7 +238,7 @@ def _written(config: DecoderConfig, architecture: str) -> dict[str, Any]:
     """All keys that the family computes by, written out: none is left to its defaults."""
     n = config.num_hidden_layers
     sliding = config.sliding_layers or (False,) * n
-    keys: dict[str, Any] = {key: getattr(config, key) for key in _SIZES}
+    keys: dict[str, Any] = {key: getattr(config, key) for key in SIZES}
     keys |= {
         "num_key_value_heads": config.num_key_value_heads,
         "head_dim": config.head_dim,
@@ -348,5 +257,5 @@ def _written(config: DecoderConfig, architecture: str) -> dict[str, Any]:
     }
     if architecture == "MistralForCausalLM":
         del keys["layer_types"]  # it warns of them
-    allowed = _SHARED | FAMILIES[architecture].keys
+    allowed = SHARED | FAMILIES[architecture].keys
     return {k: v for k, v in keys.items() if k in allowed}
