@@ -107,7 +107,8 @@ def test_what_changes_nothing_is_passed_over(tmp_path: Path) -> None:
     extra = {
         "_name_or_path": "x", "transformers_version": "4.38", "torch_dtype": "bfloat16",
         "pretraining_tp": 1, "attention_dropout": 0.0, "rope_interleaved": False,
-        "is_llama_config": True, "transformers.js_config": {"dtype": "q4"}, "unsloth_fixed": True, "pruned_heads": {},
+        "is_llama_config": True, "transformers.js_config": {"dtype": "q4"}, "unsloth_fixed": True,
+        "pruned_heads": {},
         "rope_scaling": None, "sliding_window": None, "mlp_bias": False, "use_cache": False,
         "eos_token_id": [1, 2], "initializer_range": 0.04, "hidden_act": "silu",
     }  # fmt: skip
