@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from proofloop.core.completion import Request, SamplingParams
 from proofloop.core.errors import ModelError, UserError
 from proofloop.engine.local import LocalEngine, native_sampler
-from proofloop.engine.models.decoder import Decoder, DecoderConfig
+from proofloop.engine.models.config import DecoderConfig, Llama3Scaling
+from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import flatten
 from proofloop.engine.native import build
 from proofloop.engine.native.build import KernelUnavailable
@@ -48,6 +49,25 @@ SHAPES = {
     "grouped queries, biases": config(num_key_value_heads=2, attention_bias=True, head_dim=34),
     "norms of queries, untied": config(
         num_key_value_heads=1, qk_norm=True, tie_word_embeddings=False, rope_theta=1e6
+    ),
+    "windows, layers without rotation, all biases": config(
+        num_key_value_heads=2,
+        sliding_window=9,
+        sliding_layers=(True, False),
+        rope_layers=(False, True),
+        attention_bias=True,
+        attention_out_bias=True,
+        mlp_bias=True,
+    ),
+    "a window in every layer, rotation scaled": config(
+        sliding_window=16,
+        sliding_layers=(True, True),
+        rope_scaling=Llama3Scaling(
+            factor=8.0,
+            low_freq_factor=1.0,
+            high_freq_factor=4.0,
+            original_max_position_embeddings=32,
+        ),
     ),
     "deeper than a panel of sums": config(hidden_size=300, intermediate_size=520, head_dim=32),
 }
@@ -125,7 +145,9 @@ def test_logits_are_the_decoders(shape: str) -> None:
         )
 
 
-@pytest.mark.parametrize("shape", ["grouped queries, biases", "norms of queries, untied"])
+@pytest.mark.parametrize(
+    "shape", ["grouped queries, biases", "windows, layers without rotation, all biases"]
+)
 def test_a_sample_is_the_same_in_any_company_bit_for_bit(shape: str) -> None:
     """Alone, among others, over two threads, and with so few pages that samples wait and are
     computed again."""

@@ -11,6 +11,7 @@ import msgspec
 from proofloop.core.record import Record
 from proofloop.core.task import Stages
 from proofloop.core.verdict import Tier
+from proofloop.engine.models.config import TARGETS
 from proofloop.train.advantages import AdvantageRule
 from proofloop.train.config import (
     AdvantageScale,
@@ -45,13 +46,36 @@ class Init(StrEnum):
     RANDOM = "random"
 
 
+class SaveDtype(StrEnum):
+    """Number formats of saved weights."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
 class ModelConfig(Record):
     path: str = "pico"
-    """A checkpoint directory in Hugging Face format, or `pico`, the embedded base model."""
+    """A checkpoint directory in Hugging Face format, a hub id (`org/name` or `org/name@revision`),
+    or `pico`, the embedded base model."""
+    adapter: str | None = None
+    """Directory of a LoRA adapter (PEFT) of that model, merged into its weights; with `lora.rank`,
+    trained on instead."""
+    save_dtype: SaveDtype = SaveDtype.FLOAT32
+    """Number format of the trained model's weights on disk; they train in float32."""
     init: Init = Init.PRETRAINED
     """`pretrained`: its weights. `random`: its network and tokenizer, with random weights."""
     init_seed: int = 0
     """Of random weights."""
+
+
+class LoraRecipe(Record):
+    rank: int = 0
+    """Of the low-rank adapters that train in place of the weights; 0: the weights train."""
+    alpha: float = 32.0
+    """An adapter's update counts alpha / rank times."""
+    targets: tuple[str, ...] = TARGETS
+    """Linear layers that get adapters."""
 
 
 class LanguageConfig(Record):
@@ -232,6 +256,7 @@ class Recipe(Record):
     """Everything that `proofloop train` can be told."""
 
     model: ModelConfig = ModelConfig()
+    lora: LoraRecipe = LoraRecipe()
     env: EnvConfig = EnvConfig()
     sampling: SamplingConfig = SamplingConfig()
     reward: RewardConfig = RewardConfig()

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from proofloop.engine.models.decoder import Decoder, DecoderConfig
+from proofloop.engine.models.config import DecoderConfig
+from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.decoder import Layer as DecoderLayer
 from proofloop.engine.native.library import Layer, Model, kernel
 
@@ -23,7 +24,9 @@ _KNOWN = frozenset(
     {
         *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
         *("num_attention_heads", "num_key_value_heads", "head_dim", "max_position_embeddings"),
-        *("rms_norm_eps", "rope_theta", "tie_word_embeddings", "attention_bias", "qk_norm"),
+        *("rms_norm_eps", "rope_theta", "rope_scaling", "rope_layers", "tie_word_embeddings"),
+        *("attention_bias", "attention_out_bias", "mlp_bias", "qk_norm"),
+        *("sliding_window", "sliding_layers", "architecture"),
     }
 )
 """What of an architecture the kernel has; a new field of DecoderConfig stands here once it does."""
@@ -91,9 +94,15 @@ class NativeNetwork:
                 own.q_norm = self._plain(attention.q_norm.weight)
                 own.k_norm = self._plain(attention.k_norm.weight)
             own.o = self._pack(f"{i}.o", attention.o_proj.weight)
+            if config.attention_out_bias:
+                own.o_bias = self._plain(attention.o_proj.bias)
             own.gate_up = self._pack(f"{i}.gate_up", mlp.gate_proj.weight, mlp.up_proj.weight)
             own.down = self._pack(f"{i}.down", mlp.down_proj.weight)
-            own.rotary = 1
+            if config.mlp_bias:
+                own.gate_up_bias = self._joined_bias(mlp.gate_proj.bias, mlp.up_proj.bias)
+                own.down_bias = self._plain(mlp.down_proj.bias)
+            own.rotary = config.rotates(i)
+            own.window = config.window(i) or 0
         model = self._model
         model.num_layers, model.width = config.num_hidden_layers, config.hidden_size
         model.num_heads, model.num_kv_heads = config.num_attention_heads, config.num_key_value_heads
@@ -111,6 +120,15 @@ class NativeNetwork:
         kept = weight.detach().float().contiguous()
         self._keep.append(kept)
         return kept.data_ptr()
+
+    def _joined_bias(self, *biases: Tensor) -> int:
+        """As `_pack` lays their weights out."""
+        joined = torch.zeros(sum(self.padded(len(b)) for b in biases))
+        at = 0
+        for bias in biases:
+            joined[at : at + len(bias)] = bias.detach().float()
+            at += self.padded(len(bias))
+        return self._plain(joined)
 
     def _pack(self, name: str, *weights: Tensor) -> int:
         """Weights (out, in), each in whole panels, one after the other."""
