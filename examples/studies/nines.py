@@ -2,13 +2,13 @@
 
     python examples/studies/nines.py [--seeds 3] [--out runs/nines] [--docs docs/studies]
 
-The quick start on programs of one operation.  Base, trained, and the trained model at temperature
-0.5 (about 95% pass@1) then attempt the same 240 held-out tasks 32 times.  Plotted is the share of
-tasks of which k attempts all pass (pass^k) or at least one does (pass@k), between two nulls with
-the same pass@1: failures that may fall on any attempt (p^k and 1-(1-p)^k), and tasks that pass
-always or never (p for every k).  A second figure has the gain by training.  Printed beside it: the
-same task again against a new one, the design effect, where failures sit, what the next nine takes,
-and what fewer tasks would have claimed.
+The quick start on programs of one operation.  Base and trained model, at temperature 1 and at 0.5
+(trained: about 95% pass@1), then attempt the same 240 held-out tasks 32 times.  Plotted is the
+share of tasks of which k attempts all pass (pass^k) or at least one does (pass@k), between two
+nulls with the same pass@1: failures that may fall on any attempt (p^k and 1-(1-p)^k), and tasks
+that pass always or never (p for every k).  A second figure has the gain by training.  Printed
+beside it: the same task again against a new one, the design effect, where failures sit, what the
+next nine takes, and what fewer tasks would have claimed.
 """
 
 import math
@@ -38,7 +38,7 @@ from proofloop.measure.estimators.bootstrap import paired_difference
 from proofloop.measure.estimators.interval import Interval
 from proofloop.measure.estimators.next_nine import next_nine
 from proofloop.measure.estimators.pass_at_k import pass_at_k, pass_hat_k
-from proofloop.measure.estimators.reliability import fan, reliability
+from proofloop.measure.estimators.reliability import Reliability, fan, reliability
 from proofloop.measure.estimators.shares import wilson
 from proofloop.measure.outcomes import Outcomes
 from proofloop.measure.summary import percent, points
@@ -104,8 +104,9 @@ def says(name: str, outcomes: Outcomes) -> None:
     print(
         f"{name}: {found.num_trials:,} attempts are worth "
         f"{found.num_trials / found.design_effect:,.0f} independent ones (design effect "
-        f"{found.design_effect:.1f}). {found.num_failing_tasks} of {found.num_tasks} tasks fail at "
-        f"all, {found.tasks_of_failures} hold 80% of the failures; of {kinds.num_tasks} behaviours "
+        f"{found.design_effect:.1f}); the variance of one is {_variance(found)}. "
+        f"{found.num_failing_tasks} of {found.num_tasks} tasks fail at all, "
+        f"{found.tasks_of_failures} hold 80% of the failures; of {kinds.num_tasks} behaviours "
         f"{kinds.num_failing_tasks} fail, {kinds.tasks_of_failures} hold 80%. Nines "
         f"[{found.nines.low:.2f}, {high}]. A new behaviour: {percent(kinds.across)}."
     )
@@ -116,6 +117,14 @@ def says(name: str, outcomes: Outcomes) -> None:
     print(f"  {says_plan(plan, found)}")
     if plan.num_tasks is not None:
         print(f"  With today's tasks, if their correlation is as seen: {runs} runs of each.")
+
+
+def _variance(found: Reliability) -> str:
+    """Of an attempt, p(1-p), in its two parts."""
+    if found.icc is None:
+        return "unknown"
+    whole = found.across.value * (1 - found.across.value)
+    return f"{whole * (1 - found.icc):.3f} within tasks, {whole * found.icc:.3f} between"
 
 
 def says_of_fewer(name: str, outcomes: Outcomes) -> None:
@@ -226,16 +235,19 @@ def main() -> None:
         model = trained(here, seed)
         warm.append(measured(here, f"trained{seed}", model))
         cool.append(measured(here, f"cool{seed}", model, COOL))
-    sides = [("base", base)]
+    sides = [
+        ("base", base),
+        (f"base at temperature {COOL:g}", measured(here, "base-cool", "pico", COOL)),
+    ]
     for seed, (at_one, at_cool) in enumerate(zip(warm, cool, strict=True)):
         sides.append((f"trained, seed {seed}", at_one))
-        sides.append((f"at temperature {COOL:g}, seed {seed}", at_cool))
+        sides.append((f"trained, seed {seed}, at {COOL:g}", at_cool))
     columns = ("pass@1", f"pass^{HELD}", f"p^{HELD}", f"pass@{HELD}", "the same task again", "ICC")
     print_table(("", *columns), [row_of(name, outcomes) for name, outcomes in sides])
     for name, outcomes in sides:
         says(name, outcomes)
     says_of_fewer("trained, seed 0", warm[0])
-    says_of_fewer(f"at temperature {COOL:g}, seed 0", cool[0])
+    says_of_fewer(f"trained, seed 0, at {COOL:g}", cool[0])
     gains = gains_of([(base, after) for after in warm])
     by_seed = [gains_of([(base, after)]) for after in warm]
     print_table(
@@ -248,7 +260,8 @@ def main() -> None:
         f"The gain is largest where {best[1]} must pass: {points(best[2])} points "
         f"(seed by seed: {', '.join(tops)})."
     )
-    here.write("nines", fans([("base", base), ("trained", warm[0]), ("cool", cool[0])]))
+    shown = [("base", base), ("trained", warm[0]), (f"trained, temperature {COOL:g}", cool[0])]
+    here.write("nines", fans(shown))
     here.write("nines-gain", gain_figure(gains, by_seed))
 
 
