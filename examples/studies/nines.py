@@ -260,7 +260,7 @@ def main() -> None:
         f"The gain is largest where {best[1]} must pass: {points(best[2])} points "
         f"(seed by seed: {', '.join(tops)})."
     )
-    shown = [("base", base), ("trained", warm[0]), (f"trained, temperature {COOL:g}", cool[0])]
+    shown = [("base", base), ("trained", warm[0]), (f"trained, at {COOL:g}", cool[0])]
     here.write("nines", fans(shown))
     here.write("nines-gain", gain_figure(gains, by_seed))
 
