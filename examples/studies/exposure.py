@@ -14,6 +14,7 @@ the floor: tasks that fewer operations happen to solve, for which nothing new ne
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ from study import Study, print_table, study
 from proofloop.core.task import CallTests, Returns
 from proofloop.core.value import decode
 from proofloop.envs.functions import FunctionsEnvironment
-from proofloop.envs.functions.operations import PATTERNS, Kind, Operation
-from proofloop.envs.functions.programs import Chain
+from proofloop.envs.functions.operations import Kind
+from proofloop.envs.functions.programs import all_chains
 from proofloop.measure.attempts import Attempts, base_of
 from proofloop.measure.compare.report import Comparison, compare
 from proofloop.measure.compare.sides import bring_together
@@ -39,11 +40,11 @@ LEVELS = {2: "two operations, rewarded", 3: "three operations, never seen"}
 WORLD = ("env.families=[string]", "sampling.max_tokens=48")
 READ_ON = ("training.num_steps=300",)
 REWARD = (
-    *("env.complexity=[2]", "train.num_steps=30", "train.tasks_per_step=64"),
-    *("train.learning_rate=1e-3", "eval.every=0"),
+    *("env.complexity=[2]", "train.num_steps=20", "train.tasks_per_step=64"),
+    *("train.learning_rate=2e-3", "eval.every=0"),
     *("eval.final_num_tasks=24", "eval.final_num_samples=4"),
 )
-GRID = ("env.complexity=[2,3]", "eval.final_num_tasks=96", "eval.final_num_samples=128")
+GRID = ("env.complexity=[2,3]", "eval.final_num_tasks=64", "eval.final_num_samples=128")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class Place:
     found: tuple[Comparison, ...]
 
 
-def measured(s: Study, exposure: float, atoms: str) -> list[Place]:
+def measured(s: Study, exposure: float, atoms: Path) -> list[Place]:
     name = f"{100 * exposure:g}"
     shares = f"corpus.complexity=[{1 - exposure}, {exposure}]"
     base = s.base(f"base-{name}", "pretrain-atoms", f"model.path={atoms}", shares, *READ_ON)
@@ -71,7 +72,8 @@ def measured(s: Study, exposure: float, atoms: str) -> list[Place]:
         start = f"model.path={base}"
         run = s.train(f"run-{name}-{seed}", start, *WORLD, *REWARD, f"train.seed={seed}")
         trained = s.evaluate(f"after-{name}-{seed}", run / "model", *WORLD, *GRID)
-        score_under_base(before.run, trained.run, on_progress=lambda done, of: None)
+        if not after:  # the ledger of bits, of the first seed
+            score_under_base(before.run, trained.run, on_progress=lambda done, of: None)
         after.append(base_of(trained.run))
     places: list[Place] = []
     for level in LEVELS:
@@ -96,7 +98,7 @@ def _at(side: Attempts, level: int) -> Attempts:
 
 def floor(outcomes: Outcomes, level: int) -> float:
     """Share of the tasks whose hidden tests a program of fewer operations passes."""
-    shorter = [chain for length in range(1, level) for chain in _chains(Kind.STRING, length)]
+    shorter = [chain for length in range(1, level) for chain in all_chains(Kind.STRING, length)]
     environment = FunctionsEnvironment(families=("string",), complexity=tuple(LEVELS))
     short = 0
     for task_id in outcomes.task_ids:
@@ -109,23 +111,6 @@ def floor(outcomes: Outcomes, level: int) -> float:
         ]
         short += any(all(chain(x) == y for x, y in wanted) for chain in shorter)
     return short / outcomes.num_tasks
-
-
-def _chains(kind: Kind, length: int) -> list[Chain]:
-    """All programs of so many operations."""
-    if not length:
-        return [Chain(operations=())]
-    firsts = [
-        Operation(source=p.source, target=p.target, expression=p.template.replace("{k}", str(k)))
-        for p in PATTERNS
-        if p.source is kind
-        for k in p.constants or ("",)
-    ]
-    return [
-        Chain(operations=(first, *rest.operations))
-        for first in firsts
-        for rest in _chains(first.target, length - 1)
-    ]
 
 
 @in_style
@@ -224,7 +209,7 @@ def row(place: Place, share: float) -> tuple[Cell, ...]:
         "; ".join(_new(found) for found in place.found),
         _new(place.null),
         ", ".join(_even(found) for found in place.found),
-        "; ".join(_bits(found) for found in place.found),
+        _bits(place.found[0]),
         _answers(place.found),
         place.null.answer.finding,
     )
@@ -264,15 +249,15 @@ COLUMNS = (
         "floor",
         "newly solved beyond chance, points (tasks + −), by seed",
     ),
-    *("the same, base measured again", "k*, by seed", "bits at most (tasks surely new), by seed"),
-    *("answer (seeds)", "answer, base measured again"),
+    *("base measured again", "k*, by seed", "bits at most (tasks surely new), first seed"),
+    *("answer (seeds)", "of base measured again"),
 )
 
 
 def main() -> None:
     s = study("exposure", __doc__)
     atoms = s.base("atoms", "pretrain-atoms")
-    places = [place for e in EXPOSURES for place in measured(s, e, atoms)]
+    places = [place for exposure in EXPOSURES for place in measured(s, exposure, atoms)]
     floors = {level: floor(places[i].before, level) for i, level in enumerate(LEVELS)}
     print_table(COLUMNS, [row(place, floors[place.level]) for place in places])
     for place in places:

@@ -24,12 +24,13 @@ FIT_SHARE = 0.5
 CORPUS = (
     *("corpus.stepwise=0.5", "corpus.stepwise_wrong=0.1", "corpus.lambdas=0.3"),
     *("corpus.lambdas_wrong=0.6", "corpus.lookup=0.2", "corpus.complexity=[0.5, 0.5]"),
+    "training.num_steps=250",
 )
 REWARD = (
     *("env.families=[string]", "env.complexity=[1,2]", "sampling.max_tokens=48"),
-    *("train.num_steps=32", "train.tasks_per_step=64", "train.learning_rate=1e-3"),
-    *("eval.every=2", "eval.num_tasks=128", "eval.num_samples=4"),
-    *("eval.final_num_tasks=128", "eval.final_num_samples=4"),
+    *("train.num_steps=24", "train.tasks_per_step=32", "train.learning_rate=1e-3"),
+    *("eval.every=2", "eval.num_tasks=64", "eval.num_samples=4"),
+    *("eval.final_num_tasks=64", "eval.final_num_samples=4"),
 )
 SMOKE = (
     *("train.num_steps=2", "train.tasks_per_step=4", "eval.every=1"),
