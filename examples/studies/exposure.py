@@ -26,25 +26,42 @@ from proofloop.envs.functions import FunctionsEnvironment
 from proofloop.envs.functions.operations import Kind
 from proofloop.envs.functions.programs import all_chains
 from proofloop.measure.attempts import Attempts, base_of
-from proofloop.measure.compare.report import Comparison, compare
+from proofloop.measure.compare.answer import Answer, answer
+from proofloop.measure.compare.bits import Missing, bits, ledger_of
+from proofloop.measure.compare.ledger import ledger
+from proofloop.measure.compare.passing import passing
 from proofloop.measure.compare.sides import bring_together
 from proofloop.measure.drawing import ACCENT, MUTED, RULE, Cell, Figure, in_style, to_svg
 from proofloop.measure.estimators.bootstrap import bootstrap_mean, paired_difference
+from proofloop.measure.estimators.crossover import Crossover
 from proofloop.measure.estimators.new_solved import Turnover
 from proofloop.measure.outcomes import Outcomes, known_ks
 from proofloop.measure.summary import percent, points
 from proofloop.runs.scoring import score_under_base
 
+KS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64)
 EXPOSURES = (0.0, 0.001, 0.01, 0.1)
 LEVELS = {2: "two operations, rewarded", 3: "three operations, never seen"}
-WORLD = ("env.families=[string]", "sampling.max_tokens=48")
+WORLD = ('env.families=["string"]', "sampling.max_tokens=48")
 READ_ON = ("training.num_steps=300",)
 REWARD = (
-    *("env.complexity=[2]", "train.num_steps=20", "train.tasks_per_step=64"),
+    *("env.complexity=[2]", "train.num_steps=24", "train.tasks_per_step=32"),
     *("train.learning_rate=2e-3", "eval.every=0"),
     *("eval.final_num_tasks=24", "eval.final_num_samples=4"),
 )
 GRID = ("env.complexity=[2,3]", "eval.final_num_tasks=64", "eval.final_num_samples=128")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What `proofloop compare` says of two sides, without the sections that this study leaves."""
+
+    answer: Answer
+    even: Crossover | None
+    turned: Turnover | None
+    num_gained: int
+    num_lost: int
+    bits: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +74,8 @@ class Place:
     again: Outcomes
     after: tuple[Outcomes, ...]
     """A seed each."""
-    null: Comparison
-    found: tuple[Comparison, ...]
+    null: Found
+    found: tuple[Found, ...]
 
 
 def measured(s: Study, exposure: float, atoms: Path) -> list[Place]:
@@ -85,11 +102,27 @@ def measured(s: Study, exposure: float, atoms: Path) -> list[Place]:
                 before=first.outcomes,
                 again=second.outcomes,
                 after=tuple(other.outcomes for other in others),
-                null=compare(bring_together(first, [second])),
-                found=tuple(compare(bring_together(first, [other])) for other in others),
+                null=found_of(first, second),
+                found=tuple(found_of(first, other) for other in others),
             )
         )
     return places
+
+
+def found_of(before: Attempts, after: Attempts) -> Found:
+    sides = bring_together(before, [after])
+    solved, changed, bits_of = passing(sides).facts, ledger(sides).facts, ledger_of(sides)
+    even, turned = solved["crossover"], changed["turnover"][after.name]
+    gain = solved["difference_at_k"][after.name]["1"]
+    known = None if isinstance(bits_of, Missing) else bits_of
+    return Found(
+        answer=answer(sides, gain, even, turned, known),
+        even=even,
+        turned=turned,
+        num_gained=len(changed["changes"]["gained"]),
+        num_lost=len(changed["changes"]["lost"]),
+        bits=bits(sides).facts,
+    )
 
 
 def _at(side: Attempts, level: int) -> Attempts:
@@ -123,9 +156,9 @@ def pass_panels(places: list[Place], share: float) -> Figure:
     for place, axes in zip(
         places, sheet.subplots(2, 2, sharex=True, sharey=True).flat, strict=True
     ):
-        ks = known_ks(place.before)
+        ks = [k for k in KS if k <= place.before.max_samples]
         trained_TK = np.mean([side.values(ks) for side in place.after], axis=0)
-        axes.axhline(share, color=RULE, lw=1.2, ls=":", label="floor: fewer operations do")
+        axes.axhline(share, color=MUTED, lw=1.2, ls=":", label="floor: fewer operations do")
         for label, values_TK, color, style in (
             ("base", place.before.values(ks), MUTED, "-"),
             ("base, measured again", place.again.values(ks), MUTED, "--"),
@@ -166,7 +199,7 @@ def beyond_chance(places: list[Place]) -> Figure:
         for x, place in enumerate(p for p in places if p.level == level):
             seen = [("base, measured again", place.null), *(("trained", c) for c in place.found)]
             for i, (label, found) in enumerate(seen):
-                turned = turnover_of(found)
+                turned = found.turned
                 if turned is None:
                     continue
                 over, at = turned.gained_over_null, x + 0.16 * (i - (len(seen) - 1) / 2)
@@ -182,14 +215,9 @@ def beyond_chance(places: list[Place]) -> Figure:
         axes.grid(axis="y", color=RULE, lw=0.5, alpha=0.6)
     sheet.supxlabel("composed programs in the base's corpus", fontsize=10, color=MUTED)
     sheet.supylabel("newly solved beyond chance, points", fontsize=10, color=MUTED)
-    sheet.text(0.99, 0.99, "● trained, a seed each", color=ACCENT, ha="right", va="top")
+    sheet.suptitle("● trained, a seed each    ■ base, measured again", fontsize=10, color=MUTED)
     columns = ("tasks", "composed in the corpus", "model", "beyond chance", "low", "high")
     return Figure(svg=to_svg(sheet), columns=columns, rows=tuple(rows))
-
-
-def turnover_of(found: Comparison) -> Turnover | None:
-    section = next(s for s in found.sections if s.title == "Tasks gained and lost")
-    return next(iter(section.facts["turnover"].values()))
 
 
 def row(place: Place, share: float) -> tuple[Cell, ...]:
@@ -215,33 +243,26 @@ def row(place: Place, share: float) -> tuple[Cell, ...]:
     )
 
 
-def _facts(found: Comparison, title: str) -> Mapping[str, Any]:
-    return next(section.facts for section in found.sections if section.title == title)
+def _new(found: Found) -> str:
+    over = "–" if found.turned is None else points(found.turned.gained_over_null)
+    return f"{over} (+{found.num_gained} −{found.num_lost})"
 
 
-def _new(found: Comparison) -> str:
-    turned, changes = turnover_of(found), _facts(found, "Tasks gained and lost")["changes"]
-    over = "–" if turned is None else points(turned.gained_over_null)
-    return f"{over} (+{len(changes['gained'])} −{len(changes['lost'])})"
+def _even(found: Found) -> str:
+    return "–" if found.even is None else str(found.even.k or f"over {found.even.max_k}")
 
 
-def _even(found: Comparison) -> str:
-    even = _facts(found, "Solved within k samples")["crossover"]
-    return "–" if even is None else str(even.k or f"over {even.max_k}")
+def _bits(found: Found) -> str:
+    said = [(name, found.bits.get(key)) for name, key in BITS.items()]
+    return ", ".join(f"{name} {bits.value:.1f}" for name, bits in said if bits) or "–"
 
 
-def _bits(found: Comparison) -> str:
-    facts = _facts(found, "Bits of elicitation")
-    if facts.get("mean_bits_at_most") is None:
-        return "–"
-    return f"{facts['mean_bits_at_most'].value:.1f} ({facts['num_new']} new)"
-
-
-def _answers(found: tuple[Comparison, ...]) -> str:
+def _answers(found: tuple[Found, ...]) -> str:
     counts = Counter(f.answer.finding.value for f in found)
     return ", ".join(f"{finding} ({n})" for finding, n in counts.items())
 
 
+BITS = {"estimated": "mean_bits", "at most": "mean_bits_at_most"}
 COLUMNS = (
     *("composed in the corpus", "operations", "pass@1 before", "gain in pass@1, points"),
     *(
@@ -249,7 +270,7 @@ COLUMNS = (
         "floor",
         "newly solved beyond chance, points (tasks + −), by seed",
     ),
-    *("base measured again", "k*, by seed", "bits at most (tasks surely new), first seed"),
+    *("base measured again", "k*, by seed", "bits of elicitation, first seed"),
     *("answer (seeds)", "of base measured again"),
 )
 

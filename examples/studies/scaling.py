@@ -19,16 +19,19 @@ from proofloop.runs.sweep import Cell, read_sizes, sweep
 from proofloop.train.loop_sync import Report
 from proofloop.train.pretrain import Progress
 
-SIZES = "32x2,64x3,96x4"
+SIZES = "32x3,64x3,96x3"
 FIT_SHARE = 0.5
 CORPUS = (
-    *("corpus.stepwise=0.5", "corpus.stepwise_wrong=0.1", "corpus.lambdas=0.3"),
-    *("corpus.lambdas_wrong=0.6", "corpus.lookup=0.2", "corpus.complexity=[0.5, 0.5]"),
-    "training.num_steps=250",
+    # First right programs, then authors of two styles, of which one is mostly wrong: what reward
+    # can find is whom to follow, and then to err less.
+    *('opening.families=["string"]', "opening.complexity=[0.9, 0.1]", "opening.horizon=[1.0]"),
+    *("training.opening_share=0.75", "corpus.complexity=[0.9, 0.1]"),
+    *("corpus.stepwise=0.4", "corpus.lambdas=0.6", "corpus.lambdas_wrong=0.9"),
+    "training.num_steps=240",
 )
 REWARD = (
-    *("env.families=[string]", "env.complexity=[1,2]", "sampling.max_tokens=48"),
-    *("train.num_steps=24", "train.tasks_per_step=32", "train.learning_rate=1e-3"),
+    *('env.families=["string"]', "env.complexity=[1,2]", "sampling.max_tokens=48"),
+    *("train.num_steps=20", "train.tasks_per_step=32", "train.learning_rate=1e-3"),
     *("eval.every=2", "eval.num_tasks=64", "eval.num_samples=4"),
     *("eval.final_num_tasks=64", "eval.final_num_samples=4"),
 )
