@@ -45,8 +45,8 @@ LEVELS = {2: "two operations, rewarded", 3: "three operations, never seen"}
 WORLD = ('env.families=["string"]', "sampling.max_tokens=48")
 READ_ON = ("training.num_steps=300",)
 REWARD = (
-    *("env.complexity=[2]", "train.num_steps=40", "train.tasks_per_step=64"),
-    *("train.learning_rate=1e-3", "eval.every=0"),
+    *("env.complexity=[2]", "train.num_steps=24", "train.tasks_per_step=64"),
+    *("train.samples_per_task=16", "train.learning_rate=1e-3", "eval.every=0"),
     *("eval.final_num_tasks=24", "eval.final_num_samples=4"),
 )
 GRID = ("env.complexity=[2,3]", "eval.final_num_tasks=64", "eval.final_num_samples=128")
