@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from proofloop.core.record import Record
 from proofloop.measure.compare.section import Drawn, Section, Table
 from proofloop.measure.drawing import ACCENT, MUTED, Figure
 from proofloop.measure.estimators.bootstrap import bootstrap_mean
-from proofloop.measure.estimators.interval import Interval
+from proofloop.measure.estimators.interval import FEW_TASKS, Interval
 from proofloop.measure.estimators.scaling import Bounds, Forecast, SigmoidFit, fit_sigmoid, forecast
 from proofloop.measure.figures import Band, bands
 from proofloop.measure.learning_curve import CurvePoint
@@ -199,15 +200,20 @@ def _row(name: str, found: SizeFit) -> tuple[str, ...]:
         f"{found.num_parameters:,}",
         str(found.num_seeds),
         f"{100 * found.start:.1f}%",
-        percent(found.final),
+        percent(_of_seeds(found.final)),
         _share(fit.asymptote) if fit else "–",
         fit.identified.value if fit else "–",
         f"{100 * ahead.mean_miss:+.1f} (largest {100 * ahead.largest_miss:+.1f})" if ahead else "–",
         f"{ahead.share_inside:.0%} of {len(ahead.predictions)}" if ahead else "–",
-        points(found.miss.forecast) if found.miss else "–",
-        points(found.miss.carried) if found.miss else "–",
-        points(found.miss.difference) if found.miss else "–",
+        points(_of_seeds(found.miss.forecast)) if found.miss else "–",
+        points(_of_seeds(found.miss.carried)) if found.miss else "–",
+        points(_of_seeds(found.miss.difference)) if found.miss else "–",
     )
+
+
+def _of_seeds(interval: Interval | None) -> Interval | None:
+    """For the table: its unit are seeds, which have a column, and not few tasks."""
+    return None if interval is None else msgspec.structs.replace(interval, num_tasks=FEW_TASKS)
 
 
 def _says(name: str, found: SizeFit, fit_share: float) -> str:
