@@ -10,7 +10,7 @@ from tiny_runs import tiny_recipe
 
 from proofloop.cli import main
 from proofloop.core.errors import ConfigError, ModelError, UserError
-from proofloop.measure.compare.scale import Curves, scaling
+from proofloop.measure.compare.scale import Curves, fit_size, scaling
 from proofloop.measure.estimators.scaling import score_at
 from proofloop.measure.learning_curve import CurvePoint, learning_curve
 from proofloop.runs.pretraining import PretrainRecipe
@@ -131,7 +131,30 @@ def test_a_run_that_has_bent_is_forecast_and_one_that_has_not_claims_nothing() -
     assert fits["straight"].fit.why_not
     assert fits["short"].forecast is None
     assert "no forecast" in section.says[2]
-    assert [drawn.name for drawn in section.figures] == [f"scale-{name}" for name in sizes]
+    assert [drawn.name for drawn in section.figures] == [
+        "scale-sizes",
+        *(f"scale-{name}" for name in sizes),
+    ]
+
+
+def test_the_miss_stands_beside_that_of_nothing_changes_any_more() -> None:
+    """Three seeds of little noise, whose end the law foretells: the null misses."""
+    law = {"start": 0.2, "asymptote": 0.8, "midpoint": 8.0, "steepness": 2.0}
+    curves = curves_of(law, 3, 0.002)
+    miss = fit_size(curves, 0.5).miss
+    assert miss is not None
+    assert miss.forecast is not None
+    assert miss.carried is not None
+    assert miss.difference is not None
+    assert miss.difference.high is not None
+    carried = np.mean([seed[10].score for seed in curves.seeds])
+    naive = np.mean([abs(p.score - carried) for seed in curves.seeds for p in seed[11:]])
+    assert miss.carried.value == pytest.approx(naive)
+    assert miss.forecast.value < 0.02 < miss.carried.value
+    assert miss.difference.value == pytest.approx(miss.forecast.value - miss.carried.value)
+    assert miss.difference.high < 0
+    cut = Curves(num_parameters=1, seeds=(*curves.seeds[:2], curves.seeds[2][:9]))
+    assert fit_size(cut, 0.5).miss is None  # a seed that ended before the part that is forecast
 
 
 def test_the_command_leaves_a_page_and_numbers(

@@ -13,8 +13,10 @@ STUDIES = Path(__file__).parents[2] / "examples" / "studies"
 @pytest.mark.parametrize(
     ("name", "figures"),
     [
+        ("exposure", ("exposure", "exposure-2", "exposure-3")),
         ("nines", ("nines", "nines-gain")),
         ("placebo", ("placebo",)),
+        ("scaling", ("scaling-sizes", "scaling-32x3", "scaling-64x3", "scaling-96x4")),
         ("surface", ("surface",)),
     ],
 )

@@ -12,7 +12,7 @@ from proofloop.envs.functions import FunctionsEnvironment
 from proofloop.envs.functions.corpus import CorpusMix, draw_text, spoiled
 from proofloop.envs.functions.environment import NUM_HIDDEN, NUM_SHOWN, draw_exercises
 from proofloop.envs.functions.operations import Kind
-from proofloop.envs.functions.programs import behaviour, draw_chain, probes, split_of
+from proofloop.envs.functions.programs import all_chains, behaviour, draw_chain, probes, split_of
 
 EVERYTHING = FunctionsEnvironment(complexity=(1, 2, 3), horizon=(1, 2))
 
@@ -164,3 +164,12 @@ def test_a_spoiled_program_is_another_text() -> None:
 def test_dials_out_of_range_are_refused(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         FunctionsEnvironment(**setting)
+
+
+@pytest.mark.parametrize("family", list(Kind))
+def test_every_program_that_is_drawn_is_among_all(family: Kind) -> None:
+    rng = Random(5)
+    for complexity in (1, 2):
+        known = {chain.operations for chain in all_chains(family, complexity)}
+        assert all(draw_chain(rng, family, complexity, None).operations in known for _ in range(50))
+        assert all(len(operations) == complexity for operations in known)

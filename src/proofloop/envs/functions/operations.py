@@ -50,9 +50,14 @@ class Pattern:
     weight: float = 1.0
 
     def draw(self, rng: Random) -> Operation:
-        text = self.template
-        if self.constants:
-            text = text.replace("{k}", str(rng.choice(self.constants)))
+        return self._with(rng.choice(self.constants)) if self.constants else self._with("")
+
+    def all(self) -> tuple[Operation, ...]:
+        """One of every constant."""
+        return tuple(self._with(k) for k in self.constants or ("",))
+
+    def _with(self, constant: int | str) -> Operation:
+        text = self.template.replace("{k}", str(constant))
         return Operation(source=self.source, target=self.target, expression=text)
 
 
@@ -147,6 +152,11 @@ def _patterns() -> tuple[Pattern, ...]:
 PATTERNS: tuple[Pattern, ...] = _patterns()
 _BY_SOURCE = {k: tuple(p for p in PATTERNS if p.source is k) for k in Kind}
 _WEIGHTS = {k: tuple(p.weight for p in _BY_SOURCE[k]) for k in Kind}
+
+
+def all_operations(source: Kind) -> tuple[Operation, ...]:
+    """Every operation that takes a value of kind `source`, one of every constant."""
+    return tuple(operation for pattern in _BY_SOURCE[source] for operation in pattern.all())
 
 
 def draw_operation(rng: Random, source: Kind) -> Operation:

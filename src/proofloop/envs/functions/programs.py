@@ -5,13 +5,14 @@ decides the split, so two texts that do the same always fall on the same side.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from random import Random
 from typing import Any
 
 from proofloop.core.task import Split
-from proofloop.envs.functions.operations import Kind, Operation, draw_operation
+from proofloop.envs.functions.operations import Kind, Operation, all_operations, draw_operation
 
 NUM_PROBES = 24
 _MAX_INT = 9_999
@@ -100,6 +101,16 @@ def behaviour(chain: Chain, family: Kind) -> int:
 def split_of(behaviour_: int) -> Split:
     """A fifth of all behaviours are held out from reinforcement."""
     return Split.HELDOUT if behaviour_ % 5 == 0 else Split.TRAIN
+
+
+def all_chains(family: Kind, complexity: int) -> Iterator[Chain]:
+    """Every program of so many operations of the table, degenerate ones, too."""
+    for first in all_operations(family):
+        if complexity == 1:
+            yield Chain(operations=(first,))
+            continue
+        for rest in all_chains(first.target, complexity - 1):
+            yield Chain(operations=(first, *rest.operations))
 
 
 def draw_chain(rng: Random, family: Kind, complexity: int, split: Split | None) -> Chain:

@@ -4,17 +4,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from proofloop.core.record import Record
 from proofloop.measure.compare.section import Drawn, Section, Table
 from proofloop.measure.drawing import ACCENT, MUTED, Figure
 from proofloop.measure.estimators.bootstrap import bootstrap_mean
-from proofloop.measure.estimators.interval import Interval
+from proofloop.measure.estimators.interval import FEW_TASKS, Interval
 from proofloop.measure.estimators.scaling import Bounds, Forecast, SigmoidFit, fit_sigmoid, forecast
 from proofloop.measure.figures import Band, bands
 from proofloop.measure.learning_curve import CurvePoint
-from proofloop.measure.summary import percent
+from proofloop.measure.summary import percent, points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,17 @@ class Curves:
         return bootstrap_mean(last_S).at(0)
 
 
+class Miss(Record):
+    """How far a forecast lies from the evaluations that came, on average and without sign, beside
+    the null that nothing changes any more.  Seeds are the unit of the intervals."""
+
+    forecast: Interval | None
+    carried: Interval | None
+    """Of the score carried forward: the mean over seeds of their last evaluations seen."""
+    difference: Interval | None
+    """Forecast minus carried: below 0 where the curve foretells more than the null."""
+
+
 class SizeFit(Record):
     """One size: a fit of everything, and a forecast of the rest from the first part."""
 
@@ -49,6 +61,7 @@ class SizeFit(Record):
     final: Interval | None
     fit: SigmoidFit | None
     forecast: Forecast | None
+    miss: Miss | None
     why_not: str | None
     """Why there is no fit or no forecast."""
 
@@ -72,33 +85,110 @@ def fit_size(curves: Curves, fit_share: float) -> SizeFit:
         final=curves.final,
         fit=fit,
         forecast=found,
+        miss=None if found is None else _miss(curves, found, fit_share * float(compute.max())),
         why_not=why_not,
     )
+
+
+def _miss(curves: Curves, found: Forecast, fit_up_to: float) -> Miss | None:
+    """None where a seed has no evaluation on one of the two sides."""
+    trained = [[p for p in curve if p.flops > 0] for curve in curves.seeds]
+    seen = [[p.score for p in curve if p.flops <= fit_up_to] for curve in trained]
+    ahead = [[p.score for p in curve if p.flops > fit_up_to] for curve in trained]
+    if not all(seen) or not all(ahead):
+        return None
+    carried = float(np.mean([scores[-1] for scores in seen]))
+    predictions = iter(found.predictions)  # in the order of `Curves.trained`
+    misses_S2 = np.array(
+        [
+            np.mean([(abs(s - next(predictions).predicted), abs(s - carried)) for s in scores], 0)
+            for scores in ahead
+        ]
+    )
+    means = bootstrap_mean(misses_S2)
+    difference = bootstrap_mean(misses_S2[:, :1] - misses_S2[:, 1:], bounds=(-1.0, 1.0))
+    return Miss(forecast=means.at(0), carried=means.at(1), difference=difference.at(0))
 
 
 def scaling(sizes: Mapping[str, Curves], fit_share: float) -> Section:
     fits = {name: fit_size(curves, fit_share) for name, curves in sizes.items()}
     return Section(
         title="Forecast against outcome",
-        says=tuple(_says(name, found, fit_share) for name, found in fits.items()),
+        says=(
+            *(_says(name, found, fit_share) for name, found in fits.items()),
+            "Miss: mean distance of the held-out evaluations from the forecast, beside that from "
+            'the null "nothing changes any more", each with the seeds as the unit.',
+        ),
         facts={"fits": fits, "fit_share": fit_share},
         table=Table(
             columns=(
                 *("size", "parameters", "seeds", "start", "end", "asymptote", "identified"),
-                *("mean miss, points", "held-out inside"),
+                *("mean miss, points", "held-out inside", "miss", "of the null", "less the null"),
             ),
             rows=tuple(_row(name, found) for name, found in fits.items()),
         ),
-        figures=tuple(
-            Drawn(
-                name=f"scale-{name}",
-                caption=f"{name}: held-out pass@1 over compute, every seed's evaluations. Fitted "
-                "on what lies left of the dotted line; the band is where the fit expects further "
-                "evaluations (95%).",
-                figure=_figure(sizes[name], found, fit_share),
-            )
-            for name, found in fits.items()
-            if sizes[name].trained
+        figures=(
+            *_over_size(fits),
+            *(
+                _over_compute(name, sizes[name], found, fit_share)
+                for name, found in fits.items()
+                if sizes[name].trained
+            ),
+        ),
+    )
+
+
+def _over_compute(name: str, curves: Curves, found: SizeFit, fit_share: float) -> Drawn:
+    return Drawn(
+        name=f"scale-{name}",
+        caption=f"{name}: held-out pass@1 over compute, every seed's evaluations. Fitted on what "
+        "lies left of the dotted line; the band is where the fit expects further evaluations "
+        "(95%).",
+        figure=_figure(curves, found, fit_share),
+    )
+
+
+def _over_size(fits: Mapping[str, SizeFit]) -> tuple[Drawn, ...]:
+    """Last scores over the number of parameters; nothing where there is only one size."""
+    known = sorted(
+        ((f.num_parameters, f.start, f.final) for f in fits.values() if f.final is not None),
+        key=lambda found: found[0],
+    )
+    if len(known) < 2:
+        return ()
+    parameters = [float(n) for n, _, _ in known]
+    nothing = [math.nan] * len(known)
+    ends = [final for _, _, final in known]
+    return (
+        Drawn(
+            name="scale-sizes",
+            caption="Held-out pass@1 before training and after it, over the size of the network. "
+            "Intervals: 95%, seeds are the unit.",
+            figure=bands(
+                [
+                    Band(
+                        label="base",
+                        x=parameters,
+                        mean=[start for _, start, _ in known],
+                        low=nothing,
+                        high=nothing,
+                        color=MUTED,
+                        dots=True,
+                    ),
+                    Band(
+                        label="trained",
+                        x=parameters,
+                        mean=[end.value for end in ends],
+                        low=[math.nan if end.low is None else end.low for end in ends],
+                        high=[math.nan if end.high is None else end.high for end in ends],
+                        dots=True,
+                    ),
+                ],
+                x_label="parameters",
+                y_label="held-out pass@1",
+                log_x=True,
+                is_share=True,
+            ),
         ),
     )
 
@@ -110,12 +200,20 @@ def _row(name: str, found: SizeFit) -> tuple[str, ...]:
         f"{found.num_parameters:,}",
         str(found.num_seeds),
         f"{100 * found.start:.1f}%",
-        percent(found.final),
+        percent(_of_seeds(found.final)),
         _share(fit.asymptote) if fit else "–",
         fit.identified.value if fit else "–",
         f"{100 * ahead.mean_miss:+.1f} (largest {100 * ahead.largest_miss:+.1f})" if ahead else "–",
         f"{ahead.share_inside:.0%} of {len(ahead.predictions)}" if ahead else "–",
+        points(_of_seeds(found.miss.forecast)) if found.miss else "–",
+        points(_of_seeds(found.miss.carried)) if found.miss else "–",
+        points(_of_seeds(found.miss.difference)) if found.miss else "–",
     )
+
+
+def _of_seeds(interval: Interval | None) -> Interval | None:
+    """For the table: its unit are seeds, which have a column, and not few tasks."""
+    return None if interval is None else msgspec.structs.replace(interval, num_tasks=FEW_TASKS)
 
 
 def _says(name: str, found: SizeFit, fit_share: float) -> str:

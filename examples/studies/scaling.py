@@ -1,0 +1,80 @@
+"""Can the end of training be foretold from its beginning, and does size raise it?
+
+    python examples/studies/scaling.py [--seeds 3] [--out runs/scaling]
+
+Three networks of one small world (operations on strings, written by authors of unlike care) are
+pre-trained equally long, and each is trained by reward over several seeds; all by the machinery of
+`proofloop scale`.  Held-out pass@1 over compute is fitted by a sigmoid on the first half of the
+compute; the second half is forecast.  Plotted: the miss for each size, and the last score over
+size.  Beside the forecast the null: the last score seen, carried forward.
+"""
+
+from study import WORKERS, Study, print_table, study
+
+from proofloop.measure.compare.scale import Curves, scaling
+from proofloop.runs.checks import load_recipe
+from proofloop.runs.config import load_config
+from proofloop.runs.pretraining import PretrainRecipe
+from proofloop.runs.sweep import Cell, read_sizes, sweep
+from proofloop.train.loop_sync import Report
+from proofloop.train.pretrain import Progress
+
+SIZES = "32x3,64x3,96x3"
+FIT_SHARE = 0.5
+CORPUS = (
+    # First right programs, then authors of two styles, of which one is mostly wrong: what reward
+    # can find is whom to follow, and then to err less.
+    *('opening.families=["string"]', "opening.complexity=[0.9, 0.1]", "opening.horizon=[1.0]"),
+    *("training.opening_share=0.75", "corpus.complexity=[0.9, 0.1]"),
+    *("corpus.stepwise=0.4", "corpus.lambdas=0.6", "corpus.lambdas_wrong=0.9"),
+    "training.num_steps=240",
+)
+REWARD = (
+    *('env.families=["string"]', "env.complexity=[1,2]", "sampling.max_tokens=48"),
+    *("train.num_steps=20", "train.tasks_per_step=32", "train.learning_rate=1e-3"),
+    *("eval.every=2", "eval.num_tasks=64", "eval.num_samples=4"),
+    *("eval.final_num_tasks=64", "eval.final_num_samples=4"),
+)
+SMOKE = (
+    *("train.num_steps=2", "train.tasks_per_step=4", "eval.every=1"),
+    *("eval.num_tasks=6", "eval.final_num_tasks=6"),
+)
+
+
+class Silent:
+    """Says when a run begins, and nothing of its steps."""
+
+    def pretraining(self, size: str, step: Progress, num_steps: int) -> None:
+        if step.step == num_steps:
+            print(f"{size}: pre-trained, {step.loss:.3f} nats a token of an answer", flush=True)
+
+    def training(self, size: str, seed: int, report: Report) -> None:
+        pass
+
+
+def cells(s: Study) -> list[Cell]:
+    rewards, corpus = (REWARD, CORPUS)
+    if s.smoke:
+        rewards, corpus = (*REWARD, *SMOKE), (*CORPUS, "training.num_steps=2")
+    recipe = load_recipe("quickstart", (*rewards, f"train.workers={WORKERS}"))
+    pretraining = load_config(PretrainRecipe, "pretrain-atoms", corpus)
+    return list(sweep(recipe, pretraining, read_sizes(SIZES), len(s.seeds), s.out, Silent()))
+
+
+def main() -> None:
+    s = study("scaling", __doc__)
+    curves: dict[str, Curves] = {}
+    for cell in cells(s):
+        known = curves[cell.size].seeds if cell.size in curves else ()
+        curves[cell.size] = Curves(num_parameters=cell.num_parameters, seeds=(*known, cell.points))
+    section = scaling(curves, FIT_SHARE)
+    for line in section.says:
+        print(line)
+    assert section.table is not None
+    print_table(section.table.columns, section.table.rows)
+    for drawn in section.figures:
+        s.write(drawn.name.replace("scale", "scaling"), drawn.figure)
+
+
+if __name__ == "__main__":
+    main()
