@@ -34,7 +34,7 @@ from proofloop.measure.summary import percent, points
 from proofloop.store import Phase, RunStore
 
 WORLD = ('env.families=["string"]', "env.complexity=[2]")
-NUM_EVALS = 6
+NUM_EVALS = 4
 
 
 class Arm(NamedTuple):
@@ -50,15 +50,15 @@ class Arm(NamedTuple):
     dashed: bool = False
 
 
-PLAIN = Arm("reward alone", "none", "none", 4, MUTED)
+PLAIN = Arm("reward alone", "none", "none", 3, MUTED)
 ARMS = (
     PLAIN,
-    Arm("retry", "retry", "none", 3, ACCENT),
-    Arm("retry, bare", "retry", "bare", 3, ACCENT, dashed=True),
-    Arm("retry, shuffled", "retry", "shuffled", 3),
-    Arm("distil", "distil", "none", 4, INK),
-    Arm("distil, bare", "distil", "bare", 4, INK, dashed=True),
-    Arm("distil, shuffled", "distil", "shuffled", 4),
+    Arm("retry", "retry", "none", 2, ACCENT),
+    Arm("retry, bare", "retry", "bare", 2, ACCENT, dashed=True),
+    Arm("retry, shuffled", "retry", "shuffled", 2),
+    Arm("distil", "distil", "none", 3, INK),
+    Arm("distil, bare", "distil", "bare", 3, INK, dashed=True),
+    Arm("distil, shuffled", "distil", "shuffled", 3),
 )
 COSTS = ("num_sampled_tokens", "num_verifier_calls", "num_trained_tokens", "num_taught_tokens")
 
@@ -91,10 +91,10 @@ def train(here: Study, arm: Arm, seed: int, base: Path) -> Run:
         f"feedback.control={arm.control}",
         f"train.seed={seed}",
         f"train.num_steps={arm.every * NUM_EVALS}",
-        "train.tasks_per_step=64",
+        "train.tasks_per_step=32",
         f"eval.every={arm.every}",
-        *("eval.num_tasks=128", "eval.num_samples=4"),
-        *("eval.final_num_tasks=128", "eval.final_num_samples=4"),
+        *("eval.num_tasks=64", "eval.num_samples=4"),
+        *("eval.final_num_tasks=64", "eval.final_num_samples=4"),
     )
     with RunStore.read(run) as store:
         steps = store.recorded_steps(Phase.EVAL)
@@ -118,7 +118,7 @@ def read_feedback(here: Study, name: str, model: Path, controls: Sequence[str]) 
     for control in controls:
         run = f"{name}-told-{control}"
         settings = (*WORLD, "eval.feedback=true", f"feedback.control={control}")
-        sizes = ("eval.final_num_tasks=128", "eval.final_num_samples=8")
+        sizes = ("eval.final_num_tasks=96", "eval.final_num_samples=8")
         here.evaluate(run, model, *settings, *sizes)
         counts = second_attempts(here.out / run)
         tables[control] = np.array([counts[task] for task in sorted(counts)], float).T
