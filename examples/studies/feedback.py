@@ -92,6 +92,7 @@ def train(here: Study, arm: Arm, seed: int, base: Path) -> Run:
         f"train.seed={seed}",
         f"train.num_steps={arm.every * NUM_EVALS}",
         "train.tasks_per_step=32",
+        *("train.schedule=constant", "train.warmup_steps=2", "train.learning_rate=6e-4"),
         f"eval.every={arm.every}",
         *("eval.num_tasks=64", "eval.num_samples=4"),
         *("eval.final_num_tasks=64", "eval.final_num_samples=4"),
