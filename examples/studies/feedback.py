@@ -34,7 +34,7 @@ from proofloop.measure.summary import percent, points
 from proofloop.store import Phase, RunStore
 
 WORLD = ('env.families=["string"]', "env.complexity=[2]")
-NUM_EVALS = 4
+NUM_EVALS = 6
 
 
 class Arm(NamedTuple):
@@ -94,8 +94,8 @@ def train(here: Study, arm: Arm, seed: int, base: Path) -> Run:
         "train.tasks_per_step=32",
         *("train.schedule=constant", "train.warmup_steps=2", "train.learning_rate=6e-4"),
         f"eval.every={arm.every}",
-        *("eval.num_tasks=64", "eval.num_samples=4"),
-        *("eval.final_num_tasks=64", "eval.final_num_samples=4"),
+        *("eval.num_tasks=96", "eval.num_samples=4"),
+        *("eval.final_num_tasks=96", "eval.final_num_samples=4"),
     )
     with RunStore.read(run) as store:
         steps = store.recorded_steps(Phase.EVAL)
