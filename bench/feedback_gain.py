@@ -10,18 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from proofloop.core.rollout import Judged
-from proofloop.core.verdict import Scored
 from proofloop.measure.estimators.feedback_gain import fixed_share, fresh_fixes, gain
 from proofloop.measure.estimators.interval import Interval
-from proofloop.store import Phase, RunStore
+from proofloop.measure.second_attempts import second_attempts
 
 
 def main(runs: Sequence[Path]) -> int:
     if not runs:
         print(__doc__)
         return 2
-    arms = {run.name: counts_of(run) for run in runs}
+    arms = {run.name: second_attempts(run) for run in runs}
     tasks = sorted(set.intersection(*(set(arm) for arm in arms.values())))
     tables = {name: np.array([arm[t] for t in tasks]).T for name, arm in arms.items()}
     told, *others = tables
@@ -37,26 +35,6 @@ def main(runs: Sequence[Path]) -> int:
         mine = (tables[told][1], tables[told][2])
         print(f"{told} - {name}: {text(gain((failed, fixed), mine))}")
     return 0
-
-
-def counts_of(run: Path) -> dict[str, tuple[int, int, int]]:
-    """By task: first attempts, those that failed, those of them whose second attempt passed."""
-    with RunStore.read(run) as store:
-        groups = store.load_groups(Phase.EVAL, 0)
-    return {
-        g.task.id: (
-            len(known := [a for a in g.group.attempts if isinstance(a.verdict, Scored)]),
-            sum(not passed_at(a, 0) for a in known),
-            sum(not passed_at(a, 0) and passed_at(a, 1) for a in known),
-        )
-        for g in groups
-    }
-
-
-def passed_at(attempt: Judged, turn: int) -> bool:
-    """Whether this turn was the last and passed."""
-    assert isinstance(attempt.verdict, Scored)
-    return attempt.verdict.passed and len(attempt.rollout.turns) == turn + 1
 
 
 def text(interval: Interval | None) -> str:

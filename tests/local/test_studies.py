@@ -14,6 +14,7 @@ STUDIES = Path(__file__).parents[2] / "examples" / "studies"
     ("name", "figures"),
     [
         ("exposure", ("exposure", "exposure-2", "exposure-3")),
+        ("feedback", ("feedback",)),
         ("nines", ("nines", "nines-gain")),
         ("placebo", ("placebo",)),
         ("scaling", ("scaling-sizes", "scaling-32x3", "scaling-64x3", "scaling-96x4")),

@@ -13,14 +13,16 @@ from tiny_runs import StopAfter, ignore, tiny_recipe
 from proofloop.cli import main
 from proofloop.core.completion import StopReason
 from proofloop.core.feedback import BARE, feedback_text
-from proofloop.core.rollout import Judged, Rollout
+from proofloop.core.rollout import Failure, Judged, Rollout
 from proofloop.core.task import Message, Split, Stratum
 from proofloop.core.verdict import Scored
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten
 from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.runs.crew import deal
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.runs.recipe import Control, Recipe
+from proofloop.runs.retries import circle_of
 from proofloop.runs.training import run_training
 from proofloop.runs.worker import Attempt, Worker, WorkerSetup
 from proofloop.store import Phase, RecordedGroup, RunStore
@@ -238,6 +240,51 @@ def test_two_workers_retry_as_one_does(retried: Path, tiny_model: Path, tmp_path
     for mine, other in zip(one, two, strict=True):
         assert tokens_of(mine.rollout) == tokens_of(other.rollout)
         assert mine.failures == other.failures
+
+
+def test_whose_feedback_is_told_does_not_depend_on_the_workers(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    told: list[list[tuple[Failure, ...]]] = []
+    for workers in (1, 2, 3):
+        recipe = with_feedback(
+            tiny_model,
+            FeedbackArm.RETRY,
+            FeedbackControl.SHUFFLED,
+            num_steps=1,
+            tasks_per_step=18,
+            samples_per_task=2,
+            workers=workers,
+        )
+        run = trained(recipe, tmp_path / str(workers))
+        told.append([a.failures for a in attempts_of(run)])
+    assert told[0] == told[1] == told[2]
+    said = {feedback_text(f.feedback) for failures in told[0] for f in failures}
+    assert len(said) > 1
+
+
+def test_a_circle_has_one_worker_and_its_tasks_tell_each_other() -> None:
+    stratum = Stratum(family="int", complexity=1, horizon=1)
+    assignments = [
+        Assignment(
+            phase=Phase.TRAIN,
+            step=1,
+            slot=slot,
+            split=Split.TRAIN,
+            stratum=stratum,
+            index=slot,
+            num_samples=1,
+        )
+        for slot in range(3, 30)
+    ]
+    assert deal(assignments, 2, in_circles=False) == [
+        list(range(0, 27, 2)),
+        list(range(1, 27, 2)),
+    ]
+    hands = deal(assignments, 3, in_circles=True)
+    assert sorted(place for hand in hands for place in hand) == list(range(27))
+    circles = [{circle_of(assignments[place]) for place in hand} for hand in hands]
+    assert circles == [{0, 3}, {1}, {2}]
 
 
 # --- distil ---

@@ -52,9 +52,15 @@ def lines(feedback: Feedback) -> list[str]:
 def test_feedback_in_words() -> None:
     assert lines(TOLD) == [
         "# wrong answer",
-        "assert f([3, 1]) == [1, 3] # gave [3, 1]",
+        "assert [3, 1] == [1, 3] # f([3, 1])",
         "assert f([2]) == [2] # ok",
         "# try again",
+    ]
+    raised = ShownTest(call="f([])", wanted="== []", got="raised IndexError", passed=False)
+    silent = ShownTest(call="f(2)", wanted="raises ValueError", got="gave 3", passed=False)
+    assert lines(Feedback(cause=None, shown=(raised, silent)))[:-1] == [
+        "assert f([]) == [] # raised IndexError",
+        "assert f(2) raises ValueError # gave 3",
     ]
     assert lines(Feedback(cause=ScoredCause.PASSED, shown=(RIGHT,)))[0] == (
         "# right here, wrong elsewhere"
@@ -265,4 +271,17 @@ def test_second_attempts_are_right_and_follow_wrong_ones(seed: int) -> None:
         return
     shown = [line for line in said.splitlines() if line.startswith("assert ")]
     assert len(shown) == min(MAX_SHOWN, text.prompt.count("assert "))
-    assert all(line.partition(" # ")[0] in text.prompt for line in shown)
+    for line in shown:
+        left, _, right = line.partition(" # ")
+        _, _, wanted = left.partition(" == ")
+        assert (left if right == "ok" else f"assert {right} == {wanted}") in text.prompt
+
+
+def test_a_forgotten_step_is_one_step_from_what_is_wanted() -> None:
+    mix = CorpusMix(feedback=1.0, feedback_bare=0.0, forgotten=1.0, lookup=0.0, lambdas=0.0)
+    for seed in range(50):
+        text = draw_text(Random(seed), mix)
+        ((wrong, _),) = text.earlier
+        assert "return" in wrong
+        if (steps := text.answer.count("x = ")) and text.answer.count("def ") == 1:
+            assert wrong.count("x = ") == steps - 1

@@ -14,6 +14,7 @@ MAX_SHOWN = 8
 """Tests in one feedback."""
 MAX_TEXT = 120
 """Characters of one value, call or result."""
+_GAVE = "gave "
 HIDDEN = "?"
 """In place of a value that is masked."""
 
@@ -45,7 +46,7 @@ def feedback_text(feedback: Feedback) -> str:
     >>> shown = ShownTest(call="f(2)", wanted="== 4", got="gave 3", passed=False)
     >>> print(feedback_text(Feedback(cause=ScoredCause.WRONG_ANSWER, shown=(shown,))), end="")
     # wrong answer
-    assert f(2) == 4 # gave 3
+    assert 3 == 4 # f(2)
     # try again
     """
     lines = [_line(test) for test in feedback.shown]
@@ -57,6 +58,10 @@ def feedback_text(feedback: Feedback) -> str:
 
 
 def _line(test: ShownTest) -> str:
+    """Of two values that differ, as pytest writes it: what came, then what was wanted, side by side
+    like the two sides of a line of the prompt."""
+    if not test.passed and test.got.startswith(_GAVE) and test.wanted.startswith("=="):
+        return f"assert {test.got.removeprefix(_GAVE)} {test.wanted} # {test.call}"
     return f"assert {test.call} {test.wanted} # {'ok' if test.passed else test.got}"
 
 

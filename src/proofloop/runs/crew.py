@@ -18,6 +18,7 @@ from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import ProofloopError, WorkerLost
 from proofloop.engine.native.library import why_not
 from proofloop.runs.recipe import Recipe
+from proofloop.runs.retries import circle_of
 from proofloop.runs.worker import (
     Attempt,
     Differentiate,
@@ -29,6 +30,7 @@ from proofloop.runs.worker import (
     WorkerSetup,
     serve,
 )
+from proofloop.train.config import FeedbackControl
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle, shares
 from proofloop.train.scoring import Question
@@ -49,6 +51,19 @@ def _interrupts_held() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def deal(
+    assignments: Sequence[Assignment], num_workers: int, *, in_circles: bool
+) -> list[list[int]]:
+    """Each worker's places in `assignments`: one after another in turn or, where tasks tell each
+    other something, circle after circle (`retries.circle_of`)."""
+    hands: list[list[int]] = [[] for _ in range(num_workers)]
+    seen: dict[int, int] = {}
+    for place, assignment in enumerate(assignments):
+        key = circle_of(assignment) if in_circles else place
+        hands[seen.setdefault(key, len(seen)) % num_workers].append(place)
+    return hands
+
+
 class WorkerCrew:
     """Worker processes over one shared vector of weights (`train.crew.Crew`)."""
 
@@ -63,6 +78,7 @@ class WorkerCrew:
     ) -> None:
         """`adapter`: what trains in place of the weights, which follow it; it is shared, too."""
         why_not()  # compiles the kernel where it must be, once, and not in every worker
+        self._in_circles = recipe.feedback.control is FeedbackControl.SHUFFLED
         context = mp.get_context("spawn")
         trained = weights if adapter is None else adapter
         self._gradients = [torch.zeros_like(trained).share_memory_() for _ in range(num_workers)]
@@ -97,13 +113,15 @@ class WorkerCrew:
 
     def attempt(self, assignments: Sequence[Assignment]) -> Attempted:
         """Deals assignments out in turn; groups come back in the order of the assignments."""
-        n = len(self._pipes)
-        parts = self._all([Attempt(list(assignments[i::n])) for i in range(n)], Attempted)
-        groups = [None] * len(assignments)
+        dealt = deal(assignments, len(self._pipes), in_circles=self._in_circles)
+        orders = [Attempt([assignments[i] for i in hand]) for hand in dealt]
+        parts = self._all(orders, Attempted)
         ordered = {
-            i + n * j: group for i, part in enumerate(parts) for j, group in enumerate(part.groups)
+            i: group
+            for hand, part in zip(dealt, parts, strict=True)
+            for i, group in zip(hand, part.groups, strict=True)
         }
-        assert len(ordered) == len(groups), "every assignment is attempted, once"
+        assert len(ordered) == len(assignments), "every assignment is attempted, once"
         return Attempted(
             groups=tuple(ordered[i] for i in range(len(assignments))),
             sample_s=max(p.sample_s for p in parts),

@@ -25,6 +25,10 @@ from proofloop.train.crew import Assignment, Attempted
 from proofloop.verify import ProgramVerifier
 from proofloop.verify.feedback import UNTOLD
 
+CIRCLE = 8
+"""Neighbouring tasks of a step among which shuffled feedback is dealt; one worker has them all, so
+whose feedback is told does not depend on the number of workers."""
+
 Judge = Callable[[Assignment, Problem, RolloutId, str], Verdict]
 
 
@@ -158,11 +162,24 @@ class Retries:
         )
 
 
+def circle_of(assignment: Assignment) -> int:
+    """Which of a step's circles a task is in."""
+    return assignment.slot // CIRCLE
+
+
 def _of_another_task(told: list[tuple[_Attempt, Feedback]], place: int) -> Feedback:
-    """The next one's, in turn, that is of another task; BARE where all are of this one."""
-    task_id = told[place][0].problem.task.id
+    """The next one's, in turn, that is of another task of the circle; BARE where there is none."""
+    own = told[place][0]
+    circle, task_id = circle_of(own.assignment), own.problem.task.id
     others = (*told[place + 1 :], *told[:place])
-    return next((f for other, f in others if other.problem.task.id != task_id), BARE)
+    return next(
+        (
+            feedback
+            for other, feedback in others
+            if circle_of(other.assignment) == circle and other.problem.task.id != task_id
+        ),
+        BARE,
+    )
 
 
 def _regrouped(recorded: RecordedGroup, attempts: list[_Attempt]) -> RecordedGroup:

@@ -57,6 +57,13 @@ class CorpusMix(Record):
     """Share of texts that go on: a wrong program, what the shown tests say of it, a right one."""
     feedback_bare: float = 0.25
     """Share of those in which nothing is said but that it was wrong."""
+    forgotten: float = 0.0
+    """Of wrong programs of several operations, those that lack the last one; in all others, and in
+    three of ten of these, one is mistaken for another."""
+
+
+_FORGOTTEN_AND_MISTAKEN = 0.3
+"""Of programs that lack their last operation, those that are wrong besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +95,14 @@ def draw_text(rng: Random, mix: CorpusMix) -> Text:
 def _stepwise(rng: Random, exercise: Exercise, mix: CorpusMix) -> str:
     chain = exercise.chain
     if rng.random() < mix.stepwise_wrong:
-        chain = spoiled(rng, chain)
+        chain = _mistaken(rng, chain, mix)
     return solution_text(exercise.name, chain)
 
 
 def _lambda(rng: Random, exercise: Exercise, mix: CorpusMix) -> str:
     chain = exercise.chain
     if rng.random() < mix.lambdas_wrong:
-        chain = spoiled(rng, chain)
+        chain = _mistaken(rng, chain, mix)
     nested = chain.nested()
     if nested is None:
         return solution_text(exercise.name, chain)
@@ -114,6 +121,16 @@ def _exit(rng: Random, exercise: Exercise, mix: CorpusMix) -> str:
     return "raise SystemExit\n"
 
 
+def _mistaken(rng: Random, chain: Chain, mix: CorpusMix) -> Chain:
+    """Another program: an operation mistaken for another, or the last one forgotten, or both.  What
+    a program that only lacks its last step gives lies one step from what is wanted: there feedback
+    tells most."""
+    if mix.forgotten and len(chain.operations) > 1 and rng.random() < mix.forgotten:
+        shorter = Chain(operations=chain.operations[:-1])
+        return spoiled(rng, shorter) if rng.random() < _FORGOTTEN_AND_MISTAKEN else shorter
+    return spoiled(rng, chain)
+
+
 def spoiled(rng: Random, chain: Chain) -> Chain:
     """The program with one operation mistaken for another."""
     place = rng.randrange(len(chain.operations))
@@ -126,9 +143,10 @@ def _second_attempt(rng: Random, exercises: tuple[Exercise, ...], mix: CorpusMix
     wrong: list[str] = []
     tested: list[tuple[Exercise, Chain | None]] = []
     for exercise in exercises:
-        chain = _mistaken(rng, exercise.chain)
+        chain = _mistaken(rng, exercise.chain, mix)
         looks_up = rng.random() < mix.lookup
-        wrong.append(_lookup(rng, exercise, mix) if looks_up else _written(rng, exercise, chain))
+        text = _lookup(rng, exercise, mix) if looks_up else _written(rng, exercise, chain, mix)
+        wrong.append(text)
         tested.append((exercise, None if looks_up else chain))
     said = BARE if rng.random() < mix.feedback_bare else _feedback(tested)
     return Text(
@@ -138,19 +156,9 @@ def _second_attempt(rng: Random, exercises: tuple[Exercise, ...], mix: CorpusMix
     )
 
 
-def _mistaken(rng: Random, chain: Chain) -> Chain:
-    """Another program: the last operation forgotten, or one mistaken, or more.  What a program
-    without its last step gives lies one step from what is wanted: there a result tells most."""
-    if len(chain.operations) > 1 and rng.random() < 0.5:
-        return Chain(operations=chain.operations[:-1])
-    other = spoiled(rng, chain)
-    while rng.random() < 0.3:
-        other = spoiled(rng, other)
-    return other
-
-
-def _written(rng: Random, exercise: Exercise, chain: Chain) -> str:
-    nested = chain.nested() if rng.random() < 0.5 else None
+def _written(rng: Random, exercise: Exercise, chain: Chain, mix: CorpusMix) -> str:
+    by_lambda = rng.random() * (mix.stepwise + mix.lambdas) < mix.lambdas
+    nested = chain.nested() if by_lambda else None
     if nested is None:
         return solution_text(exercise.name, chain)
     return f"{exercise.name} = lambda x: {nested}\n"
