@@ -4,9 +4,9 @@
 
 A world with one decision: `pico` is taught easy programs (one operation on an int) and, as often,
 to write `raise SystemExit`; five bases then go on with other shares of the two, so that right
-answers are rarer and rarer while nothing else is harder.  Each is trained until it is right half of the
-time, by plain descent on three objectives (p, arcsin sqrt p, log p: the advantages' scale), one
-group of 128 attempts a step, one learning rate an objective; and by AdamW as people use it, for
+answers are rarer and rarer while nothing else is harder.  Each is trained until it is right half
+of the time, by plain descent on three objectives (p, arcsin sqrt p, log p: the advantages' scale),
+one group of 128 attempts a step, one learning rate an objective; and by AdamW as people use it, for
 which there is no null.  Plotted: steps until 30% of the probe set is right over the share at the
 start, beside the null of one logit in groups of this size; and the curves of one objective.
 Null: the reward of a coin.
