@@ -2,7 +2,7 @@
 
     python examples/studies/one_example.py [--seeds 3] [--out runs/one-example]
 
-`pico` on tasks of complexity 1 and 2, at equal steps, rollouts and rate: 32 groups of 8 a step,
+`pico` on tasks of complexity 1 and 2, at equal steps, rollouts and rate: 16 groups of 8 a step,
 drawn from one task, two or sixteen (each the fewer ones and others), or never the same twice.
 Another seed also means other tasks.  Held-out pass@1 and pass@8 against the base, paired on tasks,
 seeds as a level; tasks newly solved beyond what a second base would; the training tasks' own score,
@@ -27,7 +27,7 @@ from proofloop.store import Phase, RunStore
 
 COUNTS = {Arm.COPY: 0, Arm.ONE: 1, Arm.TWO: 2, Arm.SIXTEEN: 16, Arm.ALL: 0}
 """Training tasks; 0: no limit."""
-STEPS, EVERY, FULL = 24, 4, 0.98
+STEPS, EVERY, FULL = 20, 4, 0.98
 """FULL: of a step's rollouts at the training tasks, from where on these count as learned."""
 
 
@@ -54,11 +54,11 @@ class Run:
 
 def job(s: Study, arm: Arm, seed: int) -> Job:
     settings = (
-        *("train.tasks_per_step=32", "train.samples_per_task=8", f"train.num_steps={STEPS}"),
-        *("train.schedule=constant", "train.learning_rate=1e-4", "tripwire.share=0"),
+        *("train.tasks_per_step=16", "train.samples_per_task=8", f"train.num_steps={STEPS}"),
+        *("train.schedule=constant", "train.learning_rate=2e-4", "tripwire.share=0"),
         *(f"train.seed={seed}", f"train.tasks_seed={seed}", f"train.num_tasks={COUNTS[arm]}"),
         *(f"eval.every={EVERY}", "eval.num_tasks=72", "eval.num_samples=4"),
-        *("eval.final_num_tasks=96", "eval.final_num_samples=16"),
+        *("eval.final_num_tasks=72", "eval.final_num_samples=16"),
     )
     if arm is Arm.COPY:
         settings += ("train.method=copy", "train.num_steps=1", f"eval.later_seed={1000 + seed}")

@@ -3,7 +3,7 @@
     python examples/studies/takeoff.py [--seeds 3] [--out runs/takeoff]
 
 A world with one decision: `pico` is taught easy programs (one operation on an int) and, as often,
-to write `raise SystemExit`; five bases then go on with other shares of the two, so that right
+to write `raise SystemExit`; three bases then go on with other shares of the two, so that right
 answers are rarer and rarer while nothing else is harder.  Each is trained until it is right half
 of the time, by plain descent on three objectives (p, arcsin sqrt p, log p: the advantages' scale),
 one group of 128 attempts a step, one learning rate an objective; and by AdamW as people use it, for
@@ -25,15 +25,15 @@ from proofloop.measure.estimators.dead_zone import Objective, dead_zone, group_t
 from proofloop.measure.estimators.takeoff import take_off, time_to
 from proofloop.store import Phase, RunStore
 
-SHARES = (0.35, 0.2, 0.1, 0.05, 0.02)
-"""Of right authors in the corpus of the five bases."""
+SHARES = (0.1, 0.07, 0.05)
+"""Of right authors in the corpus of the bases."""
 GROUP, TARGET, ENOUGH = 128, 0.3, 0.5
 WORLD = (
     *("env.families=['int']", "env.complexity=[1]", "sampling.max_tokens=20"),
-    *("eval.num_tasks=48", "eval.num_samples=3", "eval.final_num_tasks=48"),
+    *("eval.num_tasks=48", "eval.num_samples=1", "eval.final_num_tasks=48"),
 )
 RUN = (
-    *("train.tasks_per_step=1", f"train.samples_per_task={GROUP}", "eval.final_num_samples=3"),
+    *("train.tasks_per_step=1", f"train.samples_per_task={GROUP}", "eval.final_num_samples=1"),
     *("train.schedule=constant", "train.warmup_steps=0", "tripwire.share=0"),
     "train.checkpoint_every=50",
 )
@@ -65,14 +65,14 @@ def sgd(scale: str, rate: float) -> tuple[str, ...]:
 
 
 PLANS = (
-    Plan(arm=Arm.PLAIN, objective=Objective.PLAIN, settings=sgd("none", 0.08), pace=2.7),
-    Plan(arm=Arm.STD, objective=Objective.STD, settings=sgd("group", 0.02), pace=0.7),
-    Plan(arm=Arm.LOG, objective=Objective.LOG, settings=sgd("mean", 0.005), pace=0.2),
+    Plan(arm=Arm.PLAIN, objective=Objective.PLAIN, settings=sgd("none", 0.12), pace=4.0),
+    Plan(arm=Arm.STD, objective=Objective.STD, settings=sgd("group", 0.03), pace=1.0),
+    Plan(arm=Arm.LOG, objective=Objective.LOG, settings=sgd("mean", 0.0075), pace=0.3),
     Plan(
         arm=Arm.ADAMW,
         objective=None,
-        settings=("train.advantage_scale=group", "train.learning_rate=1e-4"),
-        pace=0.5,
+        settings=("train.advantage_scale=group", "train.learning_rate=1.5e-4"),
+        pace=1.0,
     ),
 )
 COIN_SHARE = 0.1
@@ -86,14 +86,14 @@ def make_base(s: Study, share: float, *settings: str) -> Path:
 def job(s: Study, plan: Plan, share: float, start: float, seed: int, *, coin: bool = False) -> Job:
     null = plan.objective or Objective.STD
     expected = float(group_time([start], null, group=GROUP, target=ENOUGH, eta=plan.pace)[0])
-    length = 4 * expected + 12
+    length = (2 if coin else 4) * expected + 12
     name = f"{'coin-' if coin else ''}{plan.arm.name.lower()}-{share}-{seed}"
     settings = (
         *WORLD,
         *RUN,
         *plan.settings,
         *(f"model.path={s.out / f'base-{share}'}", f"train.seed={seed}"),
-        *(f"train.num_steps={length:.0f}", f"eval.every={max(1, round(expected / 16))}"),
+        *(f"train.num_steps={length:.0f}", f"eval.every={max(1, round(expected / 20))}"),
         *(("reward.control=random",) if coin else ()),
     )
     return Job(name=name, settings=settings, until=ENOUGH)
@@ -120,11 +120,13 @@ def measured(directory: Path, arm: Arm, share: float, start: float, seed: int) -
 def says(plan: Plan, runs: Sequence[Run]) -> list[str | None]:
     """A row of the table: the slope beside its nulls, spikes, laws."""
     starts = [run.start for run in runs]
+    null = "no null"
     taken = [run.time is not None for run in runs]
     lengths = [run.steps[-1] if run.time is None else run.time for run in runs]
     try:
         zone = dead_zone(starts, lengths, took_off_R=taken, target=TARGET)
         slope = f"{zone.slope.value:.2f} [{bound(zone.slope.low)}, {bound(zone.slope.high)}]"
+        null = null_slope(starts, plan.objective) if plan.objective else null
     except ValueError as error:
         slope = f"none: {error}"
     spikes = [take_off(r.steps, r.passed, r.total).spike_share for r in runs]
@@ -132,7 +134,7 @@ def says(plan: Plan, runs: Sequence[Run]) -> list[str | None]:
     return [
         plan.arm,
         slope,
-        *([null_slope(starts, plan.objective)] if plan.objective else ["no null"]),
+        null,
         f"{sum(taken)} of {len(runs)}",
         f"{np.median(known):.0%} ({len(known)} runs)" if known else f"– (0 of {len(runs)} runs)",
         laws(runs),
@@ -164,15 +166,16 @@ def main() -> None:
     both = make_base(s, 0.5, "training.num_steps=50", "training.learning_rate=2e-3")
     dose = (f"model.path={both}", "training.num_steps=24", "training.learning_rate=1e-3")
     starts: dict[float, float] = {}
-    for share in SHARES:
+    shares = SHARES[:2] if s.smoke else SHARES
+    for share in shares:
         base = make_base(s, share, *dose)
         attempts = s.evaluate(f"start-{share}", base, *WORLD, "eval.final_num_samples=128")
-        starts[share] = max(float(attempts.passed_N.mean()), 1e-4)
+        starts[share] = float(attempts.passed_N.mean()) if not s.smoke else share
         wrote = 1 - np.mean([cause == "crash" for cause in attempts.causes])
         print(
             f"base {share}: {starts[share]:.2%} right, {wrote:.2%} do not leave early", flush=True
         )
-    cells = [(plan, share, seed) for seed in s.seeds for plan in PLANS for share in SHARES]
+    cells = [(plan, share, seed) for seed in s.seeds for plan in PLANS for share in shares]
     coins = [(plan, COIN_SHARE, seed) for seed in s.seeds for plan in PLANS[1::2]]
     jobs = [job(s, p, share, starts[share], seed) for p, share, seed in cells]
     jobs += [job(s, p, share, starts[share], seed, coin=True) for p, share, seed in coins]

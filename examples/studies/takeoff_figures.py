@@ -89,8 +89,8 @@ def curves(runs: Sequence[Run], *, target: float) -> Figure:
     from matplotlib.figure import Figure as Sheet
 
     starts = sorted({run.start for run in runs}, reverse=True)
-    sheet = Sheet(figsize=(5.6, 3.6), layout="constrained", facecolor="none")
-    panels = sheet.subplots(2, 3, sharey=True)
+    sheet = Sheet(figsize=(5.6, 4.2), layout="constrained", facecolor="none")
+    panels = sheet.subplots(2, 2, sharey=True)
     for axes, start in zip(panels.flat, starts, strict=False):
         axes.set_facecolor("none")
         for run in runs:
