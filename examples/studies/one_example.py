@@ -61,8 +61,9 @@ def job(s: Study, arm: Arm, seed: int) -> Job:
         *("eval.final_num_tasks=72", "eval.final_num_samples=16"),
     )
     if arm is Arm.COPY:
-        settings += ("train.method=copy", "train.num_steps=1", f"eval.later_seed={1000 + seed}")
-    return Job(name=f"{arm.name.lower()}-{seed}", settings=settings)
+        settings += ("train.method=copy", f"eval.later_seed={1000 + seed}")
+    fixed = ("train.num_steps=1",) if arm is Arm.COPY else ()
+    return Job(name=f"{arm.name.lower()}-{seed}", settings=settings, fixed=fixed)
 
 
 def read(directory: Path, arm: Arm, seed: int) -> Run:

@@ -3,7 +3,7 @@
     python examples/studies/takeoff.py [--seeds 3] [--out runs/takeoff]
 
 A world with one decision: `pico` is taught easy programs (one operation on an int) and, as often,
-to write `raise SystemExit`; three bases then go on with other shares of the two, so that right
+to write `raise SystemExit`; four bases then go on with other shares of the two, so that right
 answers are rarer and rarer while nothing else is harder.  Each is trained until it is right half
 of the time, by plain descent on three objectives (p, arcsin sqrt p, log p: the advantages' scale),
 one group of 128 attempts a step, one learning rate an objective; and by AdamW as people use it, for
@@ -25,7 +25,7 @@ from proofloop.measure.estimators.dead_zone import Objective, dead_zone, group_t
 from proofloop.measure.estimators.takeoff import take_off, time_to
 from proofloop.store import Phase, RunStore
 
-SHARES = (0.1, 0.07, 0.05)
+SHARES = (0.15, 0.1, 0.07, 0.05)
 """Of right authors in the corpus of the bases."""
 GROUP, TARGET, ENOUGH = 128, 0.3, 0.5
 WORLD = (
@@ -166,7 +166,7 @@ def main() -> None:
     both = make_base(s, 0.5, "training.num_steps=50", "training.learning_rate=2e-3")
     dose = (f"model.path={both}", "training.num_steps=24", "training.learning_rate=1e-3")
     starts: dict[float, float] = {}
-    shares = SHARES[:2] if s.smoke else SHARES
+    shares = SHARES[-2:] if s.smoke else SHARES
     for share in shares:
         base = make_base(s, share, *dose)
         attempts = s.evaluate(f"start-{share}", base, *WORLD, "eval.final_num_samples=128")
