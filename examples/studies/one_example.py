@@ -92,11 +92,10 @@ def gain(runs: Sequence[Run], k: int) -> Interval:
 def row(arm: Arm, runs: Sequence[Run], ks: Sequence[int]) -> list[str]:
     turned = [turnover(run.base, run.trained) for run in runs]
     over = [t.gained_over_null for t in turned if t is not None]
-    sure = sum(o.low is not None and o.low > 0 for o in over)
-    new = f"{100 * np.mean([o.value for o in over]):+.1f} (above 0 in {sure} of {len(over)} seeds)"
+    new = "; ".join(points(o) for o in over) or "–"
     own = [(run.own[0][1], run.own[-1][1]) for run in runs if run.own]
     scores = "; ".join(f"{before:.0%} → {after:.0%}" for before, after in own) or "–"
-    return [arm, scores, *(points(gain(runs, k)) for k in ks), new.replace("-", "−")]
+    return [arm, scores, *(points(gain(runs, k)) for k in ks), new]
 
 
 def say_after(arm: Arm, runs: Sequence[Run]) -> None:
@@ -136,7 +135,7 @@ def main() -> None:
         (
             *("training tasks", "their own score, first → last step, by seed"),
             *(f"held-out pass@{k}, points" for k in ks),
-            "newly solved beyond chance, points",
+            "newly solved beyond chance, points, by seed",
         ),
         [row(arm, by_arm[arm], ks) for arm in COUNTS],
     )

@@ -76,6 +76,7 @@ def curves(by_arm: Mapping[Arm, Sequence[tuple[Points, Points]]]) -> Figure:
         axes.set_title(arm, loc="left", fontsize=10, color=MUTED)
         axes.set_ylim(0, 1)
         axes.set_yticks([0, 0.5, 1], ["0", "50%", "100%"])
+        axes.locator_params(axis="x", nbins=4, integer=True)
         axes.grid(axis="y", color=RULE, lw=0.5, alpha=0.6)
     panels.flat[-1].legend(frameon=False, loc="upper left", fontsize=10)
     sheet.supxlabel("optimiser step", fontsize=10, color=MUTED)
