@@ -112,8 +112,8 @@ def group_time(
     step = share * (1 - share) / scales[objective]
     times: list[float] = []
     for start in np.asarray(start_rates_R, np.float64):
-        ends = special.logit([start, target])
-        logits = np.linspace(*ends, 2 + int(100 * (ends[1] - ends[0])))
+        first, last = (float(special.logit(rate)) for rate in (start, target))
+        logits = np.linspace(first, last, 2 + int(100 * abs(last - first)))
         drift = stats.binom.pmf(successes, group, special.expit(logits)[:, None]) @ step
         times.append(float(integrate.trapezoid(1 / drift, logits)) / eta)
     return np.array(times)
