@@ -52,7 +52,7 @@ def times(
         axes.set_facecolor("none")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        arrived = [r for r in runs if r.time is not None]
+        arrived = [r for r in runs if r.time]
         late = [r for r in runs if r.time is None]
         dots = {"color": ACCENT, "ms": 4.5, "lw": 0}
         axes.plot([r.start for r in arrived], [r.time for r in arrived], marker="o", **dots)

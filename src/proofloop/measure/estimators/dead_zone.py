@@ -9,10 +9,10 @@ One success logit trained by gradient ascent obeys `dp/dt = eta (p (1-p))^m`:
 | log-likelihood of successes (log p) | 1 | ~ log(1 / p0) |
 
 (Davis & Recht 2025, arXiv:2510.13651, for the objectives.)  Of log p itself the equation is
-`dp/dt = eta p (1-p)^2`; m = 1 is its beginning, exact for the objective logit p.  With binary rewards nothing moves
-before the first success, which costs about `1 / (p0 batch)` steps more.  A slope of log time on log
-p0 says which regime a run is in; a jump much sharper than its null is evidence of a change of
-phase.
+`dp/dt = eta p (1-p)^2`; m = 1 is its beginning, exact for the objective logit p.  With binary
+rewards nothing moves before the first success, which costs about `1 / (p0 batch)` steps more.  A
+slope of log time on log p0 says which regime a run is in; a jump much sharper than its null is
+evidence of a change of phase.
 
 Axes: R runs.
 """
@@ -98,9 +98,9 @@ def group_time(
 
     The null with what is waited for and lost in finite groups: over s ~ Binomial(G, p) / G,
     `d logit p / dt = eta E[s (1-s) / scale(s)]` with the scale 1, sqrt(s (1-s)) or s; groups that
-    all fail or all pass move nothing.  For large G it is `null_time`, but for log p, whose last factor
-    1-p it keeps.  Where G p is below 1 all three objectives become the plain
-    one.  Integrated over logits (trapezoids of 0.01).
+    all fail or all pass move nothing.  For large G it is `null_time`, but for log p, whose last
+    factor 1-p it keeps.  Where G p is below 1 all three objectives become the plain one.
+    Integrated over logits (trapezoids of 0.01).
     """
     successes = np.arange(1, group)
     share = successes / group
