@@ -13,7 +13,10 @@ STUDIES = Path(__file__).parents[2] / "examples" / "studies"
 @pytest.mark.parametrize(
     ("name", "figures"),
     [
+        ("nines", ("nines", "nines-gain")),
         ("one_example", ("one-example", "one-example-curves")),
+        ("placebo", ("placebo",)),
+        ("surface", ("surface",)),
         ("takeoff", ("takeoff", "takeoff-curves")),
     ],
 )

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from proofloop.core.errors import ConfigError
 from proofloop.core.task import Split
-from proofloop.runs.config import load_config
+from proofloop.engine.models.config import TARGETS
+from proofloop.runs.config import load_config, suggestion
 from proofloop.runs.environments import build_environment, size_of
 from proofloop.runs.recipe import Control, Recipe
 from proofloop.train.config import AdvantageScale, Baseline, LossKind, Method
@@ -58,6 +59,7 @@ _BOUNDS = (
             "train.learning_rate",
             "train.grad_clip",
             "train.max_logprob_gap",
+            "lora.alpha",
         ),
         0,
         False,
@@ -76,6 +78,7 @@ _BOUNDS = (
             "model.init_seed",
             "tripwire.share",
             "feedback.weight",
+            "lora.rank",
             "alarms.max_tripped",
             "alarms.max_unscored",
             "alarms.max_gap_rise",
@@ -125,6 +128,11 @@ def check_recipe(recipe: Recipe) -> None:
             "of one reward train, too: their standard deviation is 0"
         )
     _check_method(recipe)
+    for target in recipe.lora.targets:
+        if target not in TARGETS:
+            raise ConfigError(f"lora.targets: {target!r}{suggestion(target, TARGETS)}")
+    if not recipe.lora.targets:
+        raise ConfigError(f"lora.targets: names no layer; some of {', '.join(TARGETS)}")
     width = recipe.eval.until_width
     if width is not None and not 0 < width < 1:
         raise ConfigError(f"eval.until_width: {width:g} must lie between 0 and 1")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import ProofloopError, WorkerLost
+from proofloop.engine.native.library import why_not
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.worker import (
     Attempt,
@@ -52,15 +53,28 @@ class WorkerCrew:
     """Worker processes over one shared vector of weights (`train.crew.Crew`)."""
 
     def __init__(
-        self, recipe: Recipe, model_path: Path, weights: Tensor, *, num_workers: int
+        self,
+        recipe: Recipe,
+        model_path: Path,
+        weights: Tensor,
+        *,
+        num_workers: int,
+        adapter: Tensor | None = None,
     ) -> None:
+        """`adapter`: what trains in place of the weights, which follow it; it is shared, too."""
+        why_not()  # compiles the kernel where it must be, once, and not in every worker
         context = mp.get_context("spawn")
-        self._gradients = [torch.zeros_like(weights).share_memory_() for _ in range(num_workers)]
+        trained = weights if adapter is None else adapter
+        self._gradients = [torch.zeros_like(trained).share_memory_() for _ in range(num_workers)]
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
         for gradient in self._gradients:
             setup = WorkerSetup(
-                recipe=recipe, model_path=model_path, weights=weights, gradient=gradient
+                recipe=recipe,
+                model_path=model_path,
+                weights=weights,
+                gradient=gradient,
+                adapter=adapter,
             )
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(setup, theirs), daemon=True)

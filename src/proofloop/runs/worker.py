@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from proofloop.core.completion import Completion, Engine, PolicyVersion, Request, SamplingParams
 from proofloop.core.rollout import Group, Judged, Rollout, RolloutId, Turn
@@ -29,6 +29,7 @@ from proofloop.engine.models.checkpoint import read_config
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import adopt
 from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.runs.adapters import learn_by_adapters
 from proofloop.runs.controls import controlled
 from proofloop.runs.environments import build_environment
 from proofloop.runs.lifeline import die_with_parent
@@ -57,6 +58,8 @@ class WorkerSetup:
     model_path: Path
     weights: Tensor
     gradient: Tensor
+    adapter: Tensor | None = None
+    """What the gradient is of, where it is not the weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,10 @@ class Worker:
         self._model = Decoder(read_config(setup.model_path))
         adopt(self._model, setup.weights)
         self._gradient = setup.gradient
-        _adopt_gradient(self._model, setup.gradient)
+        learner: nn.Module = self._model
+        if setup.adapter is not None:
+            learner = learn_by_adapters(self._model, recipe, setup.adapter)
+        _adopt_gradient(learner, setup.gradient)
         self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
         self._engine: Engine = self._local if engine is None else engine
         self._known: dict[tuple[int, str], Verdict] = {}
@@ -266,7 +272,7 @@ class Worker:
         )
 
 
-def _adopt_gradient(model: Decoder, flat: Tensor) -> None:
+def _adopt_gradient(model: nn.Module, flat: Tensor) -> None:
     parameters = list(model.parameters())
     for p, piece in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         p.grad = piece.view_as(p)
