@@ -7,8 +7,10 @@ and evaluations lie in `--out` and are kept; figures and tables go there, too, a
 import argparse
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 from proofloop.measure.attempts import Attempts, base_of
@@ -18,12 +20,30 @@ from proofloop.runs.config import load_config
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.runs.pretraining import PretrainRecipe, run_pretraining
 from proofloop.runs.training import run_training
+from proofloop.train.evaluation import EvalReport
+from proofloop.train.loop_sync import Report
 
 FINISHED = "finished"
-"""A base's mark that its pre-training came to its end."""
+"""The mark of a base, or of one of several runs at once, that came to its end."""
 WORKERS = 4
 """Processes of every base and run, on any machine: what is drawn, and how sums round, depends on
 how many there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One of several runs at once."""
+
+    name: str
+    settings: tuple[str, ...]
+    until: float | None = None
+    """Held-out pass@1 at which there is no need to go on."""
+    fixed: tuple[str, ...] = ()
+    """Settings that a smoke test leaves as they are."""
+
+
+class _Arrived(Exception):
+    """A run passed what it was to reach."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +83,30 @@ class Study:
                 run_training(
                     found, directory, resume=directory.exists(), on_progress=lambda report: None
                 )
+        return directory
+
+    def train_all(self, jobs: Sequence[Job]) -> list[Path]:
+        """Many small runs, `WORKERS` of them at a time and each with one worker: cores then wait
+        for none of the others."""
+        with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+            return list(pool.map(self._train_job, jobs))
+
+    def _train_job(self, job: Job) -> Path:
+        directory = self.out / job.name
+        mark = directory / FINISHED
+        if mark.exists():
+            return directory
+
+        def heed(report: Report) -> None:
+            measured = isinstance(report, EvalReport) and report.num_tasks_done == report.num_tasks
+            if measured and job.until is not None and report.passed_share >= job.until:
+                raise _Arrived
+
+        settings = (*job.settings, *self._common(), *job.fixed, "train.workers=1")
+        found = load_recipe("quickstart", settings)
+        with _timed(directory), suppress(_Arrived):
+            run_training(found, directory, resume=directory.exists(), on_progress=heed)
+        mark.touch()
         return directory
 
     def evaluate(self, name: str, model: str | Path, *settings: str) -> Attempts:

@@ -16,9 +16,11 @@ STUDIES = Path(__file__).parents[2] / "examples" / "studies"
         ("exposure", ("exposure", "exposure-2", "exposure-3")),
         ("feedback", ("feedback",)),
         ("nines", ("nines", "nines-gain")),
+        ("one_example", ("one-example", "one-example-curves")),
         ("placebo", ("placebo",)),
         ("scaling", ("scaling-sizes", "scaling-32x3", "scaling-64x3", "scaling-96x4")),
         ("surface", ("surface",)),
+        ("takeoff", ("takeoff", "takeoff-curves")),
     ],
 )
 def test_a_study_runs_to_its_end(name: str, figures: tuple[str, ...], tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from proofloop.measure.estimators.changepoint import Law, change_point
 from proofloop.measure.estimators.dead_zone import (
     Objective,
     dead_zone,
+    group_time,
     null_clock,
     null_curve,
     null_time,
 )
-from proofloop.measure.estimators.takeoff import take_off
+from proofloop.measure.estimators.takeoff import take_off, time_to
 
 POWERS = {Objective.PLAIN: 2.0, Objective.STD: 1.5, Objective.LOG: 1.0}
 
@@ -148,3 +149,33 @@ def test_intervals_cover_in_small_simulations():
     rows = [*part.slope_rows(num_worlds=12, seed=4), *part.take_off_rows(num_worlds=60, seed=5)]
     shares = {(r.world, r.target): r.num_covered / r.num_worlds for r in rows if r.num_worlds}
     assert min(share for key, share in shares.items() if "5 successes" not in key[0]) >= 0.75
+
+
+@pytest.mark.parametrize("objective", list(Objective))
+def test_large_groups_take_the_null_s_time(objective: Objective):
+    rates = [0.02, 0.1]
+    found = group_time(rates, objective, group=20_000, target=0.4, eta=2.0)
+    wanted = null_time(rates, objective, target=0.4, eta=2.0)
+    if objective is Objective.LOG:  # log p slows down by 1 - p, which its null leaves out
+        wanted += (1 / (1 - 0.4) - 1 / (1 - np.array(rates))) / 2.0
+    assert found == pytest.approx(wanted, rel=0.01)
+
+
+def test_in_groups_without_successes_all_objectives_are_the_plain_one():
+    """A group of four moves by 3/16, sqrt(3)/4 or 3/4 for one success, and by nothing for none."""
+    rates = np.array([1e-4, 1e-3])
+    times = [group_time(rates, objective, group=4, target=0.002) for objective in Objective]
+    slopes = [np.log(t[0] / t[1]) / np.log(1e-4 / 1e-3) for t in times]
+    assert slopes == pytest.approx([slopes[0]] * 3, abs=0.005)
+    one = [3 / 16, np.sqrt(3) / 4, 3 / 4]
+    assert [t[0] * step for t, step in zip(times, one, strict=True)] == pytest.approx(
+        [times[0][0] * one[0]] * 3, rel=0.01
+    )
+
+
+def test_a_target_is_passed_where_the_pooled_curve_passes_it():
+    assert time_to([0, 10, 20], [0, 4, 8], [10, 10, 10], 0.6) == pytest.approx(15)
+    # 5 of 10, then 1 of 10: pooled to 0.3 at both, so that one lucky look is no arrival.
+    assert time_to([0, 10, 20, 30], [0, 5, 1, 9], [10] * 4, 0.45) == pytest.approx(22.5)
+    assert time_to([0, 10], [1, 2], [10, 10], 0.5) is None
+    assert time_to([0, 10], [6, 2], [10, 10], 0.2) == 0.0

@@ -8,10 +8,11 @@ One success logit trained by gradient ascent obeys `dp/dt = eta (p (1-p))^m`:
 | advantages divided by the group's spread (arcsin sqrt p) | 3/2 | ~ p0^(-1/2) |
 | log-likelihood of successes (log p) | 1 | ~ log(1 / p0) |
 
-(Davis & Recht 2025, arXiv:2510.13651, for the objectives.)  With binary rewards nothing moves
-before the first success, which costs about `1 / (p0 batch)` steps more.  A slope of log time on log
-p0 says which regime a run is in; a jump much sharper than its null is evidence of a change of
-phase.
+(Davis & Recht 2025, arXiv:2510.13651, for the objectives.)  Of log p itself the equation is
+`dp/dt = eta p (1-p)^2`; m = 1 is its beginning, exact for the objective logit p.  With binary
+rewards nothing moves before the first success, which costs about `1 / (p0 batch)` steps more.  A
+slope of log time on log p0 says which regime a run is in; a jump much sharper than its null is
+evidence of a change of phase.
 
 Axes: R runs.
 """
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import integrate, optimize, special, stats
 
 from proofloop.core.record import Record
 from proofloop.measure.estimators.interval import LEVEL, Interval
@@ -83,6 +84,39 @@ def null_time(
     rate_R = np.asarray(start_rates_R, np.float64)
     time_R = (null_clock(target, objective) - null_clock(rate_R, objective)) / eta
     return time_R if batch is None else time_R + 1 / (rate_R * batch)
+
+
+def group_time(
+    start_rates_R: ArrayLike,
+    objective: Objective,
+    *,
+    group: int,
+    target: float = 0.5,
+    eta: float = 1.0,
+) -> Floats:
+    """Steps of `eta` to reach `target` where each is taken from one group of so many attempts.
+
+    The null with what is waited for and lost in finite groups: over s ~ Binomial(G, p) / G,
+    `d logit p / dt = eta E[s (1-s) / scale(s)]` with the scale 1, sqrt(s (1-s)) or s; groups that
+    all fail or all pass move nothing.  For large G it is `null_time`, but for log p, whose last
+    factor 1-p it keeps.  Where G p is below 1 all three objectives become the plain one.
+    Integrated over logits (trapezoids of 0.01).
+    """
+    successes = np.arange(1, group)
+    share = successes / group
+    scales = {
+        Objective.PLAIN: np.ones_like(share),
+        Objective.STD: np.sqrt(share * (1 - share)),
+        Objective.LOG: share,
+    }
+    step = share * (1 - share) / scales[objective]
+    times: list[float] = []
+    for start in np.asarray(start_rates_R, np.float64):
+        first, last = (float(special.logit(rate)) for rate in (start, target))
+        logits = np.linspace(first, last, 2 + int(100 * abs(last - first)))
+        drift = stats.binom.pmf(successes, group, special.expit(logits)[:, None]) @ step
+        times.append(float(integrate.trapezoid(1 / drift, logits)) / eta)
+    return np.array(times)
 
 
 class DeadZone(Record):

@@ -5,7 +5,7 @@ Axes: S evaluations on one fixed probe set.
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from proofloop.core.record import Record
 from proofloop.measure.estimators.interval import LEVEL, Interval
@@ -53,6 +53,25 @@ def take_off(
         spike_share=_spike_share(steps, passed, total, seed),
         num_evaluations=len(steps),
     )
+
+
+def time_to(
+    steps_S: ArrayLike, num_passed_S: ArrayLike, num_samples_S: ArrayLike, target: float
+) -> float | None:
+    """When the pass rate passed `target`: the non-decreasing curve of maximum likelihood (pooled
+    adjacent violators; Ayer et al. 1955), read linearly between evaluations.  The first evaluation
+    above a target is too early, as the luckiest of many; a pooled one is not.  None where the
+    curve never gets there; `steps_S[0]` where it starts beyond.  Raises ValueError as `take_off`.
+    """
+    steps, passed, total = evaluations(steps_S, num_passed_S, num_samples_S)
+    rates_S = optimize.isotonic_regression(passed / total, weights=total).x
+    beyond = np.flatnonzero(rates_S >= target)
+    if not beyond.size:
+        return None
+    if (i := int(beyond[0])) == 0:
+        return float(steps[0])
+    way = (target - rates_S[i - 1]) / (rates_S[i] - rates_S[i - 1])
+    return float(steps[i - 1] + way * (steps[i] - steps[i - 1]))
 
 
 def evaluations(
