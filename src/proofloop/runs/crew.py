@@ -16,8 +16,7 @@ from torch import Tensor
 
 from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import ProofloopError, WorkerLost
-from proofloop.runs.recipe import Recipe
-from proofloop.runs.worker import (
+from proofloop.runs.orders import (
     Attempt,
     Differentiate,
     Failed,
@@ -26,8 +25,9 @@ from proofloop.runs.worker import (
     Score,
     Scores,
     WorkerSetup,
-    serve,
 )
+from proofloop.runs.recipe import Recipe
+from proofloop.runs.worker import serve
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle, shares
 from proofloop.train.scoring import Question
@@ -52,15 +52,27 @@ class WorkerCrew:
     """Worker processes over one shared vector of weights (`train.crew.Crew`)."""
 
     def __init__(
-        self, recipe: Recipe, model_path: Path, weights: Tensor, *, num_workers: int
+        self,
+        recipe: Recipe,
+        model_path: Path,
+        weights: Tensor,
+        *,
+        num_workers: int,
+        reference: Tensor | None = None,
     ) -> None:
+        """`weights` and `reference` (what the run started with, where anything is compared with it)
+        lie in shared memory."""
         context = mp.get_context("spawn")
         self._gradients = [torch.zeros_like(weights).share_memory_() for _ in range(num_workers)]
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
         for gradient in self._gradients:
             setup = WorkerSetup(
-                recipe=recipe, model_path=model_path, weights=weights, gradient=gradient
+                recipe=recipe,
+                model_path=model_path,
+                weights=weights,
+                gradient=gradient,
+                reference=reference,
             )
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(setup, theirs), daemon=True)
@@ -109,11 +121,12 @@ class WorkerCrew:
         return total, stats
 
     def score(
-        self, questions: Sequence[Question], temperature: float = 1.0
+        self, questions: Sequence[Question], temperature: float = 1.0, *, reference: bool = False
     ) -> list[tuple[float, ...]]:
         """Deals questions out in turn; answers come back in their order."""
         n = len(self._pipes)
-        parts = self._all([Score(list(questions[i::n]), temperature) for i in range(n)], Scores)
+        orders = [Score(list(questions[i::n]), temperature, reference) for i in range(n)]
+        parts = self._all(orders, Scores)
         return [parts[i % n].logprobs[i // n] for i in range(len(questions))]
 
     def publish(self, step: int) -> list[PolicyVersion]:

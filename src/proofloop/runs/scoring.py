@@ -20,6 +20,7 @@ from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.start import start_model
 from proofloop.store import Phase, RunStore
+from proofloop.train.samples import continuation_of
 from proofloop.train.scoring import Question
 
 BASE = "base"
@@ -62,31 +63,16 @@ def score_under_base(base: Path, trained: Path, *, on_progress: Callable[[int, i
 
 
 def _sums(crew: WorkerCrew, rollouts: list[Rollout]) -> dict[RolloutId, float]:
-    questions = [_question(rollout) for rollout in rollouts]
+    parts = [continuation_of(rollout) for rollout in rollouts]
+    questions = [
+        Question(context=rollout.turns[0].context, tokens=tuple(part.tokens))
+        for rollout, part in zip(rollouts, parts, strict=True)
+    ]
     answers = crew.score(questions)
     return {
-        rollout.id: sum(
-            value for value, sampled in zip(answer, _is_sampled(rollout), strict=True) if sampled
-        )
-        for rollout, answer in zip(rollouts, answers, strict=True)
+        rollout.id: sum(v for v, sampled in zip(answer, part.sampled, strict=True) if sampled)
+        for rollout, part, answer in zip(rollouts, parts, answers, strict=True)
     }
-
-
-def _question(rollout: Rollout) -> Question:
-    first, *later = rollout.turns
-    tokens = first.completion.tokens
-    for turn in later:
-        tokens += turn.context + turn.completion.tokens
-    return Question(context=first.context, tokens=tokens)
-
-
-def _is_sampled(rollout: Rollout) -> list[bool]:
-    """Of every token after the first context: whether the policy sampled it."""
-    first, *later = rollout.turns
-    flags = [True] * len(first.completion.tokens)
-    for turn in later:
-        flags += [False] * len(turn.context) + [True] * len(turn.completion.tokens)
-    return flags
 
 
 def _check_weights(base: Path, fingerprint: str) -> None:

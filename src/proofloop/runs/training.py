@@ -30,7 +30,7 @@ from proofloop.runs.manifest import (
     write_manifest,
 )
 from proofloop.runs.models import resolve_model
-from proofloop.runs.recipe import Recipe, advantage_rule
+from proofloop.runs.recipe import Recipe, advantage_rule, objective_of
 from proofloop.runs.start import open_lessons, start_model
 from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
@@ -40,8 +40,9 @@ from proofloop.train.curriculum import choose_tasks
 from proofloop.train.distil import Teacher
 from proofloop.train.loop_copy import loop_copy
 from proofloop.train.loop_sft import loop_sft
-from proofloop.train.loop_sync import LoopConfig, LoopState, Parts, Report, load_state, loop_sync
+from proofloop.train.loop_sync import Report, load_state, loop_sync
 from proofloop.train.optimiser import Optimiser, OptimiserConfig
+from proofloop.train.parts import LoopConfig, LoopState, Parts
 from proofloop.train.successes import Lessons
 
 
@@ -61,11 +62,12 @@ def run_training(
     torch.set_num_threads(1)
     model = start_model(recipe.model)
     weights = flatten(model).share_memory_()
+    reference = weights.clone().share_memory_() if recipe.train.kl_weight else None
     workers = num_workers(recipe.train.workers)
     with (
         open_lessons(recipe) as lessons,
         open_run(recipe, out, resume=resume) as store,
-        WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew,
+        WorkerCrew(recipe, model_path, weights, num_workers=workers, reference=reference) as crew,
         graceful_interrupt() as interrupted,
     ):
         parts = Parts(
@@ -153,6 +155,11 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         eval_attempts=eval_attempts(recipe),
         eval_seed=evaluation.seed,
         eval_later_seed=evaluation.later_seed,
+        objective=objective_of(recipe),
+        temperature=recipe.sampling.temperature,
+        max_tokens=recipe.sampling.max_tokens,
+        refill=train.refill,
+        max_pass_rate=recipe.curriculum.max_pass_rate,
     )
 
 

@@ -9,17 +9,15 @@ import signal
 import threading
 import time
 import traceback
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import msgspec
 import torch
 from torch import Tensor
 
-from proofloop.core.completion import Completion, Engine, PolicyVersion, Request, SamplingParams
+from proofloop.core.completion import Completion, Engine, Request, SamplingParams
 from proofloop.core.rollout import Group, Judged, Rollout, RolloutId, Turn
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import Problem, Task
@@ -32,74 +30,31 @@ from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.controls import controlled
 from proofloop.runs.environments import build_environment
 from proofloop.runs.lifeline import die_with_parent
-from proofloop.runs.recipe import Control, Recipe
+from proofloop.runs.orders import (
+    Attempt,
+    Differentiate,
+    Failed,
+    Order,
+    Publish,
+    Reply,
+    Score,
+    Scores,
+    WorkerSetup,
+)
+from proofloop.runs.recipe import Control, objective_of
 from proofloop.runs.retries import Retries
 from proofloop.runs.seeds import sample_seed
 from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase, RecordedGroup
 from proofloop.store.rows import rollout_id
 from proofloop.train.crew import Assignment, Attempted
-from proofloop.train.samples import Bundle
-from proofloop.train.scoring import Question, logprobs_of
-from proofloop.train.trainer import GradientStats, accumulate
+from proofloop.train.scoring import logprobs_of
+from proofloop.train.trainer import accumulate
 from proofloop.train.tripwires import tripwire_problem
 from proofloop.verify import build_verifier
 from proofloop.verify.naive import passes_naively
 from proofloop.verify.naming import verifier_name
 from proofloop.verify.tripwires import baited
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSetup:
-    """What a worker is started with; the tensors lie in shared memory."""
-
-    recipe: Recipe
-    model_path: Path
-    weights: Tensor
-    gradient: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    assignments: list[Assignment]
-
-
-@dataclass(frozen=True, slots=True)
-class Differentiate:
-    bundles: list[Bundle]
-    denominator: int
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Log-probabilities of given tokens, under the weights as they are."""
-
-    questions: list[Question]
-    temperature: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """One tuple a question, nats."""
-
-    logprobs: list[tuple[float, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The worker's reply where it could not do what it was told."""
-
-    error: BaseException
-    trace: str
-
-
-Order = Attempt | Differentiate | Score | Publish
-Reply = Attempted | GradientStats | Scores | PolicyVersion | Failed
 
 
 class Worker:
@@ -116,6 +71,8 @@ class Worker:
         self._naive_sandbox = open_sandbox(recipe.sandbox.tier) if naive else None
         self._model = Decoder(read_config(setup.model_path))
         adopt(self._model, setup.weights)
+        self._reference = _reference_model(setup)
+        self._objective = objective_of(recipe)
         self._gradient = setup.gradient
         _adopt_gradient(self._model, setup.gradient)
         self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
@@ -140,15 +97,17 @@ class Worker:
                 return accumulate(
                     self._model,
                     bundles,
-                    loss=self._recipe.train.loss,
+                    objective=self._objective,
                     denominator=denominator,
                     temperature=self._recipe.sampling.temperature,
                     max_positions=self._recipe.train.micro_batch_tokens,
                 )
-            case Score(questions, temperature):
+            case Score(questions, temperature, reference):
+                model = self._reference if reference else self._model
+                assert model is not None, "asked for the weights of the start, which nobody kept"
                 most = self._recipe.train.micro_batch_tokens
                 return Scores(
-                    logprobs_of(self._model, questions, max_positions=most, temperature=temperature)
+                    logprobs_of(model, questions, max_positions=most, temperature=temperature)
                 )
             case Publish(step):
                 self._local.step = step
@@ -264,6 +223,14 @@ class Worker:
             tripwire=assignment.tripwire,
             verifier=verifier_name(problem.key.tests),
         )
+
+
+def _reference_model(setup: WorkerSetup) -> Decoder | None:
+    if setup.reference is None:
+        return None
+    model = Decoder(read_config(setup.model_path))
+    adopt(model, setup.reference)
+    return model
 
 
 def _adopt_gradient(model: Decoder, flat: Tensor) -> None:

@@ -42,6 +42,15 @@ class Attempted:
     groups: tuple[RecordedGroup, ...]
     sample_s: float
     verify_s: float
+    num_rounds: int = 1
+
+    def __add__(self, later: "Attempted") -> "Attempted":
+        return Attempted(
+            groups=self.groups + later.groups,
+            sample_s=self.sample_s + later.sample_s,
+            verify_s=self.verify_s + later.verify_s,
+            num_rounds=self.num_rounds + later.num_rounds,
+        )
 
 
 class Crew(Protocol):
@@ -51,8 +60,12 @@ class Crew(Protocol):
 
     def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]: ...
 
-    def score(self, questions: Sequence[Question], temperature: float) -> list[tuple[float, ...]]:
-        """Log-probabilities of given tokens under the weights as they are (`train.scoring`)."""
+    def score(
+        self, questions: Sequence[Question], temperature: float, *, reference: bool = False
+    ) -> list[tuple[float, ...]]:
+        """Log-probabilities of given tokens (`train.scoring`) under the weights as they are, or
+        under those that the run started with (`reference`; only where `train.kl_weight` keeps
+        them)."""
         ...
 
     def publish(self, step: int) -> list[PolicyVersion]:

@@ -1,0 +1,70 @@
+"""What driver and workers say to each other (`runs.crew`, `runs.worker`)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from proofloop.core.completion import PolicyVersion
+from proofloop.runs.recipe import Recipe
+from proofloop.train.crew import Assignment, Attempted
+from proofloop.train.samples import Bundle
+from proofloop.train.scoring import Question
+from proofloop.train.trainer import GradientStats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """What a worker is started with; the tensors lie in shared memory."""
+
+    recipe: Recipe
+    model_path: Path
+    weights: Tensor
+    gradient: Tensor
+    reference: Tensor | None = None
+    """The weights that the run started with, where anything is compared with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    assignments: list[Assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Differentiate:
+    bundles: list[Bundle]
+    denominator: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Log-probabilities of given tokens, under the weights as they are or as they were at the
+    start."""
+
+    questions: list[Question]
+    temperature: float = 1.0
+    reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One tuple a question, nats."""
+
+    logprobs: list[tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker's reply where it could not do what it was told."""
+
+    error: BaseException
+    trace: str
+
+
+Order = Attempt | Differentiate | Score | Publish
+Reply = Attempted | GradientStats | Scores | PolicyVersion | Failed
