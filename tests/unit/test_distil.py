@@ -42,7 +42,9 @@ class Crew:
         self.asked: list[Question] = []
         self._logprob = logprob
 
-    def score(self, questions: Sequence[Question], temperature: float) -> list[tuple[float, ...]]:
+    def score(
+        self, questions: Sequence[Question], temperature: float, *, reference: bool = False
+    ) -> list[tuple[float, ...]]:
         assert temperature == 1.0
         self.asked += questions
         return [(self._logprob,) * len(q.tokens) for q in questions]

@@ -13,7 +13,7 @@ from proofloop.train.corrections import CorrectionStats, corrected_samples
 from proofloop.train.crew import Crew
 from proofloop.train.kl import kl
 from proofloop.train.objective import Objective
-from proofloop.train.parts import Parts
+from proofloop.train.parts import LoopConfig
 from proofloop.train.samples import Sample, continuation_of, sample_of
 from proofloop.train.scoring import Question
 from proofloop.train.trainer import GradientStats, check_logprob_gap
@@ -27,10 +27,12 @@ class Prepared:
     correction: CorrectionStats | None
 
 
-def penalties_of(parts: Parts, groups: Sequence[RecordedGroup]) -> Mapping[RolloutId, float]:
+def penalties_of(
+    config: LoopConfig, crew: Crew, groups: Sequence[RecordedGroup]
+) -> Mapping[RolloutId, float]:
     """What each rollout's divergence from the starting weights takes off its reward; empty where
     the recipe has none there.  The sampler's log-probabilities stand for the policy's."""
-    objective = parts.config.objective
+    objective = config.objective
     if not objective.kl_in_reward:
         return {}
     rollouts = [rollout for g in groups for rollout, _ in g.group.scored]
@@ -39,7 +41,7 @@ def penalties_of(parts: Parts, groups: Sequence[RecordedGroup]) -> Mapping[Rollo
         Question(context=rollout.turns[0].context, tokens=tuple(part.tokens))
         for rollout, part in zip(rollouts, after, strict=True)
     ]
-    answers = parts.crew.score(questions, parts.config.temperature, reference=True)
+    answers = crew.score(questions, config.temperature, reference=True)
     penalties: dict[RolloutId, float] = {}
     for rollout, part, answer in zip(rollouts, after, answers, strict=True):
         sampled = torch.tensor(part.sampled)
@@ -51,13 +53,12 @@ def penalties_of(parts: Parts, groups: Sequence[RecordedGroup]) -> Mapping[Rollo
     return penalties
 
 
-def prepare(parts: Parts, credits: Credits, *, own: bool) -> Prepared:
+def prepare(config: LoopConfig, crew: Crew, credits: Credits, *, own: bool) -> Prepared:
     """`own`: the weights in hand sampled the groups.  Others' samples are neither corrected nor
     held near the starting weights.
 
     Raises TrainingHalted where sampler and trainer disagree about what was sampled.
     """
-    config, crew = parts.config, parts.crew
     objective = config.objective
     groups = [[sample_of(c) for c in group] for group in credits.groups]
     correction = None

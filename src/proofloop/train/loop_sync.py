@@ -62,7 +62,7 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
         step = state.step + 1
         attempted, curriculum = sample_and_judge(parts, step, state.curriculum)
         learnt_from = training(attempted.groups)
-        penalties = penalties_of(parts, learnt_from)
+        penalties = penalties_of(config, parts.crew, learnt_from)
         credits = credit_of(learnt_from, config.advantages, parts.teacher, parts.crew, penalties)
         learned = learn(parts, credits)
         version = publish(parts, step)
@@ -111,7 +111,7 @@ def learn(parts: Parts, credits: Credits, *, own: bool = True) -> Learned:
     """
     began = time.perf_counter()
     config = parts.config
-    batch = prepare(parts, credits, own=own)
+    batch = prepare(config, parts.crew, credits, own=own)
     total, update, denominator = GradientStats(), NO_UPDATE, 0
     num_updates = min(config.updates_per_step, len(batch.groups))
     for i in range(num_updates):
