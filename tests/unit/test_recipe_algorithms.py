@@ -13,7 +13,7 @@ from proofloop.runs.config import dump_toml, load_config, load_run_config
 from proofloop.runs.recipe import Recipe, objective_of
 from proofloop.runs.recipe_train import TrainConfig
 from proofloop.train.algorithms import ALGORITHMS
-from proofloop.train.config import Algorithm, KlEstimator, LossKind, Ties
+from proofloop.train.config import Algorithm, Correction, KlEstimator, LossKind
 from proofloop.train.objective import Objective
 
 
@@ -115,8 +115,11 @@ def test_tasks_are_retired_where_they_repeat() -> None:
     assert load_recipe("quickstart", overrides).curriculum.max_pass_rate == 0.9
 
 
-def test_controls_without_samples_take_none_of_what_samples_are_for() -> None:
-    overrides = ["train.algorithm=dapo", "train.kl_weight=0.1", "train.correction=token"]
-    recipe = control_recipe(Arm.COPY, "quickstart", overrides)
-    assert (recipe.train.refill, recipe.train.loss) == (0, LossKind.CLIP)
-    assert recipe.train.ties is Ties.DROP
+def test_controls_without_samples_take_none_of_what_samples_are_for(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[train]\nalgorithm = "dapo"\nkl_weight = 0.1\ncorrection = "token"\n')
+    copy = control_recipe(Arm.COPY, str(path)).train
+    assert (copy.refill, copy.kl_weight, copy.correction) == (0, 0, Correction.NONE)
+    assert copy.loss is LossKind.CLIP, "what is never used may stay as it is"
+    other_seed = control_recipe(Arm.SEED, str(path)).train
+    assert (other_seed.refill, other_seed.kl_weight) == (10, 0.1)

@@ -24,7 +24,7 @@ from proofloop.train.aggregation import weigh
 from proofloop.train.alarms import alarms_of
 from proofloop.train.batches import penalties_of, prepare, with_gradient
 from proofloop.train.crew import Attempted
-from proofloop.train.curriculum import initial_state
+from proofloop.train.curriculum import initial_state, retired_tasks
 from proofloop.train.distil import credit_of
 from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
 from proofloop.train.metrics import Learned, step_metrics
@@ -66,7 +66,8 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
         credits = credit_of(learnt_from, config.advantages, parts.teacher, parts.crew, penalties)
         learned = learn(parts, credits)
         version = publish(parts, step)
-        metrics = step_metrics(attempted, credits, penalties, learned, began)
+        retired = retired_tasks(state.curriculum, config.max_pass_rate)
+        metrics = step_metrics(attempted, credits, penalties, learned, began, len(retired))
         parts.store.record_step(
             step, metrics=metrics, weights_sha256=version.sha256, wall_s=metrics["step_s"]
         )

@@ -39,6 +39,7 @@ def step_metrics(
     penalties: Mapping[RolloutId, float],
     learned: Learned,
     began: float,
+    num_retired: int = 0,
 ) -> dict[str, float]:
     """The step began at `began` (time.perf_counter) and ends now."""
     groups = training(attempted.groups)
@@ -63,6 +64,7 @@ def step_metrics(
         "num_groups_drawn": float(num_groups),
         "num_groups_trained": float(sum(map(_has_advantage, credits.groups))),
         "num_refill_rounds": float(attempted.num_rounds - 1),
+        "num_tasks_retired": float(num_retired),
         "num_truncated_dropped": float(credits.num_truncated),
         "penalty_mean": mean(list(penalties.values())),
         "sample_s": attempted.sample_s,
