@@ -25,8 +25,9 @@ WORKERS = 4
 BUDGETS = (0.25, 0.5, 0.75, 1.0)
 """Shares of the tokens of the run that sampled least."""
 WINDOW = 3
+EVALUATION = ("eval.every=0", "eval.final_num_tasks=198", "eval.final_num_samples=8")
 SMOKE = (
-    *("train.num_steps=2", "train.tasks_per_step=6", "eval.every=0", "train.workers=2"),
+    *("train.num_steps=2", "train.tasks_per_step=6", "train.workers=2"),
     *("eval.final_num_tasks=6", "eval.final_num_samples=2"),
 )
 
@@ -96,7 +97,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/algorithms"))
     parser.add_argument("--smoke", action="store_true", help="as short as can be")
     arguments = parser.parse_args(argv)
-    settings = (f"train.num_steps={arguments.steps}", *(SMOKE if arguments.smoke else ()))
+    settings = (
+        f"train.num_steps={arguments.steps}",
+        *EVALUATION,
+        *(SMOKE if arguments.smoke else ()),
+    )
     curves: list[Curve] = []
     for algorithm in arguments.algorithms.split(","):
         for seed in range(arguments.seeds):
