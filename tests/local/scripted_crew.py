@@ -8,9 +8,10 @@ from torch import Tensor
 
 from proofloop.core.completion import Engine, PolicyVersion
 from proofloop.engine.models.weights import sha256
-from proofloop.runs.orders import Attempt, Differentiate, Score, Scores, WorkerSetup
+from proofloop.runs.orders import Attempt, Differentiate, Score, Scores, Teacher, WorkerSetup
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.worker import Worker
+from proofloop.train.config import Whose
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle
 from proofloop.train.scoring import Question
@@ -28,6 +29,7 @@ class ScriptedCrew:
         weights: Tensor,
         engine: Engine | None,
         reference: Tensor | None = None,
+        teacher: Teacher | None = None,
     ):
         self._weights, self._gradient = weights, torch.zeros_like(weights)
         setup = WorkerSetup(
@@ -36,6 +38,7 @@ class ScriptedCrew:
             weights=weights,
             gradient=self._gradient,
             reference=reference,
+            teacher=teacher,
         )
         self._worker = Worker(setup, engine)
 
@@ -50,9 +53,9 @@ class ScriptedCrew:
         return self._gradient.clone(), stats
 
     def score(
-        self, questions: Sequence[Question], temperature: float, *, reference: bool = False
+        self, questions: Sequence[Question], temperature: float, whose: Whose = Whose.OWN
     ) -> list[tuple[float, ...]]:
-        scores = self._worker.obey(Score(list(questions), temperature, reference))
+        scores = self._worker.obey(Score(list(questions), temperature, whose))
         assert isinstance(scores, Scores)
         return scores.logprobs
 

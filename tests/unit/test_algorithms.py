@@ -28,11 +28,10 @@ from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import load_config
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.training import loop_config
-from proofloop.train.advantages import credit
 from proofloop.train.algorithms import ALGORITHMS
 from proofloop.train.batches import penalties_of
-from proofloop.train.config import Algorithm
-from proofloop.train.loop_sync import learn
+from proofloop.train.config import Algorithm, Whose
+from proofloop.train.loop_sync import credits_of, learn
 from proofloop.train.metrics import Learned
 from proofloop.train.objective import Objective
 from proofloop.train.optimiser import Update
@@ -103,9 +102,9 @@ class Crew:
         self._workers, self._bound = workers, bound
 
     def score(
-        self, questions: Sequence[Question], temperature: float, *, reference: bool = False
+        self, questions: Sequence[Question], temperature: float, whose: Whose = Whose.OWN
     ) -> list[tuple[float, ...]]:
-        model = self._world.reference if reference else self._world.model
+        model = self._world.model if whose is Whose.OWN else self._world.reference
         return logprobs_of(model, list(questions), max_positions=500, temperature=temperature)
 
     def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]:
@@ -161,8 +160,7 @@ def learned(
         directory=Path(),
     )
     recorded: Any = [_Recorded(group) for group in world.groups]
-    penalties = penalties_of(config, crew, recorded)
-    done = learn(parts, credit(world.groups, config.advantages, penalties))
+    done = learn(parts, credits_of(parts, recorded, penalties_of(config, crew, recorded)))
     return done, recorder.gradient
 
 
@@ -396,6 +394,21 @@ def test_icepop_takes_what_it_masks_out_of_numerator_and_denominator(
     assert done.correction is not None
     assert 0 < done.correction.num_masked < done.correction.num_tokens
     assert done.stats.num_tokens == done.correction.num_tokens - done.correction.num_masked
+
+
+def test_distillation_is_the_policy_gradient_of_the_reverse_divergence(world: World) -> None:
+    """The one other model of this world is the teacher; wrong answers and right ones teach."""
+
+    def naive(groups: Groups) -> Tensor:
+        terms = []
+        for group in groups:
+            for x in group:
+                for new, old, teacher in zip(x.new, x.old, x.reference, strict=True):
+                    terms.append((teacher - old) * new)
+        return -sum(terms) / len(terms)
+
+    overrides = ("method=distil", "teacher=x", "loss=policy_gradient")
+    check(world, config_of(*(f"train.{x}" for x in overrides)), naive)
 
 
 VARIANTS = [

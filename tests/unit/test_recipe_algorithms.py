@@ -89,6 +89,12 @@ def test_presets_name_keys_that_exist_and_only_such_as_can_be_written_out() -> N
         (["train.refill=1", "train.ties=keep"], "train.refill: 1 does not go with train.ties"),
         (["train.loss=likelihood"], "train.loss: likelihood is for train.method = sft"),
         (["train.method=sft", "train.sft_from=x"], "train.loss: cispo does not go with"),
+        (["train.method=distil"], "train.teacher: none does not go with train.method = distil"),
+        (["train.teacher=pico"], "train.teacher: pico does not go with train.method = rl"),
+        (
+            ["train.method=distil", "train.teacher=pico", "train.refill=2"],
+            "train.refill: 2 does not go with train.method = distil",
+        ),
         (["curriculum.max_pass_rate=1.5"], "curriculum.max_pass_rate: 1.5 must be at most 1"),
         (["curriculum.max_pass_rate=0.9"], "curriculum.max_pass_rate: 0.9 retires tasks, but"),
         (

@@ -55,7 +55,7 @@ def control_settings(arm: Arm, recipe: Recipe, of: Path | None) -> tuple[str, ..
     Raises ConfigError for an arm that needs a run, or a recipe that has nothing it could change.
     """
     method = recipe.train.method
-    if method is Method.COPY or (method is Method.SFT and arm not in (Arm.SEED, Arm.SCRATCH)):
+    if method is Method.COPY or (method is not Method.RL and arm not in (Arm.SEED, Arm.SCRATCH)):
         raise ConfigError(
             f"--control {arm}: {of or 'the recipe'} does not train by reward (train.method = "
             f"{method}); take the recipe or run that it is itself a control of"

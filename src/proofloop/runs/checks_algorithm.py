@@ -28,6 +28,11 @@ def check_algorithm(recipe: Recipe) -> None:
             f"curriculum.max_pass_rate: {recipe.curriculum.max_pass_rate} must be at most 1: it is "
             "a share of attempts"
         )
+    if recipe.feedback.arm is not FeedbackArm.NONE and train.method is Method.DISTIL:
+        raise ConfigError(
+            f"feedback.arm: {recipe.feedback.arm} does not go with train.method = distil, by "
+            "which a teacher decides and no reward"
+        )
     by_the_group = (train.ties, train.learn_from) == (Ties.DROP, LearnFrom.ALL)
     if recipe.feedback.arm is FeedbackArm.DISTIL and (
         not by_the_group or train.truncated is Truncated.DROP
@@ -84,16 +89,28 @@ def _check_pairs(train: TrainConfig) -> None:
             "train.loss: likelihood is for train.method = sft, or for what was right "
             "(train.learn_from = rewarded); take policy_gradient to learn from all"
         )
-    if train.method is Method.RL:
-        return
+    _check_unused(train)
+
+
+def _check_unused(train: TrainConfig) -> None:
+    """What a method has no use for is not to look as if it had."""
+    if (train.method is Method.DISTIL) != (train.teacher is not None):
+        raise ConfigError(
+            f"train.teacher: {train.teacher or 'none'} does not go with train.method = "
+            f"{train.method}: distil, and nothing else, has a teacher"
+        )
+    samples = train.method in (Method.RL, Method.DISTIL)
     unused = {
-        "correction": train.correction is not Correction.NONE,
-        "kl_weight": train.kl_weight > 0,
-        "refill": train.refill > 0,
+        "correction": train.correction is not Correction.NONE and not samples,
+        "kl_weight": train.kl_weight > 0 and not samples,
+        "kl_in": train.kl_weight > 0
+        and train.kl_in is KlIn.REWARD
+        and train.method is Method.DISTIL,
+        "refill": train.refill > 0 and train.method is not Method.RL,
     }
     for key, is_set in unused.items():
         if is_set:
             raise ConfigError(
                 f"train.{key}: {getattr(train, key)} does not go with train.method = "
-                f"{train.method}, which samples nothing to train on"
+                f"{train.method}, which has no use for it"
             )

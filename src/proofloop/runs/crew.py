@@ -24,10 +24,12 @@ from proofloop.runs.orders import (
     Publish,
     Score,
     Scores,
+    Teacher,
     WorkerSetup,
 )
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.worker import serve
+from proofloop.train.config import Whose
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle, shares
 from proofloop.train.scoring import Question
@@ -59,6 +61,7 @@ class WorkerCrew:
         *,
         num_workers: int,
         reference: Tensor | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         """`weights` and `reference` (what the run started with, where anything is compared with it)
         lie in shared memory."""
@@ -73,6 +76,7 @@ class WorkerCrew:
                 weights=weights,
                 gradient=gradient,
                 reference=reference,
+                teacher=teacher,
             )
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(setup, theirs), daemon=True)
@@ -121,11 +125,11 @@ class WorkerCrew:
         return total, stats
 
     def score(
-        self, questions: Sequence[Question], temperature: float = 1.0, *, reference: bool = False
+        self, questions: Sequence[Question], temperature: float = 1.0, whose: Whose = Whose.OWN
     ) -> list[tuple[float, ...]]:
         """Deals questions out in turn; answers come back in their order."""
         n = len(self._pipes)
-        orders = [Score(list(questions[i::n]), temperature, reference) for i in range(n)]
+        orders = [Score(list(questions[i::n]), temperature, whose) for i in range(n)]
         parts = self._all(orders, Scores)
         return [parts[i % n].logprobs[i // n] for i in range(len(questions))]
 

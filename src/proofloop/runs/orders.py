@@ -7,10 +7,19 @@ from torch import Tensor
 
 from proofloop.core.completion import PolicyVersion
 from proofloop.runs.recipe import Recipe
+from proofloop.train.config import Whose
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle
 from proofloop.train.scoring import Question
 from proofloop.train.trainer import GradientStats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """Another model, whose weights lie in shared memory, too."""
+
+    model_path: Path
+    weights: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +32,7 @@ class WorkerSetup:
     gradient: Tensor
     reference: Tensor | None = None
     """The weights that the run started with, where anything is compared with them."""
+    teacher: Teacher | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +48,11 @@ class Differentiate:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Log-probabilities of given tokens, under the weights as they are or as they were at the
-    start."""
+    """Log-probabilities of given tokens under some weights."""
 
     questions: list[Question]
     temperature: float = 1.0
-    reference: bool = False
+    whose: Whose = Whose.OWN
 
 
 @dataclass(frozen=True, slots=True)

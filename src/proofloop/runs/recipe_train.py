@@ -21,7 +21,11 @@ from proofloop.train.config import (
 
 class TrainConfig(Record):
     method: Method = Method.RL
-    """`rl`; control arms: `sft` (on the successes of `train.sft_from`) and `copy` (no training)."""
+    """`rl` (from rewards), `distil` (on its own answers, from `train.teacher`); control arms: `sft`
+    (on the successes of `train.sft_from`) and `copy` (no training)."""
+    teacher: str | None = None
+    """Checkpoint directory (or `pico`), of the same tokenizer, whose log-probabilities `distil`
+    learns from, token by token."""
     sft_from: str | None = None
     """Run directory whose right answers `sft` learns, on as many tokens as that run trained on."""
     num_steps: int = 100

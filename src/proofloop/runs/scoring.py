@@ -21,7 +21,7 @@ from proofloop.runs.recipe import Recipe
 from proofloop.runs.start import start_model
 from proofloop.store import Phase, RunStore
 from proofloop.train.samples import continuation_of
-from proofloop.train.scoring import Question
+from proofloop.train.scoring import question_of
 
 BASE = "base"
 _PORTION = 1024
@@ -64,11 +64,7 @@ def score_under_base(base: Path, trained: Path, *, on_progress: Callable[[int, i
 
 def _sums(crew: WorkerCrew, rollouts: list[Rollout]) -> dict[RolloutId, float]:
     parts = [continuation_of(rollout) for rollout in rollouts]
-    questions = [
-        Question(context=rollout.turns[0].context, tokens=tuple(part.tokens))
-        for rollout, part in zip(rollouts, parts, strict=True)
-    ]
-    answers = crew.score(questions)
+    answers = crew.score([question_of(rollout) for rollout in rollouts])
     return {
         rollout.id: sum(v for v, sampled in zip(answer, part.sampled, strict=True) if sampled)
         for rollout, part, answer in zip(rollouts, parts, answers, strict=True)

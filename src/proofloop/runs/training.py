@@ -31,7 +31,7 @@ from proofloop.runs.manifest import (
 )
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe, advantage_rule, objective_of
-from proofloop.runs.start import open_lessons, start_model
+from proofloop.runs.start import open_lessons, open_teacher, start_model
 from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
@@ -63,11 +63,18 @@ def run_training(
     model = start_model(recipe.model)
     weights = flatten(model).share_memory_()
     reference = weights.clone().share_memory_() if recipe.train.kl_weight else None
-    workers = num_workers(recipe.train.workers)
+    teacher, workers = open_teacher(recipe), num_workers(recipe.train.workers)
     with (
         open_lessons(recipe) as lessons,
         open_run(recipe, out, resume=resume) as store,
-        WorkerCrew(recipe, model_path, weights, num_workers=workers, reference=reference) as crew,
+        WorkerCrew(
+            recipe,
+            model_path,
+            weights,
+            num_workers=workers,
+            reference=reference,
+            teacher=teacher,
+        ) as crew,
         graceful_interrupt() as interrupted,
     ):
         parts = Parts(
@@ -100,7 +107,7 @@ def _loop(
     method: Method, parts: Parts, state: LoopState, lessons: Lessons | None
 ) -> Iterator[Report]:
     match method:
-        case Method.RL:
+        case Method.RL | Method.DISTIL:
             return loop_sync(parts, state)
         case Method.SFT:
             assert lessons is not None, "opened with the run"
@@ -159,6 +166,7 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         temperature=recipe.sampling.temperature,
         max_tokens=recipe.sampling.max_tokens,
         refill=train.refill,
+        has_teacher=train.method is Method.DISTIL,
         max_pass_rate=recipe.curriculum.max_pass_rate,
     )
 

@@ -47,6 +47,7 @@ from proofloop.runs.seeds import sample_seed
 from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase, RecordedGroup
 from proofloop.store.rows import rollout_id
+from proofloop.train.config import Whose
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.scoring import logprobs_of
 from proofloop.train.trainer import accumulate
@@ -71,7 +72,7 @@ class Worker:
         self._naive_sandbox = open_sandbox(recipe.sandbox.tier) if naive else None
         self._model = Decoder(read_config(setup.model_path))
         adopt(self._model, setup.weights)
-        self._reference = _reference_model(setup)
+        self._models = {Whose.OWN: self._model, **_other_models(setup)}
         self._objective = objective_of(recipe)
         self._gradient = setup.gradient
         _adopt_gradient(self._model, setup.gradient)
@@ -102,10 +103,8 @@ class Worker:
                     temperature=self._recipe.sampling.temperature,
                     max_positions=self._recipe.train.micro_batch_tokens,
                 )
-            case Score(questions, temperature, reference):
-                model = self._reference if reference else self._model
-                assert model is not None, "asked for the weights of the start, which nobody kept"
-                most = self._recipe.train.micro_batch_tokens
+            case Score(questions, temperature, whose):
+                model, most = self._models[whose], self._recipe.train.micro_batch_tokens
                 return Scores(
                     logprobs_of(model, questions, max_positions=most, temperature=temperature)
                 )
@@ -225,12 +224,16 @@ class Worker:
         )
 
 
-def _reference_model(setup: WorkerSetup) -> Decoder | None:
-    if setup.reference is None:
-        return None
-    model = Decoder(read_config(setup.model_path))
-    adopt(model, setup.reference)
-    return model
+def _other_models(setup: WorkerSetup) -> dict[Whose, Decoder]:
+    """Those that are only asked."""
+    others: dict[Whose, Decoder] = {}
+    if setup.reference is not None:
+        others[Whose.START] = Decoder(read_config(setup.model_path))
+        adopt(others[Whose.START], setup.reference)
+    if setup.teacher is not None:
+        others[Whose.TEACHER] = Decoder(read_config(setup.teacher.model_path))
+        adopt(others[Whose.TEACHER], setup.teacher.weights)
+    return others
 
 
 def _adopt_gradient(model: Decoder, flat: Tensor) -> None:

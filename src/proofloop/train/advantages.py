@@ -3,6 +3,7 @@
 Axes: G rollouts of one group.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -58,7 +59,10 @@ class Credits:
     num_truncated: int = 0
     """Rollouts that `train.truncated = "drop"` leaves out."""
     num_taught_tokens: int = 0
-    """Tokens that a self-teacher was asked about (`train.distil`)."""
+    """Tokens that a teacher was asked about (`train.distil`, `train.teaching`)."""
+    teacher_gap_mean: float = math.nan
+    """Student less teacher, nats a token: an estimate of the divergence between them; NaN where
+    there is none but the policy itself."""
 
 
 def group_advantages(rewards_G: Floats, rule: AdvantageRule = DEFAULT) -> Floats:

@@ -8,14 +8,14 @@ import torch
 from proofloop.core.rollout import RolloutId
 from proofloop.store import RecordedGroup
 from proofloop.train.advantages import Credits
-from proofloop.train.config import Correction
+from proofloop.train.config import Correction, Whose
 from proofloop.train.corrections import CorrectionStats, corrected_samples
 from proofloop.train.crew import Crew
 from proofloop.train.kl import kl
 from proofloop.train.objective import Objective
 from proofloop.train.parts import LoopConfig
 from proofloop.train.samples import Sample, continuation_of, sample_of
-from proofloop.train.scoring import Question
+from proofloop.train.scoring import Question, question_of
 from proofloop.train.trainer import GradientStats, check_logprob_gap
 
 
@@ -37,11 +37,8 @@ def penalties_of(
         return {}
     rollouts = [rollout for g in groups for rollout, _ in g.group.scored]
     after = [continuation_of(rollout) for rollout in rollouts]
-    questions = [
-        Question(context=rollout.turns[0].context, tokens=tuple(part.tokens))
-        for rollout, part in zip(rollouts, after, strict=True)
-    ]
-    answers = crew.score(questions, config.temperature, reference=True)
+    questions = [question_of(rollout) for rollout in rollouts]
+    answers = crew.score(questions, config.temperature, Whose.START)
     penalties: dict[RolloutId, float] = {}
     for rollout, part, answer in zip(rollouts, after, answers, strict=True):
         sampled = torch.tensor(part.sampled)
@@ -63,7 +60,7 @@ def prepare(config: LoopConfig, crew: Crew, credits: Credits, *, own: bool) -> P
     groups = [[sample_of(c) for c in group] for group in credits.groups]
     correction = None
     if own and objective.correction is not Correction.NONE:
-        trainers = _logprobs(crew, groups, config.temperature)
+        trainers = _logprobs(crew, groups, config.temperature, Whose.OWN)
         groups, correction = corrected_samples(objective, groups, trainers)
         gaps = GradientStats(
             num_tokens=correction.num_tokens,
@@ -72,7 +69,7 @@ def prepare(config: LoopConfig, crew: Crew, credits: Credits, *, own: bool) -> P
         )
         check_logprob_gap(gaps, config.max_logprob_gap)
     if own and objective.kl_in_loss:
-        answers = _logprobs(crew, groups, config.temperature, reference=True)
+        answers = _logprobs(crew, groups, config.temperature, Whose.START)
         groups = [
             [replace(s, reference_logprobs=a) for s, a in zip(*pair, strict=True)]
             for pair in zip(groups, answers, strict=True)
@@ -87,9 +84,9 @@ def with_gradient(groups: Sequence[Sequence[Sample]], objective: Objective) -> l
 
 
 def _logprobs(
-    crew: Crew, groups: Sequence[Sequence[Sample]], temperature: float, *, reference: bool = False
+    crew: Crew, groups: Sequence[Sequence[Sample]], temperature: float, whose: Whose
 ) -> list[list[tuple[float, ...]]]:
     """Of all tokens of all samples, in their order."""
     questions = [Question(context=s.context, tokens=s.tokens) for g in groups for s in g]
-    answers = iter(crew.score(questions, temperature, reference=reference))
+    answers = iter(crew.score(questions, temperature, whose))
     return [[next(answers) for _ in group] for group in groups]

@@ -12,8 +12,20 @@ class Method(StrEnum):
     """Samples, judges and learns from the rewards (`train.loop_sync`)."""
     SFT = "sft"
     """Learns right answers that another run sampled, by their likelihood (`train.loop_sft`)."""
+    DISTIL = "distil"
+    """Samples, judges and learns from a teacher's log-probabilities (`train.teaching`)."""
     COPY = "copy"
     """Nothing: the same weights are measured twice (`train.loop_copy`)."""
+
+
+class Whose(StrEnum):
+    """Weights that workers can be asked for log-probabilities under."""
+
+    OWN = "own"
+    """As they are."""
+    START = "start"
+    """Those that the run started with."""
+    TEACHER = "teacher"
 
 
 class Algorithm(StrEnum):

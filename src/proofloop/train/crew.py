@@ -10,6 +10,7 @@ from proofloop.core.completion import PolicyVersion
 from proofloop.core.record import Record
 from proofloop.core.task import Split, Stratum
 from proofloop.store import Phase, RecordedGroup
+from proofloop.train.config import Whose
 from proofloop.train.samples import Bundle
 from proofloop.train.scoring import Question
 from proofloop.train.trainer import GradientStats
@@ -61,11 +62,10 @@ class Crew(Protocol):
     def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]: ...
 
     def score(
-        self, questions: Sequence[Question], temperature: float, *, reference: bool = False
+        self, questions: Sequence[Question], temperature: float, whose: Whose = Whose.OWN
     ) -> list[tuple[float, ...]]:
-        """Log-probabilities of given tokens (`train.scoring`) under the weights as they are, or
-        under those that the run started with (`reference`; only where `train.kl_weight` keeps
-        them)."""
+        """Log-probabilities of given tokens (`train.scoring`).  The start's only where
+        `train.kl_weight` keeps them, the teacher's where there is one."""
         ...
 
     def publish(self, step: int) -> list[PolicyVersion]:

@@ -60,7 +60,7 @@ def credit_of(
     crew: Crew,
     penalties: Mapping[RolloutId, float] = MappingProxyType({}),
 ) -> Credits:
-    """The groups' advantages, and the teacher's where there is one."""
+    """The groups' advantages, and those of the self-teacher where there is one."""
     credits = credit([g.group for g in groups], rule, penalties)
     return credits if teacher is None else distilled(teacher, crew, groups, credits)
 

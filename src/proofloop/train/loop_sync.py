@@ -10,7 +10,7 @@ missing, so on one machine, with one number of workers, it reaches the same weig
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -18,7 +18,8 @@ from torch import Tensor
 from proofloop.core import codec
 from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import TrainingHalted
-from proofloop.store import checkpoints
+from proofloop.core.rollout import RolloutId
+from proofloop.store import RecordedGroup, checkpoints
 from proofloop.train.advantages import Credits
 from proofloop.train.aggregation import weigh
 from proofloop.train.alarms import alarms_of
@@ -32,6 +33,7 @@ from proofloop.train.optimiser import NO_UPDATE
 from proofloop.train.parts import LoopState, Parts
 from proofloop.train.rounds import sample_and_judge, seen
 from proofloop.train.samples import bundles_of
+from proofloop.train.teaching import taught
 from proofloop.train.trainer import GradientStats, check_logprob_gap
 from proofloop.train.tripwires import training
 
@@ -63,7 +65,7 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
         attempted, curriculum = sample_and_judge(parts, step, state.curriculum)
         learnt_from = training(attempted.groups)
         penalties = penalties_of(config, parts.crew, learnt_from)
-        credits = credit_of(learnt_from, config.advantages, parts.teacher, parts.crew, penalties)
+        credits = credits_of(parts, learnt_from, penalties)
         learned = learn(parts, credits)
         version = publish(parts, step)
         retired = retired_tasks(state.curriculum, config.max_pass_rate)
@@ -80,6 +82,16 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
             raise TrainingHalted(alarms[0])
         yield StepReport(step=step, num_steps=config.num_steps, metrics=metrics, alarms=alarms)
         yield from evaluate(parts, step)
+
+
+def credits_of(
+    parts: Parts, groups: Sequence[RecordedGroup], penalties: Mapping[RolloutId, float]
+) -> Credits:
+    """By the rewards or, where there is one, by the teacher."""
+    config = parts.config
+    if config.has_teacher:
+        return taught(parts.crew, groups, config.temperature)
+    return credit_of(groups, config.advantages, parts.teacher, parts.crew, penalties)
 
 
 def note_alarms(parts: Parts, step: int, attempted: Attempted) -> tuple[str, ...]:

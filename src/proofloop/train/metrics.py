@@ -79,6 +79,7 @@ def step_metrics(
         **budgets([a for g in groups for a in g.group.attempts]),
         **turn_metrics([a for g in groups for a in g.group.attempts]),
         "num_taught_tokens": float(credits.num_taught_tokens),
+        "teacher_gap_mean": credits.teacher_gap_mean,
     }
 
 

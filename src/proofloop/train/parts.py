@@ -42,6 +42,8 @@ class LoopConfig(Record):
     temperature: float = 1.0
     max_tokens: int = 56
     refill: int = 0
+    has_teacher: bool = False
+    """Whether another model's log-probabilities are learned from, in place of rewards."""
     max_pass_rate: float = 1.0
 
 
