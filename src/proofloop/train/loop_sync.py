@@ -142,7 +142,7 @@ def learn(parts: Parts, credits: Credits, *, own: bool = True) -> Learned:
             stats += half_stats
         num_tokens = sum(s.num_trained_tokens for group in groups for s in group)
         assert stats.num_tokens == num_tokens, "every sampled token trains, once"
-        if own and i == 0:
+        if own and not total.num_tokens:  # before the first update
             check_logprob_gap(stats, config.max_logprob_gap)
         update = parts.optimiser.update(*halves)
         total += stats
