@@ -37,6 +37,8 @@ class Study:
     seeds: range
     smoke: bool
     """Whether all is to be as short as it can be: does it run to its end?"""
+    workers: int = WORKERS
+    """Processes of a run."""
 
     def base(self, name: str, recipe: str, *settings: str) -> Path:
         """A base model: `proofloop pretrain RECIPE --set …`."""
@@ -46,7 +48,9 @@ class Study:
             shorter = ("training.num_steps=2",) if self.smoke else ()
             found = load_config(PretrainRecipe, recipe, (*settings, *shorter))
             with _timed(directory):
-                run_pretraining(found, directory, workers=WORKERS, on_progress=lambda step: None)
+                run_pretraining(
+                    found, directory, workers=self.workers, on_progress=lambda step: None
+                )
             mark.touch()
         return directory
 
@@ -79,7 +83,7 @@ class Study:
         print(self.out / f"{name}.svg", flush=True)
 
     def _common(self) -> tuple[str, ...]:
-        workers = f"train.workers={WORKERS}"
+        workers = f"train.workers={self.workers}"
         if not self.smoke:
             return (workers,)
         return (
@@ -98,11 +102,13 @@ def _timed(directory: Path) -> Generator[None]:
         print(f"{directory}: {seconds:.0f} s", flush=True)
 
 
-def study(name: str, description: str | None, argv: Sequence[str] | None = None) -> Study:
-    """From the command line."""
+def study(
+    name: str, description: str | None, argv: Sequence[str] | None = None, *, seeds: int = 3
+) -> Study:
+    """From the command line; `seeds`: how many runs of each arm where it does not say."""
     assert description is not None, "the script's docstring"
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each arm")
+    parser.add_argument("--seeds", type=int, default=seeds, help="runs of each arm")
     parser.add_argument("--out", type=Path, default=Path("runs") / name)
     parser.add_argument("--docs", type=Path, help="a second folder for figures and tables")
     parser.add_argument("--smoke", action="store_true", help="as short as can be, for a test")
@@ -113,6 +119,7 @@ def study(name: str, description: str | None, argv: Sequence[str] | None = None)
         docs=() if arguments.docs is None else (arguments.docs,),
         seeds=range(arguments.seeds),
         smoke=arguments.smoke,
+        workers=1 if arguments.smoke else WORKERS,
     )
 
 

@@ -1,5 +1,6 @@
 """The local engine: exact log-probabilities, a completion is its own sample's business."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -82,7 +83,7 @@ def test_completions_end_with_the_stop_token_or_at_the_limit(engine: LocalEngine
             else:
                 assert len(c.tokens) == 60
                 assert c.tokens[-1] != stop
-    assert seen == set(StopReason)
+    assert seen == {StopReason.STOP, StopReason.LENGTH}
 
 
 def test_seeds_decide(engine: LocalEngine) -> None:
@@ -131,3 +132,41 @@ def test_too_long_a_context_is_the_users_to_mend(engine: LocalEngine) -> None:
     long = Request(context=(5,) * 500, seeds=(0,), sampling=SamplingParams(max_tokens=64))
     with pytest.raises(UserError, match=r"lower sampling\.max_tokens"):
         engine.generate([long])
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_a_stop_string_ends_a_completion_at_the_token_that_completes_it(
+    tiny_model: Path, kernel: bool
+) -> None:
+    model = load_model(tiny_model)
+    tokenizer = ChatTokenizer.load(tiny_model)
+
+    def text_of(tokens: Sequence[int]) -> str:
+        return tokenizer.decode(tuple(tokens))
+
+    engine = LocalEngine(model, flatten(model), tokenizer.stop_ids, text_of=text_of, kernel=kernel)
+    free = requests(6, max_tokens=60)
+    stops = ("e", "x =", "\n ")
+    ended = 0
+    for request, before in zip(free, engine.generate(free), strict=True):
+        sampling = msgspec.structs.replace(request.sampling, stop=stops)
+        (after,) = engine.generate([msgspec.structs.replace(request, sampling=sampling)])
+        for whole, cut in zip(before, after, strict=True):
+            n = len(cut.tokens)
+            assert cut.tokens == whole.tokens[:n]
+            assert cut.logprobs == pytest.approx(whole.logprobs[:n], abs=1e-4)
+            assert len(cut.entropies) == n
+            holds = [any(s in text_of(cut.tokens[: i + 1]) for s in stops) for i in range(n)]
+            if cut.stop_reason is StopReason.STOP_STRING:
+                ended += 1
+                assert holds.index(True) == n - 1
+            else:
+                assert not any(holds)
+                assert cut.tokens == whole.tokens
+    assert ended > 3
+
+
+def test_stop_strings_need_a_tokenizer(engine: LocalEngine) -> None:
+    sampling = SamplingParams(stop=("a",))
+    with pytest.raises(UserError, match=r"sampling\.stop: this engine was made without"):
+        engine.generate([Request(context=(5,), seeds=(1,), sampling=sampling)])

@@ -240,3 +240,24 @@ def test_wilson_solves_its_defining_equation():
             )
     with pytest.raises(ValueError):
         wilson(1, 0)
+
+
+@pytest.mark.parametrize("nearly", [0.0, -1e-6, -1e-5, -1e-3])
+def test_one_task_that_carries_all_the_spread_does_not_run_away(nearly: float):
+    """32 paired differences: one of a half, two of next to nothing, the others of nothing."""
+    differences_T1 = np.zeros((32, 1))
+    differences_T1[0], differences_T1[1:3] = 0.5, nearly
+    interval = bootstrap_mean(differences_T1, bounds=(-1.0, 1.0)).at(0)
+    assert interval is not None
+    assert interval.low is not None
+    assert interval.high is not None
+    assert -0.03 < interval.low < 0 < 0.04 < interval.high < 0.15
+
+
+def test_a_task_that_is_never_solved_among_many_that_are():
+    values_T1 = np.ones((240, 1))
+    values_T1[0], values_T1[1] = 0.0, 0.5
+    interval = bootstrap_mean(values_T1).at(0)
+    assert interval is not None
+    assert interval.low is not None
+    assert 0.97 < interval.low < 0.985

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import betabinom, binom
 
+from proofloop.measure.compare.nines import says_plan
 from proofloop.measure.estimators.beta_binomial import fit_beta_binomial, profile_interval
 from proofloop.measure.estimators.bounded import bounded_mean
 from proofloop.measure.estimators.next_nine import (
@@ -129,6 +130,15 @@ def test_the_next_nine_without_failures():
     found = next_nine([5] * 60, [5] * 60)
     assert (found.target, found.num_tasks, found.num_trials) == (pytest.approx(0.99), 368, 1840)
     assert found.num_runs is None
+
+
+def test_a_nine_just_below_the_rate_is_not_called_above_it():
+    n, hardly, below = [1000] * 20, [1000] * 18 + [1, 0], [1000] * 17 + [900, 0, 0]
+    plan = next_nine(n, hardly)
+    assert plan.target == pytest.approx(0.9)
+    assert plan.num_tasks is None
+    assert "hardly above" in says_plan(plan, reliability(n, hardly))
+    assert "is above the rate seen" in says_plan(next_nine(n, below), reliability(n, below))
 
 
 def test_the_next_nine_is_there_once_so_many_tasks_like_these_were_seen():

@@ -28,6 +28,7 @@ VERBS: dict[str, str] = {
     "audit": "Attack an environment's rewards, and try right answers in odd clothes.",
     "tasks": "Print an environment's tasks as JSON Lines, without their answers.",
     "doctor": "Show what this machine can give: isolation, cores, devices.",
+    "serve-model": "Serve a model with OpenAI's API, until Ctrl-C.",
     "pretrain": "Pre-train the embedded base model from nothing.",
 }
 """Every verb and its line in the help."""
@@ -44,7 +45,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        return import_module(f"proofloop.cli.{cmd_name}").command
+        return import_module(f"proofloop.cli.{cmd_name.replace('-', '_')}").command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

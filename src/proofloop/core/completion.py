@@ -12,6 +12,21 @@ class SamplingParams(Record):
 
     max_tokens: int = 64
     temperature: float = 1.0
+    """0: always the likeliest token."""
+    top_k: int = 0
+    """Only so many of the likeliest tokens; 0: all."""
+    top_p: float = 1.0
+    """Only the fewest tokens that hold so much of the probability."""
+    min_p: float = 0.0
+    """Only tokens at least so likely, as a share of the likeliest one's probability."""
+
+    stop: tuple[str, ...] = ()
+    """Strings that end a completion, which keeps the tokens that they are made of."""
+
+    @property
+    def filters(self) -> bool:
+        """Whether some tokens can never be drawn."""
+        return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
 
 
 class PolicyVersion(Record):
@@ -24,6 +39,8 @@ class PolicyVersion(Record):
 class StopReason(StrEnum):
     STOP = "stop"
     """The policy sampled a stop token, which is the last token of the completion."""
+    STOP_STRING = "stop_string"
+    """One of `sampling.stop` is complete."""
     LENGTH = "length"
     """The policy ran into `max_tokens`."""
 

@@ -1,13 +1,11 @@
-"""The local engine: batched sampling with a key/value cache, on the trainer's own network.
+"""The local engine: sampling on the trainer's own network, in this process.
 
-A request's context runs once for all its samples.  A completion depends on its context, seed and
-sampling parameters only: random numbers belong to the sample, and neighbours in the batch share
-arithmetic but no state.  Rows that have finished are taken out of the batch.
-
-Axes: G groups (requests), S samples a group, N live samples, P context positions, V vocabulary.
+A completion depends on its context, seed and sampling parameters only: random numbers belong to the
+sample, and neighbours share arithmetic but no state.  On a CPU with float32 weights a kernel in C
+does the work (`engine.native`) where this machine can compile it, else PyTorch (`torch_batch`).
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 import numpy as np
@@ -21,22 +19,32 @@ from proofloop.core.completion import (
     SamplingParams,
     StopReason,
 )
-from proofloop.core.errors import UserError
-from proofloop.engine.models.decoder import Cache, Context, Decoder, KeyValue
+from proofloop.core.errors import ModelError, UserError
+from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import sha256
-from proofloop.engine.randomness import uniforms
+from proofloop.engine.native.build import KernelUnavailable
+from proofloop.engine.native.network import NativeNetwork, can_run
+from proofloop.engine.native.sampler import (
+    AT_LENGTH,
+    AT_STOP_STRING,
+    AT_STOP_TOKEN,
+    NativeSampler,
+    Sample,
+)
+from proofloop.engine.stops import TextOf, first_stop
+from proofloop.engine.torch_batch import Draft, sample
 
-_FILLER = -1
+CACHE_BYTES = 2**30
+"""Most memory for keys and values; what is not needed is not taken."""
+ROWS = 64
+"""Samples that grow together in a thread: few fit a core's cache, many share what weights cost."""
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A completion while it grows."""
-
-    seed: int
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    entropies: list[float] = field(default_factory=list)
+STOP_REASONS = {
+    AT_STOP_TOKEN: StopReason.STOP,
+    AT_STOP_STRING: StopReason.STOP_STRING,
+    AT_LENGTH: StopReason.LENGTH,
+}
 
 
 class LocalEngine:
@@ -54,36 +62,84 @@ class LocalEngine:
         *,
         step: int = 0,
         max_rows: int = 512,
+        num_threads: int = 1,
+        cache_bytes: int = CACHE_BYTES,
+        text_of: TextOf | None = None,
+        kernel: bool = True,
     ) -> None:
+        """`max_rows`: most samples of a batch without the kernel.  `text_of`: what tokens say, for
+        stop strings.  `kernel`: whether to use it."""
         self.model = model
         self.step = step
         self._flat = flat
         self._stop_ids = np.array(stop_ids)
         self._max_rows = max_rows
+        self._text_of = text_of
+        self.sampler = (
+            native_sampler(
+                model,
+                stop_ids,
+                cache_bytes=cache_bytes,
+                num_threads=num_threads,
+                text_of=text_of,
+            )
+            if kernel
+            else None
+        )
+        """None where PyTorch samples."""
+        self._sampled_by: str | None = None
+        """SHA-256 of the weights that the kernel has."""
 
     def version(self) -> PolicyVersion:
         return PolicyVersion(step=self.step, sha256=sha256(self._flat))
 
     @torch.inference_mode()
     def generate(self, requests: list[Request]) -> list[list[Completion]]:
-        """Raises UserError where a context and its completion exceed the model's positions."""
+        """Raises UserError where a context and its completion exceed the model's positions, and
+        ModelError where its logits are not finite."""
+        for request in requests:
+            self.check_fits(request)
+        version = self.use_newest_weights()
+        if self.sampler is None:
+            return list(self._in_pytorch(requests, version))
+        return self._by_kernel(self.sampler, requests, version)
+
+    def use_newest_weights(self) -> PolicyVersion:
+        """What is sampled from now on is sampled from the weights as they are at this moment."""
         version = self.version()
-        results: list[list[Completion]] = []
+        if self.sampler is not None and version.sha256 != self._sampled_by:
+            self.sampler.weights_changed()
+            self._sampled_by = version.sha256
+        return version
+
+    def _by_kernel(
+        self, sampler: NativeSampler, requests: list[Request], version: PolicyVersion
+    ) -> list[list[Completion]]:
+        growing = [begin(request) for request in requests]
+        try:
+            for group in growing:
+                for one in group:
+                    sampler.submit(one)
+            while sampler.busy:
+                sampler.advance()
+        except BaseException:
+            sampler.clear()
+            raise
+        return [[completion_of(one, version) for one in group] for group in growing]
+
+    def _in_pytorch(
+        self, requests: list[Request], version: PolicyVersion
+    ) -> Iterator[list[Completion]]:
         for sampling, same in groupby(requests, key=lambda r: r.sampling):
             for chunk in self._chunks(list(same)):
-                drafts = self._sample(chunk, sampling)
-                results += [
-                    [self._finished(draft, sampling, version) for draft in group]
-                    for group in drafts
-                ]
-        return results
+                for group in sample(self.model, chunk, sampling, self._stop_ids):
+                    yield [self._of_draft(draft, sampling, version) for draft in group]
 
     def _chunks(self, requests: list[Request]) -> list[list[Request]]:
         """Requests in order, cut so that a batch stays under the row limit."""
         chunks: list[list[Request]] = [[]]
         rows = 0
         for request in requests:
-            self._check_fits(request)
             if chunks[-1] and rows + len(request.seeds) > self._max_rows:
                 chunks.append([])
                 rows = 0
@@ -91,141 +147,92 @@ class LocalEngine:
             rows += len(request.seeds)
         return [c for c in chunks if c]
 
-    def _check_fits(self, request: Request) -> None:
+    def check_fits(self, request: Request) -> None:
+        """Raises UserError where a request can never be answered."""
         limit = self.model.config.max_position_embeddings
         needed = len(request.context) + request.sampling.max_tokens
+        if request.sampling.stop and self._text_of is None:
+            raise UserError("sampling.stop: this engine was made without a tokenizer")
         if needed > limit:
             raise UserError(
                 f"a context of {len(request.context)} tokens and completions of up to "
                 f"{request.sampling.max_tokens} need {needed} positions, the model has {limit}; "
                 "lower sampling.max_tokens"
             )
+        if self.sampler is not None:
+            self.sampler.check_fits(request)
 
-    def _sample(self, requests: list[Request], sampling: SamplingParams) -> list[list[_Draft]]:
-        drafts = [[_Draft(seed) for seed in r.seeds] for r in requests]
-        batch = _LiveBatch(self.model, requests, sampling.max_tokens)
-        for position in range(sampling.max_tokens):
-            logits_NV = batch.next_logits()
-            live = [drafts[g][s] for g, s in batch.live]
-            tokens_N, logprobs_N, entropies_N = _draw(logits_NV, live, position, sampling)
-            for draft, token, logprob, entropy in zip(
-                live, tokens_N.tolist(), logprobs_N.tolist(), entropies_N.tolist(), strict=True
-            ):
-                draft.tokens.append(token)
-                draft.logprobs.append(logprob)
-                draft.entropies.append(entropy)
-            batch.advance(tokens_N, stopped_N=np.isin(tokens_N.numpy(), self._stop_ids))
-            if not batch.live:
-                break
-        return drafts
-
-    def _finished(
-        self, draft: _Draft, sampling: SamplingParams, version: PolicyVersion
+    def _of_draft(
+        self, draft: Draft, sampling: SamplingParams, version: PolicyVersion
     ) -> Completion:
+        check_finite(draft.logprobs)
         stopped = draft.tokens[-1] in self._stop_ids
+        reason = StopReason.STOP if stopped else StopReason.LENGTH
+        end = None
+        if sampling.stop and self._text_of is not None:
+            end = first_stop(draft.tokens, sampling.stop, self._text_of)
+            reason = reason if end is None else StopReason.STOP_STRING
         return Completion(
-            tokens=tuple(draft.tokens),
-            logprobs=tuple(draft.logprobs),
-            entropies=tuple(draft.entropies),
-            stop_reason=StopReason.STOP if stopped else StopReason.LENGTH,
+            tokens=tuple(draft.tokens[:end]),
+            logprobs=tuple(draft.logprobs[:end]),
+            entropies=tuple(draft.entropies[:end]),
+            stop_reason=reason,
             seed=draft.seed,
             sampling=sampling,
             policy=version,
         )
 
 
-def _draw(
-    logits_NV: Tensor, drafts: list[_Draft], position: int, sampling: SamplingParams
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens by inverse transform, their log-probabilities and the distribution's entropy."""
-    logprobs_NV = (logits_NV / sampling.temperature).log_softmax(dim=-1)
-    probs_NV = logprobs_NV.exp()
-    cumulative_NV = probs_NV.double().cumsum(dim=-1)
-    seeds_N = np.array([d.seed for d in drafts], dtype=np.uint64)
-    thresholds_N = torch.from_numpy(uniforms(seeds_N, position)) * cumulative_NV[:, -1]
-    tokens_N = torch.searchsorted(cumulative_NV, thresholds_N[:, None], right=True)[:, 0]
-    tokens_N.clamp_(max=logits_NV.shape[-1] - 1)
-    chosen_N = logprobs_NV.gather(-1, tokens_N[:, None])[:, 0]
-    entropies_N = -(probs_NV * logprobs_NV.clamp_min(-100.0)).sum(dim=-1)
-    return tokens_N, chosen_N, entropies_N
-
-
-class _LiveBatch:
-    """The grid of samples still growing: G groups by S places, some of them fillers.
-
-    Invariant: a cell of the grid is a live sample or a filler, a copy of some live cell whose
-    outputs nobody reads; the cache holds the same layout.
-    """
-
-    def __init__(self, model: Decoder, requests: list[Request], max_tokens: int) -> None:
-        self._model = model
-        num_samples = max(len(r.seeds) for r in requests)
-        # Contexts without their last token: that one starts every sample's own continuation.
-        shared = [r.context[:-1] for r in requests]
-        lengths_G = torch.tensor([len(c) for c in shared])
-        tokens_GP = torch.zeros(len(shared), max(1, int(lengths_G.max())), dtype=torch.long)
-        for g, context in enumerate(shared):
-            tokens_GP[g, : len(context)] = torch.tensor(context, dtype=torch.long)
-        _, self._context = model.encode_context(tokens_GP, lengths_G)
-        self._cache = Cache(model.config, len(requests) * num_samples, max_tokens)
-        last_G = torch.tensor([r.context[-1] for r in requests])
-        self._next_GS = last_G[:, None].repeat(1, num_samples)
-        self._cells_GS = np.array(
-            [[s if s < len(r.seeds) else _FILLER for s in range(num_samples)] for r in requests]
-        )
-        self._request_G = np.arange(len(requests))
-
-    @property
-    def live(self) -> list[tuple[int, int]]:
-        """(request, sample) of every live cell, row by row."""
-        rows, places = np.nonzero(self._cells_GS != _FILLER)
-        return list(
-            zip(
-                self._request_G[rows].tolist(),
-                self._cells_GS[rows, places].tolist(),
-                strict=True,
-            )
+def check_finite(logprobs: Iterable[float]) -> None:
+    """Raises ModelError."""
+    if not np.isfinite(np.fromiter(logprobs, np.float64)).all():
+        raise ModelError(
+            "the model gives no probabilities: its logits are not finite. Its weights are damaged "
+            "or have diverged; take an earlier checkpoint"
         )
 
-    def next_logits(self) -> Tensor:
-        """Logits (N, V) of the next token of every live cell, in the order of `live`."""
-        hidden_GSTC = self._model.extend(self._next_GS[..., None], self._context, self._cache)
-        live_GS = torch.from_numpy(self._cells_GS != _FILLER)
-        return self._model.logits(hidden_GSTC[:, :, 0][live_GS])
 
-    def advance(self, tokens_N: Tensor, stopped_N: np.ndarray) -> None:
-        """Takes the sampled tokens in; stopped samples leave, and the grid shrinks with them."""
-        live_GS = self._cells_GS != _FILLER
-        self._next_GS[torch.from_numpy(live_GS)] = tokens_N
-        cells_N = self._cells_GS[live_GS]
-        cells_N[stopped_N] = _FILLER
-        self._cells_GS[live_GS] = cells_N
-        num_live = int((self._cells_GS != _FILLER).sum())
-        if 0 < num_live <= 0.7 * self._cells_GS.size:
-            self._compact()
+def begin(request: Request) -> list[Sample]:
+    """One a seed."""
+    return [Sample.begin(request.context, seed, request.sampling) for seed in request.seeds]
 
-    def _compact(self) -> None:
-        live_GS = self._cells_GS != _FILLER
-        rows = np.nonzero(live_GS.any(axis=1))[0]
-        width = int(live_GS.sum(axis=1).max())
-        if len(rows) * width > 0.7 * self._cells_GS.size:
-            return
-        places_GS = np.zeros((len(rows), width), dtype=np.int64)
-        cells_GS = np.full((len(rows), width), _FILLER)
-        for i, row in enumerate(rows):
-            found = np.nonzero(live_GS[row])[0]
-            places_GS[i, : len(found)] = found
-            places_GS[i, len(found) :] = found[0]
-            cells_GS[i, : len(found)] = self._cells_GS[row, found]
-        old_width = self._cells_GS.shape[1]
-        self._cache.keep(torch.from_numpy((rows[:, None] * old_width + places_GS).ravel()))
-        self._cells_GS = cells_GS
-        self._request_G = self._request_G[rows]
-        rows_G, places = torch.from_numpy(rows), torch.from_numpy(places_GS)
-        self._next_GS = self._next_GS[rows_G[:, None], places]
-        context = self._context
-        self._context = Context(
-            tuple(KeyValue(kv.keys[rows_G], kv.values[rows_G]) for kv in context.layers),
-            context.lengths_G[rows_G],
-            context.padding_GP[rows_G],
-        )
+
+def completion_of(one: Sample, version: PolicyVersion) -> Completion:
+    """Of a sample that has ended.  Raises ModelError where its logits were not finite."""
+    n = one.num_sampled
+    check_finite(one.logprobs[:n])
+    return Completion(
+        tokens=tuple(one.tokens[:n].tolist()),
+        logprobs=tuple(one.logprobs[:n].tolist()),
+        entropies=tuple(one.entropies[:n].tolist()),
+        stop_reason=STOP_REASONS[one.stopped],
+        seed=one.seed,
+        sampling=one.sampling,
+        policy=version,
+    )
+
+
+def native_sampler(
+    model: Decoder,
+    stop_ids: tuple[int, ...],
+    *,
+    cache_bytes: int,
+    num_threads: int,
+    text_of: TextOf | None = None,
+) -> NativeSampler | None:
+    """None where the kernel cannot be had, or does not have this architecture."""
+    weights = next(model.parameters())
+    if weights.device.type != "cpu" or weights.dtype != torch.float32 or not can_run(model.config):
+        return None
+    try:
+        network = NativeNetwork(model)
+    except KernelUnavailable:
+        return None
+    return NativeSampler(
+        network,
+        stop_ids,
+        cache_bytes=cache_bytes,
+        rows_per_thread=ROWS,
+        num_threads=num_threads,
+        text_of=text_of,
+    )

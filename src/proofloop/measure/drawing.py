@@ -105,6 +105,20 @@ def canvas(height: float = SIZE_INCHES[1]) -> "tuple[Sheet, Axes]":
     return sheet, axes
 
 
+def panels(number: int, *, height: float) -> "tuple[Sheet, list[Axes]]":
+    """Axes one above the other, each of this height (inches), over one x axis: as wide as a single
+    figure, so that type stays legible on a phone."""
+    from matplotlib.figure import Figure as Sheet
+
+    size = (SIZE_INCHES[0], height * number)
+    sheet = Sheet(figsize=size, layout="constrained", facecolor="none")
+    axes = list(sheet.subplots(number, 1, sharex=True, squeeze=False)[:, 0])
+    for each in axes:
+        each.set_facecolor("none")
+        each.tick_params(length=3)
+    return sheet, axes
+
+
 def share_axis(axes: "Axes") -> None:
     axes.set_ylim(0, 1)
     percent_ticks(axes)
@@ -129,16 +143,24 @@ def finish(
     ends: Sequence[tuple[float, str, str]],
 ) -> str:
     """Name the axes and label every curve at its end instead of in a legend."""
-    axes.grid(axis="y", color=RULE, lw=0.5, alpha=0.6)
-    axes.set_axisbelow(True)
     axes.set_xlabel(x_label)
     axes.set_title(y_label, loc="left", fontsize=10, color=MUTED, pad=8)
+    label_ends(axes, ends)
+    return to_svg(sheet)
+
+
+def label_ends(axes: "Axes", ends: Sequence[tuple[float, str, str]], *, gap: float = 0.095) -> None:
+    """(value, label, colour) of every curve at its right end, at least `gap` of the height apart;
+    and the grid."""
+    axes.grid(axis="y", color=RULE, lw=0.5, alpha=0.6)
+    axes.set_axisbelow(True)
+    if not ends:
+        return
     heights = axes.transAxes.inverted().transform(
         axes.transData.transform([(1.0, value) for value, _, _ in ends])
     )[:, 1]
-    for height, (_, label, color) in zip(spread(list(heights), gap=0.095), ends, strict=True):
+    for height, (_, label, color) in zip(spread(list(heights), gap=gap), ends, strict=True):
         axes.text(1.02, height, label, color=color, transform=axes.transAxes, va="center")
-    return to_svg(sheet)
 
 
 def spread(heights: Sequence[float], *, gap: float) -> list[float]:

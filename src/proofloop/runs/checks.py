@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from proofloop.core.errors import ConfigError
 from proofloop.core.task import Environment, Split
+from proofloop.engine.models.config import TARGETS
 from proofloop.runs.checks_algorithm import check_algorithm
-from proofloop.runs.config import load_config
+from proofloop.runs.config import load_config, suggestion
 from proofloop.runs.environments import build_environment, size_of
 from proofloop.runs.recipe import Control, Recipe
 from proofloop.train.config import LossKind, Method
@@ -64,6 +65,7 @@ _BOUNDS = (
             "train.clip_high",
             "train.correction_cap",
             "curriculum.max_pass_rate",
+            "lora.alpha",
         ),
         0,
         False,
@@ -87,6 +89,7 @@ _BOUNDS = (
             "model.init_seed",
             "tripwire.share",
             "feedback.weight",
+            "lora.rank",
             "alarms.max_tripped",
             "alarms.max_unscored",
             "alarms.max_gap_rise",
@@ -130,6 +133,11 @@ def check_recipe(recipe: Recipe) -> None:
         )
     check_algorithm(recipe)
     _check_method(recipe)
+    for target in recipe.lora.targets:
+        if target not in TARGETS:
+            raise ConfigError(f"lora.targets: {target!r}{suggestion(target, TARGETS)}")
+    if not recipe.lora.targets:
+        raise ConfigError(f"lora.targets: names no layer; some of {', '.join(TARGETS)}")
     width = recipe.eval.until_width
     if width is not None and not 0 < width < 1:
         raise ConfigError(f"eval.until_width: {width:g} must lie between 0 and 1")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import ProofloopError, WorkerLost
+from proofloop.engine.native.library import why_not
 from proofloop.runs.orders import (
     Attempt,
     Differentiate,
@@ -62,11 +63,15 @@ class WorkerCrew:
         num_workers: int,
         reference: Tensor | None = None,
         teacher: Teacher | None = None,
+        adapter: Tensor | None = None,
     ) -> None:
         """`weights` and `reference` (what the run started with, where anything is compared with it)
-        lie in shared memory."""
+        lie in shared memory; so does `adapter`, which trains in place of the weights that follow
+        it."""
+        why_not()  # compiles the kernel where it must be, once, and not in every worker
         context = mp.get_context("spawn")
-        self._gradients = [torch.zeros_like(weights).share_memory_() for _ in range(num_workers)]
+        trained = weights if adapter is None else adapter
+        self._gradients = [torch.zeros_like(trained).share_memory_() for _ in range(num_workers)]
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
         for gradient in self._gradients:
@@ -77,6 +82,7 @@ class WorkerCrew:
                 gradient=gradient,
                 reference=reference,
                 teacher=teacher,
+                adapter=adapter,
             )
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(setup, theirs), daemon=True)

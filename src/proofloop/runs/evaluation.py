@@ -18,7 +18,7 @@ from proofloop.runs.machine_check import check_machine
 from proofloop.runs.manifest import num_workers
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
-from proofloop.runs.start import start_model
+from proofloop.runs.start import start_model, start_tokenizer
 from proofloop.runs.training import eval_attempts, graceful_interrupt, open_run
 from proofloop.store import PassCount
 from proofloop.train.crew import Assignment
@@ -44,6 +44,7 @@ def run_evaluation(
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
     torch.set_num_threads(1)
+    start_tokenizer(recipe)
     weights = flatten(start_model(recipe.model)).share_memory_()
     settings = recipe.eval
     assignments = heldout_assignments(

@@ -8,6 +8,7 @@ import torch
 import proofloop
 from proofloop.core.record import Record
 from proofloop.core.verdict import Tier
+from proofloop.engine.native.library import why_not
 from proofloop.runs.manifest import Hardware, read_hardware
 from proofloop.sandbox.probe import probe
 
@@ -31,6 +32,8 @@ class Machine(Record):
     hardware: Hardware
     devices: tuple[str, ...]
     torch_threads: int
+    sampling: str
+    """What samples on the CPU: the compiled kernel, or PyTorch and why."""
     tiers: tuple[TierStatus, ...]
     warnings: tuple[str, ...]
 
@@ -55,9 +58,15 @@ def examine_machine() -> Machine:
         hardware=hardware,
         devices=("cpu", *gpus),
         torch_threads=torch.get_num_threads(),
+        sampling=_sampling(),
         tiers=tiers,
         warnings=tuple(_warnings(tiers, hardware)),
     )
+
+
+def _sampling() -> str:
+    reason = why_not()
+    return "a kernel compiled for this processor" if reason is None else f"PyTorch: {reason}"
 
 
 def _warnings(tiers: tuple[TierStatus, ...], hardware: Hardware) -> list[str]:

@@ -33,6 +33,8 @@ class WorkerSetup:
     reference: Tensor | None = None
     """The weights that the run started with, where anything is compared with them."""
     teacher: Teacher | None = None
+    adapter: Tensor | None = None
+    """What the gradient is of, where it is not the weights."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import msgspec
 from proofloop.core.record import Record
 from proofloop.core.task import Stages
 from proofloop.core.verdict import Tier
+from proofloop.engine.models.config import TARGETS
 from proofloop.runs.recipe_train import CurriculumConfig, TrainConfig
 from proofloop.train.advantages import AdvantageRule
 from proofloop.train.config import AlarmsConfig, FeedbackConfig, TripwireConfig
@@ -37,13 +38,36 @@ class Init(StrEnum):
     RANDOM = "random"
 
 
+class SaveDtype(StrEnum):
+    """Number formats of saved weights."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
 class ModelConfig(Record):
     path: str = "pico"
-    """A checkpoint directory in Hugging Face format, or `pico`, the embedded base model."""
+    """A checkpoint directory in Hugging Face format, a hub id (`org/name` or `org/name@revision`),
+    or `pico`, the embedded base model."""
+    adapter: str | None = None
+    """Directory of a LoRA adapter (PEFT) of that model, merged into its weights; with `lora.rank`,
+    trained on instead."""
+    save_dtype: SaveDtype = SaveDtype.FLOAT32
+    """Number format of the trained model's weights on disk; they train in float32."""
     init: Init = Init.PRETRAINED
     """`pretrained`: its weights. `random`: its network and tokenizer, with random weights."""
     init_seed: int = 0
     """Of random weights."""
+
+
+class LoraRecipe(Record):
+    rank: int = 0
+    """Of the low-rank adapters that train in place of the weights; 0: the weights train."""
+    alpha: float = 32.0
+    """An adapter's update counts alpha / rank times."""
+    targets: tuple[str, ...] = TARGETS
+    """Linear layers that get adapters."""
 
 
 class LanguageConfig(Record):
@@ -139,6 +163,26 @@ class EvalConfig(Record):
     whatever its arm; an attempt then passes where its last turn does."""
 
 
+class TrackerKind(StrEnum):
+    """Tools that a run's numbers can go to, beside its own record (`runs.trackers`)."""
+
+    NONE = "none"
+    TENSORBOARD = "tensorboard"
+    WANDB = "wandb"
+    MLFLOW = "mlflow"
+    TRACKIO = "trackio"
+
+
+class TrackerConfig(Record):
+    kind: TrackerKind = TrackerKind.NONE
+    """`none`, or where the numbers of every step go, too: `tensorboard` (RUN/tensorboard), `wandb`
+    (offline unless WANDB_MODE says otherwise), `mlflow` (MLFLOW_TRACKING_URI, or RUN/mlflow.db) or
+    `trackio`. A tracker that fails is left alone; a resumed run goes on in the same place."""
+    project: str = "proofloop"
+    name: str = ""
+    """Of the run there; empty: the run directory's."""
+
+
 class SandboxConfig(Record):
     tier: Tier | None = None
     """Isolation tier that the run needs; none: T1, or T0 where this machine
@@ -155,6 +199,7 @@ class Recipe(Record):
     """Everything that `proofloop train` can be told."""
 
     model: ModelConfig = ModelConfig()
+    lora: LoraRecipe = LoraRecipe()
     env: EnvConfig = EnvConfig()
     sampling: SamplingConfig = SamplingConfig()
     reward: RewardConfig = RewardConfig()
@@ -166,6 +211,7 @@ class Recipe(Record):
     alarms: AlarmsConfig = AlarmsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     control: ControlConfig = ControlConfig()
+    tracker: TrackerConfig = TrackerConfig()
 
 
 def advantage_rule(recipe: Recipe) -> AdvantageRule:

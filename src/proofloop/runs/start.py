@@ -8,22 +8,40 @@ from proofloop.core.errors import ModelError, RunError
 from proofloop.engine.models.checkpoint import load_model, read_config
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.fresh import fresh_model
+from proofloop.engine.models.peft import merge_adapter
 from proofloop.engine.models.weights import flatten
+from proofloop.render.prefix import check_prefix_preserving
+from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import load_run_config
 from proofloop.runs.models import resolve_model
 from proofloop.runs.orders import Teacher
 from proofloop.runs.recipe import Init, ModelConfig, Recipe
 from proofloop.store import RunReader, RunStore
-from proofloop.train.config import Method
+from proofloop.train.config import FeedbackArm, Method
 from proofloop.train.successes import Lessons, lessons_of
 
 
 def start_model(model: ModelConfig) -> Decoder:
-    """Raises ModelError."""
+    """With the recipe's adapter merged into its weights.  Raises ModelError."""
     path = resolve_model(model.path)
     if model.init is Init.RANDOM:
-        return fresh_model(read_config(path), model.init_seed)
-    return load_model(path)
+        found = fresh_model(read_config(path), model.init_seed)
+    else:
+        found = load_model(path)
+    if model.adapter is not None:
+        merge_adapter(found, Path(model.adapter).expanduser())
+    return found
+
+
+def start_tokenizer(recipe: Recipe) -> ChatTokenizer:
+    """The model's.  Raises ModelError where it is not there or not whole, or where rollouts are to
+    have several turns and its template does not keep them as they are."""
+    directory = resolve_model(recipe.model.path)
+    tokenizer = ChatTokenizer.load(directory)
+    has_turns = recipe.feedback.arm is not FeedbackArm.NONE or recipe.eval.feedback
+    if has_turns and not recipe.feedback.any_template:
+        check_prefix_preserving(tokenizer, directory)
+    return tokenizer
 
 
 @contextmanager

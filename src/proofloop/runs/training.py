@@ -1,13 +1,15 @@
 """A training run: builds the parts, runs the loop, leaves a directory that tells what happened.
 
 A run directory holds `config.toml` (resolved), `manifest.json`, `run.db`, `segments/`,
-`checkpoints/` and, when the last step is done, `model/` in Hugging Face format.
+`checkpoints/` and, when the last step is done, `model/` in Hugging Face format (and, where adapters
+trained, `adapter/` in PEFT's).
 """
 
 import shutil
 import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import assert_never
@@ -19,6 +21,7 @@ from proofloop.engine.models.checkpoint import save_model
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.runs.adapters import save_trained_adapter, start_policy
 from proofloop.runs.config import CONFIG_NAME, dump_toml
 from proofloop.runs.crew import WorkerCrew
 from proofloop.runs.environments import build_environment
@@ -31,7 +34,8 @@ from proofloop.runs.manifest import (
 )
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe, advantage_rule, objective_of
-from proofloop.runs.start import open_lessons, open_teacher, start_model
+from proofloop.runs.start import open_lessons, open_teacher, start_tokenizer
+from proofloop.runs.trackers.feed import open_feed
 from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
@@ -55,13 +59,17 @@ def run_training(
     Raises UserError for what the user can mend and WorldError for what broke under way.
     """
     model_path = resolve_model(recipe.model.path)
+    tokenizer = start_tokenizer(recipe)
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
     if not resume:
         check_tasks(environment, recipe.sandbox.tier, recipe.train.workers)
     torch.set_num_threads(1)
-    model = start_model(recipe.model)
+    model, lora = start_policy(recipe)
     weights = flatten(model).share_memory_()
+    trained = weights if lora is None else flatten(lora).share_memory_()
+    if lora is not None:
+        lora.merge()
     reference = weights.clone().share_memory_() if recipe.train.kl_weight else None
     teacher, workers = open_teacher(recipe), num_workers(recipe.train.workers)
     with (
@@ -74,6 +82,7 @@ def run_training(
             num_workers=workers,
             reference=reference,
             teacher=teacher,
+            adapter=None if lora is None else trained,
         ) as crew,
         graceful_interrupt() as interrupted,
     ):
@@ -81,26 +90,34 @@ def run_training(
             config=loop_config(recipe),
             environment=environment,
             crew=crew,
-            optimiser=Optimiser(weights, optimiser_config(recipe)),
+            optimiser=Optimiser(
+                trained, optimiser_config(recipe), after=None if lora is None else lora.merge
+            ),
             weights_sha256=lambda: sha256(weights),
             store=store,
             directory=out / "checkpoints",
-            teacher=teacher_of(recipe, model_path, model.config.max_position_embeddings),
+            teacher=teacher_of(recipe, tokenizer, model.config.max_position_embeddings),
             only=choose_tasks(environment, recipe.train.num_tasks, seed=recipe.train.tasks_seed),
         )
         state = load_state(parts)
         if resume:
             store.event("resumed", f"from step {state.step}")
         crew.publish(state.step)
+        feed = open_feed(recipe, store)
         try:
             for report in _loop(recipe.train.method, parts, state, lessons):
                 on_progress(report)
+                feed.catch_up()
                 if interrupted():
                     raise KeyboardInterrupt
         except TrainingHalted as alarm:
             store.event_once("alarm", str(alarm))
             raise
-        _save_trained(model, out / "model", tokenizer_from=model_path)
+        finally:
+            feed.close()
+        if lora is not None:
+            replace_directory(out / "adapter", partial(save_trained_adapter, lora, recipe))
+        replace_directory(out / "model", partial(_save_model, model, recipe, tokenizer))
 
 
 def _loop(
@@ -130,14 +147,24 @@ def open_run(recipe: Recipe, out: Path, *, resume: bool) -> RunStore:
     return RunStore.create(out, prepare=describe)
 
 
-def _save_trained(model: Decoder, directory: Path, *, tokenizer_from: Path) -> None:
+def replace_directory(directory: Path, write: Callable[[Path], None]) -> None:
     """By rename: whoever finds `directory` finds all of it."""
     temporary = directory.with_name(f"{TEMPORARY_PREFIX}{directory.name}")
     for leftover in (temporary, directory):
         if leftover.exists():
             shutil.rmtree(leftover)
-    save_model(model, temporary, tokenizer_from=tokenizer_from)
+    write(temporary)
     temporary.rename(directory)
+
+
+def _save_model(model: Decoder, recipe: Recipe, tokenizer: ChatTokenizer, directory: Path) -> None:
+    save_model(
+        model,
+        directory,
+        tokenizer_from=resolve_model(recipe.model.path),
+        dtype=getattr(torch, recipe.model.save_dtype),
+        stop_ids=tokenizer.stop_ids,
+    )
 
 
 def loop_config(recipe: Recipe) -> LoopConfig:
@@ -176,12 +203,12 @@ def eval_attempts(recipe: Recipe) -> int:
     return recipe.feedback.attempts if recipe.eval.feedback else 1
 
 
-def teacher_of(recipe: Recipe, model_path: Path, max_positions: int) -> Teacher | None:
+def teacher_of(recipe: Recipe, tokenizer: ChatTokenizer, max_positions: int) -> Teacher | None:
     """Where the recipe says that the policy is to teach itself."""
     if recipe.feedback.arm is not FeedbackArm.DISTIL:
         return None
     return Teacher(
-        tokenizer=ChatTokenizer.load(model_path),
+        tokenizer=tokenizer,
         weight=recipe.feedback.weight,
         temperature=recipe.sampling.temperature,
         max_positions=max_positions,

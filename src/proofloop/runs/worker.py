@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 
 import msgspec
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from proofloop.core.completion import Completion, Engine, Request, SamplingParams
 from proofloop.core.rollout import Group, Judged, Rollout, RolloutId, Turn
@@ -27,6 +27,7 @@ from proofloop.engine.models.checkpoint import read_config
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import adopt
 from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.runs.adapters import learn_by_adapters
 from proofloop.runs.controls import controlled
 from proofloop.runs.environments import build_environment
 from proofloop.runs.lifeline import die_with_parent
@@ -75,7 +76,10 @@ class Worker:
         self._models = {Whose.OWN: self._model, **_other_models(setup)}
         self._objective = objective_of(recipe)
         self._gradient = setup.gradient
-        _adopt_gradient(self._model, setup.gradient)
+        learner: nn.Module = self._model
+        if setup.adapter is not None:
+            learner = learn_by_adapters(self._model, recipe, setup.adapter)
+        _adopt_gradient(learner, setup.gradient)
         self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
         self._engine: Engine = self._local if engine is None else engine
         self._known: dict[tuple[int, str], Verdict] = {}
@@ -236,7 +240,7 @@ def _other_models(setup: WorkerSetup) -> dict[Whose, Decoder]:
     return others
 
 
-def _adopt_gradient(model: Decoder, flat: Tensor) -> None:
+def _adopt_gradient(model: nn.Module, flat: Tensor) -> None:
     parameters = list(model.parameters())
     for p, piece in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         p.grad = piece.view_as(p)

@@ -185,6 +185,9 @@ class FeedbackConfig(Record):
     """Most turns of a rollout of `retry`, the first one counted."""
     weight: float = 0.5
     """Of the self-teacher's advantages in `distil`; the group's have the rest."""
+    any_template: bool = False
+    """Whether to go on with a chat template that shows earlier turns otherwise than they were
+    sampled (trims them, drops their think blocks); the sampled tokens are kept either way."""
 
 
 class TripwireConfig(Record):

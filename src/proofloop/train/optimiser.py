@@ -6,6 +6,7 @@ halves of a batch that share no task tell signal from noise, because only the si
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
 import torch
@@ -88,8 +89,12 @@ class SignalShare:
 class Optimiser:
     """Steps over the flat vector of weights, which workers see through shared memory."""
 
-    def __init__(self, flat: Tensor, config: OptimiserConfig) -> None:
+    def __init__(
+        self, flat: Tensor, config: OptimiserConfig, *, after: Callable[[], None] | None = None
+    ) -> None:
+        """`after`: called whenever the vector has changed, by whoever derives weights from it."""
         self._config = config
+        self._after = after
         self._weights = torch.nn.Parameter(flat, requires_grad=False)
         self._stepper = _stepper(self._weights, config)
         self._signal = SignalShare()
@@ -116,6 +121,8 @@ class Optimiser:
         self._stepper.step()
         self._weights.grad = None
         self.num_updates += 1
+        if self._after is not None:
+            self._after()
         return Update(grad_norm=norm, learning_rate=rate, signal_share=self._signal.value)
 
     def _rate(self) -> float:
@@ -145,6 +152,8 @@ class Optimiser:
         """Takes up `state()`; the shared vector is written in place."""
         tensors = load_tensors(state)
         self._weights.data.copy_(tensors["weights"])
+        if self._after is not None:
+            self._after()
         self._signal.sums = tensors["signal_sums"]
         self.num_updates = int(tensors["num_updates"])
         if self.num_updates and self._config.kind is OptimiserKind.ADAMW:

@@ -96,7 +96,7 @@ def document(tokenizer: ChatTokenizer, context: str, answer: str) -> Document:
     encode = tokenizer.tokenizer.encode
     prompt = encode(context, add_special_tokens=False).ids
     reply = encode(answer, add_special_tokens=False).ids
-    return Document(tokens=[*prompt, *reply, *tokenizer.stop_ids], answer_start=len(prompt))
+    return Document(tokens=[*prompt, *reply, tokenizer.stop_ids[0]], answer_start=len(prompt))
 
 
 def micro_batches(

@@ -1,4 +1,8 @@
-"""Checkpoint directories in Hugging Face format: config.json, model.safetensors, tokenizer."""
+"""Checkpoint directories in Hugging Face format: config.json, safetensors, tokenizer.
+
+Weights are float32 in memory whatever the file's type; a file saved in the type that it was read
+in is the same to the last bit.
+"""
 
 import shutil
 from pathlib import Path
@@ -6,140 +10,153 @@ from typing import Any
 
 import msgspec
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from proofloop.core.codec import to_json
 from proofloop.core.errors import ModelError
-from proofloop.engine.models.decoder import Decoder, DecoderConfig
+from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.hub_config import hub_config, read_config, read_json, read_raw_config
+from proofloop.engine.models.tensors import (
+    MAX_SHARD_BYTES,
+    check_tensors,
+    list_tensors,
+    read_tensors,
+    write_tensors,
+)
 
-_SUPPORTED = {
-    "LlamaForCausalLM": {},
-    "Qwen2ForCausalLM": {"attention_bias": True},
-    "Qwen3ForCausalLM": {"qk_norm": True},
-}
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+__all__ = ["copy_tokenizer", "load_model", "read_config", "save_model"]
 
-
-class _HubConfig(msgspec.Struct):
-    """The parts of a `config.json` that define the network; other keys are other tools'."""
-
-    architectures: list[str]
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    max_position_embeddings: int
-    num_key_value_heads: int | None = None
-    head_dim: int | None = None
-    rms_norm_eps: float = 1e-6
-    rope_theta: float = 10_000.0
-    rope_parameters: dict[str, Any] | None = None
-    rope_scaling: dict[str, Any] | None = None
-    tie_word_embeddings: bool = False
-
-
-def read_config(directory: Path) -> DecoderConfig:
-    """Raises ModelError where config.json is missing, damaged or of another architecture."""
-    path = directory / "config.json"
-    try:
-        hub = msgspec.json.decode(path.read_bytes(), type=_HubConfig)
-    except FileNotFoundError:
-        raise ModelError(
-            f"{directory}: no config.json; give a checkpoint directory in Hugging Face format"
-        ) from None
-    except msgspec.DecodeError as error:
-        raise ModelError(f"{path}: not a model configuration ({error})") from error
-    rope = hub.rope_parameters or {"rope_type": "default"}
-    special = next((_SUPPORTED[a] for a in hub.architectures if a in _SUPPORTED), None)
-    if special is None or hub.rope_scaling or rope.get("rope_type", "default") != "default":
-        raise ModelError(
-            f"{path}: {', '.join(hub.architectures)} with this position encoding is not "
-            f"supported; supported: {', '.join(_SUPPORTED)} with plain rotary embeddings"
-        )
-    return DecoderConfig(
-        vocab_size=hub.vocab_size,
-        hidden_size=hub.hidden_size,
-        intermediate_size=hub.intermediate_size,
-        num_hidden_layers=hub.num_hidden_layers,
-        num_attention_heads=hub.num_attention_heads,
-        num_key_value_heads=hub.num_key_value_heads or hub.num_attention_heads,
-        head_dim=hub.head_dim or hub.hidden_size // hub.num_attention_heads,
-        max_position_embeddings=hub.max_position_embeddings,
-        rms_norm_eps=hub.rms_norm_eps,
-        rope_theta=float(rope.get("rope_theta", hub.rope_theta)),
-        tie_word_embeddings=hub.tie_word_embeddings,
-        **special,
-    )
+TOKENIZER_FILES = ("tokenizer.json",)
+"""A checkpoint is not whole without them."""
+TOKENIZER_EXTRAS = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+)
+"""Copied where they are there: other tools read them."""
+GENERATION_NAME = "generation_config.json"
+_SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def load_model(directory: Path) -> Decoder:
     """Raises ModelError where weights are missing, damaged or do not fit the configuration."""
     config = read_config(directory)
-    path = directory / "model.safetensors"
-    try:
-        weights = {name: t.float() for name, t in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: cannot read the weights ({error})") from error
-    if config.tie_word_embeddings:
-        weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+    stored = list_tensors(directory)
+    # Llama's first conversions saved the rotation's frequencies, too.
+    stored = {n: t for n, t in stored.items() if not n.endswith("rotary_emb.inv_freq")}
     model = Decoder(config)
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: weights do not fit config.json ({error})") from error
+    places = model.state_dict()
+    head = "lm_head.weight"
+    expected = {name: place.shape for name, place in places.items()}
+    if config.tie_word_embeddings and head not in stored:
+        del expected[head]
+    check_tensors(directory, stored, expected)
+    also = {head: stored.pop(head)} if config.tie_word_embeddings and head in stored else {}
+    for name, tensor in read_tensors(stored):
+        places[name].copy_(tensor)
+    for name, tensor in read_tensors(also):
+        if not torch.equal(tensor.float(), places[head]):
+            raise ModelError(
+                f"{also[name].file}: config.json ties {head} to the embedding, but they differ; "
+                'set "tie_word_embeddings": false or take the tensor out'
+            )
     return model
 
 
 def save_model(
-    model: Decoder, directory: Path, *, tokenizer_from: Path, dtype: torch.dtype = torch.float32
+    model: Decoder,
+    directory: Path,
+    *,
+    tokenizer_from: Path,
+    dtype: torch.dtype = torch.float32,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    stop_ids: tuple[int, ...] = (),
 ) -> None:
-    """Writes a directory that Transformers loads, tokenizer files copied from another one."""
+    """Writes a directory that Transformers loads; the tokenizer's files, the ids that stop a text
+    and what a model's makers advise for sampling are those of `tokenizer_from`.
+
+    stop_ids: with which the model was trained to stop, written beside those that the source has.
+
+    Raises ModelError where a weight is beyond the type's range.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    weights = {n: t.to(dtype).contiguous() for n, t in model.state_dict().items()}
+    weights = model.state_dict()
     if model.config.tie_word_embeddings:
         del weights["lm_head.weight"]
-    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
-    (directory / "config.json").write_bytes(
-        msgspec.json.format(to_json(_hub_config(model.config, dtype)), indent=2) + b"\n"
+    ids = _special_ids(tokenizer_from)
+    written = write_tensors(weights, directory, dtype=dtype, max_shard_bytes=max_shard_bytes)
+    for stale in directory.glob("model*.safetensors*"):
+        if stale.name not in written:
+            stale.unlink()
+    _write_json(
+        directory / "config.json",
+        hub_config(model.config)
+        | {"dtype": str(dtype).removeprefix("torch."), "use_cache": True}
+        | ids,
     )
     copy_tokenizer(tokenizer_from, directory)
+    _write_generation(tokenizer_from, directory, ids, stop_ids)
 
 
 def copy_tokenizer(source: Path, directory: Path) -> None:
     """Into `directory`, which is made; nothing to do where it is the source itself."""
-    if source != directory:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name in TOKENIZER_FILES:
-            shutil.copyfile(source / name, directory / name)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        _copy(source / name, directory / name)
+    for pattern in TOKENIZER_EXTRAS:
+        for found in sorted(source.glob(pattern)):
+            _copy(found, directory / found.relative_to(source))
 
 
-def _hub_config(config: DecoderConfig, dtype: torch.dtype) -> dict[str, Any]:
-    architecture = next(
-        name
-        for name, special in _SUPPORTED.items()
-        if special.get("qk_norm", False) == config.qk_norm
-        and special.get("attention_bias", False) == config.attention_bias
-    )
-    return {
-        "architectures": [architecture],
-        "model_type": architecture.removesuffix("ForCausalLM").lower(),
-        "hidden_act": "silu",
-        "dtype": str(dtype).removeprefix("torch."),
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.hidden_size,
-        "intermediate_size": config.intermediate_size,
-        "num_hidden_layers": config.num_hidden_layers,
-        "num_attention_heads": config.num_attention_heads,
-        "num_key_value_heads": config.num_key_value_heads,
-        "head_dim": config.head_dim,
-        "max_position_embeddings": config.max_position_embeddings,
-        "rms_norm_eps": config.rms_norm_eps,
-        "rope_theta": config.rope_theta,
-        "tie_word_embeddings": config.tie_word_embeddings,
-        "attention_bias": config.attention_bias,
-        "use_cache": True,
-        "eos_token_id": 0,
-        "pad_token_id": 0,
-    }
+def _copy(source: Path, target: Path) -> None:
+    if source.resolve() == target.resolve():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _write_generation(
+    source: Path, directory: Path, ids: dict[str, Any], stop_ids: tuple[int, ...]
+) -> None:
+    """generation_config.json, in which Transformers and vLLM look for what ends a text."""
+    advice = {key: id_ for key, id_ in ids.items() if id_ is not None}
+    if (source / GENERATION_NAME).exists():
+        advice = read_json(source / GENERATION_NAME)
+    known = advice.get("eos_token_id")
+    stops = known if isinstance(known, list) else [] if known is None else [known]
+    new = [stop for stop in stop_ids if stop not in stops]
+    if new:
+        advice["eos_token_id"] = [*stops, *new] if stops or len(new) > 1 else new[0]
+    if advice:
+        _write_json(directory / GENERATION_NAME, advice)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_bytes(msgspec.json.format(to_json(value), indent=2) + b"\n")
+
+
+def _special_ids(source: Path) -> dict[str, Any]:
+    """Ids of the tokens that begin, end and pad a text: those of the source's config.json or, where
+    it has none yet, of its tokenizer.  None, which a file must say, where there is no such token:
+    left out, a model class of Transformers would have its own makers' ids."""
+    found: dict[str, Any] = dict.fromkeys(_SPECIAL_IDS)
+    if (source / "config.json").exists():
+        raw = read_raw_config(source)
+        return {key: raw.get(key) for key in found}
+    try:
+        tokens = msgspec.json.decode((source / "tokenizer.json").read_bytes())
+        names = msgspec.json.decode((source / "tokenizer_config.json").read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return found
+    ids = {added["content"]: added["id"] for added in tokens.get("added_tokens", ())}
+    for key in found:
+        token = names.get(key.removesuffix("_id"))
+        token = token["content"] if isinstance(token, dict) else token
+        if token in ids:
+            found[key] = ids[token]
+    return found

@@ -1,4 +1,4 @@
-"""The decoder that sampler and trainer share: Llama and Qwen style dense models.
+"""The decoder that sampler and trainer share: Llama, Mistral, Qwen and SmolLM style dense models.
 
 One group of samples shares one context.  `encode_context` runs it once; `extend` runs any number
 of continuations against it, in training (all tokens at once, with gradients through the shared
@@ -8,31 +8,14 @@ Axes: G groups, S samples a group, P context positions, T new positions, L cache
       H query heads, K key/value heads, D head width, C model width, V vocabulary.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True, kw_only=True)
-class DecoderConfig:
-    """The architecture; field names follow Hugging Face's `config.json`."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    max_position_embeddings: int
-    rms_norm_eps: float = 1e-6
-    rope_theta: float = 10_000.0
-    tie_word_embeddings: bool = True
-    attention_bias: bool = False
-    qk_norm: bool = False
+from proofloop.engine.models.config import DecoderConfig
+from proofloop.engine.models.rotary import rotary_tables, rotate
 
 
 class KeyValue(NamedTuple):
@@ -50,6 +33,13 @@ class Context(NamedTuple):
     padding_GP: Tensor  # additive mask: 0 or -inf
 
 
+class Masks(NamedTuple):
+    """What new tokens may see, as numbers added to scores: 0 or -inf."""
+
+    context: Tensor  # broadcasts to (G, 1, S * T, P)
+    own_TL: Tensor
+
+
 class Cache:
     """Keys and values of the tokens sampled so far, per sample; grows by one position a step.
 
@@ -58,12 +48,14 @@ class Cache:
     """
 
     def __init__(self, config: DecoderConfig, num_samples: int, capacity: int) -> None:
-        shape = (2, num_samples, config.num_key_value_heads, capacity, config.head_dim)
-        self._layers_2NKLD = [torch.empty(shape) for _ in range(config.num_hidden_layers)]
+        self._shape = (2, num_samples, config.num_key_value_heads, capacity, config.head_dim)
+        self._layers_2NKLD: list[Tensor] = []
         self.length = 0
 
     def append(self, layer: int, new: KeyValue) -> KeyValue:
         """Adds GSKTD tensors after the cached positions; returns all positions so far."""
+        if layer == len(self._layers_2NKLD):  # of the first keys' type, and where they are
+            self._layers_2NKLD.append(new.keys.new_empty(self._shape))
         block, samples = self._layers_2NKLD[layer], new.keys.shape[:2]
         end = self.length + new.keys.shape[-2]
         block[0, :, :, self.length : end] = new.keys.flatten(0, 1)
@@ -74,21 +66,24 @@ class Cache:
     def keep(self, samples_N: Tensor) -> None:
         """Keeps these samples, in this order; a sample may be kept more than once."""
         for i, old in enumerate(self._layers_2NKLD):
-            new = torch.empty(2, len(samples_N), *old.shape[2:])
+            new = old.new_empty(2, len(samples_N), *old.shape[2:])
             new[:, :, :, : self.length] = old[:, :, :, : self.length].index_select(1, samples_N)
             self._layers_2NKLD[i] = new
 
 
 class Attention(nn.Module):
-    def __init__(self, config: DecoderConfig) -> None:
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
         self.config = config
+        self.window = config.window(layer)
+        self._rotates = config.rotates(layer)
         heads, kv, width = config.num_attention_heads, config.num_key_value_heads, config.head_dim
         bias = config.attention_bias
         self.q_proj = nn.Linear(config.hidden_size, heads * width, bias=bias)
         self.k_proj = nn.Linear(config.hidden_size, kv * width, bias=bias)
         self.v_proj = nn.Linear(config.hidden_size, kv * width, bias=bias)
-        self.o_proj = nn.Linear(heads * width, config.hidden_size, bias=False)
+        out_bias = config.attention_out_bias
+        self.o_proj = nn.Linear(heads * width, config.hidden_size, bias=out_bias)
         if config.qk_norm:
             self.q_norm = nn.RMSNorm(width, eps=config.rms_norm_eps)
             self.k_norm = nn.RMSNorm(width, eps=config.rms_norm_eps)
@@ -108,13 +103,22 @@ class Attention(nn.Module):
         if self.config.qk_norm:
             q, k = turning.split((H, K), dim=-3)
             turning = torch.cat((self.q_norm(q), self.k_norm(k)), dim=-3)
-        q, k = _rotate(turning, cos, sin).split((H, K), dim=-3)
+        if self._rotates:
+            turning = rotate(turning, cos, sin)
+        q, k = turning.split((H, K), dim=-3)
         return q, KeyValue(k, values)
 
-    def over_context(self, x_GPC: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, KeyValue]:
-        """Causal attention within contexts; right padding needs no mask under causality."""
+    def over_context(
+        self, x_GPC: Tensor, cos: Tensor, sin: Tensor, band_PP: Tensor | None = None
+    ) -> tuple[Tensor, KeyValue]:
+        """Causal attention within contexts; right padding needs no mask under causality.
+
+        band_PP: what a sliding window shows, for contexts that are longer than it.
+        """
         q, own = self.project(x_GPC, cos, sin)
-        y = F.scaled_dot_product_attention(q, *self._repeated(own), is_causal=True)
+        y = F.scaled_dot_product_attention(
+            q, *self._repeated(own), attn_mask=band_PP, is_causal=band_PP is None
+        )
         return self.o_proj(y.transpose(-2, -3).flatten(-2)), own
 
     def over_extension(
@@ -123,8 +127,7 @@ class Attention(nn.Module):
         cos: Tensor,
         sin: Tensor,
         context: KeyValue,
-        padding_GP: Tensor,
-        causal_TL: Tensor,
+        masks: Masks,
         cache: tuple[Cache, int] | None,
     ) -> Tensor:
         """Attention of new tokens over their group's context and their own sample's tokens.
@@ -140,8 +143,8 @@ class Attention(nn.Module):
         G, S, H, T, D = q_GSHTD.shape
         q_GSHTD = q_GSHTD * D**-0.5
         q_GHND = q_GSHTD.transpose(1, 2).reshape(G, H, S * T, D)
-        over_context = q_GHND @ keys_GHPD.transpose(-1, -2) + padding_GP[:, None, None]
-        over_own = q_GSHTD @ own_keys.transpose(-1, -2) + causal_TL
+        over_context = q_GHND @ keys_GHPD.transpose(-1, -2) + masks.context
+        over_own = q_GSHTD @ own_keys.transpose(-1, -2) + masks.own_TL
         P, L = over_context.shape[-1], over_own.shape[-1]
         over_own = over_own.transpose(1, 2).reshape(G, H, S * T, L)
         weights = torch.cat((over_context, over_own), dim=-1).softmax(dim=-1)
@@ -164,21 +167,23 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self._biased = bias = config.mlp_bias
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=bias)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=bias)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        both = F.linear(x, torch.cat((self.gate_proj.weight, self.up_proj.weight)))
+        bias = torch.cat((self.gate_proj.bias, self.up_proj.bias)) if self._biased else None
+        both = F.linear(x, torch.cat((self.gate_proj.weight, self.up_proj.weight)), bias)
         gate, up = both.chunk(2, dim=-1)
         return self.down_proj(F.silu(gate) * up)
 
 
 class Layer(nn.Module):
-    def __init__(self, config: DecoderConfig) -> None:
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
         self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-        self.self_attn = Attention(config)
+        self.self_attn = Attention(config, layer)
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.mlp = MLP(config)
 
@@ -189,7 +194,7 @@ class Trunk(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(Layer(config, i) for i in range(config.num_hidden_layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
 
@@ -206,7 +211,7 @@ class Decoder(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
-        cos, sin = _rotary_tables(config)
+        cos, sin = rotary_tables(config)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
@@ -219,16 +224,25 @@ class Decoder(nn.Module):
         P = tokens_GP.shape[1]
         cos, sin = self.cos[:P], self.sin[:P]
         x = self.model.embed_tokens(tokens_GP)
+        band_PP = self._band(P, tokens_GP.device)
         kept: list[KeyValue] = []
         for layer in self._layers:
-            y, own = layer.self_attn.over_context(layer.input_layernorm(x), cos, sin)
+            band = None if layer.self_attn.window is None else band_PP
+            y, own = layer.self_attn.over_context(layer.input_layernorm(x), cos, sin, band)
             x = x + y
             x = x + layer.mlp(layer.post_attention_layernorm(x))
             # Laid out once, or every step of sampling would lay it out again.
             kept.append(KeyValue(own.keys.contiguous(), own.values.contiguous()))
-        beyond_GP = torch.arange(P) >= lengths_G[:, None]
-        padding_GP = torch.zeros(beyond_GP.shape).masked_fill(beyond_GP, float("-inf"))
-        return self.model.norm(x), Context(tuple(kept), lengths_G, padding_GP)
+        beyond_GP = torch.arange(P, device=x.device) >= lengths_G[:, None]
+        return self.model.norm(x), Context(tuple(kept), lengths_G, _hidden(beyond_GP, x.dtype))
+
+    def _band(self, P: int, device: torch.device) -> Tensor | None:
+        """True where a sliding layer sees; None where the window hides nothing."""
+        window = self.config.sliding_window
+        if window is None or window >= P:
+            return None
+        back_PP = torch.arange(P, device=device)[:, None] - torch.arange(P, device=device)
+        return (back_PP >= 0) & (back_PP < window)
 
     def extend(self, tokens_GST: Tensor, context: Context, cache: Cache | None = None) -> Tensor:
         """Final hidden states GSTC of new tokens that follow their group's context.
@@ -237,11 +251,14 @@ class Decoder(nn.Module):
         """
         T = tokens_GST.shape[-1]
         start = 0 if cache is None else cache.length
-        positions_GT = context.lengths_G[:, None] + torch.arange(start, start + T)
+        new_T = torch.arange(start, start + T, device=tokens_GST.device)
+        positions_GT = context.lengths_G[:, None] + new_T
         cos, sin = self.cos[positions_GT], self.sin[positions_GT]  # GTD
         cos, sin = cos[:, None, None], sin[:, None, None]
-        ahead_TL = torch.arange(start + T) > torch.arange(start, start + T)[:, None]
-        causal_TL = torch.zeros(ahead_TL.shape).masked_fill(ahead_TL, float("-inf"))
+        ahead_TL = torch.arange(start + T, device=new_T.device) > new_T[:, None]
+        padding_GP = context.padding_GP
+        full = Masks(padding_GP[:, None, None], _hidden(ahead_TL, padding_GP.dtype))
+        sliding = self._within_window(full, positions_GT, new_T, tokens_GST.shape[1])
         x = self.model.embed_tokens(tokens_GST)
         for i, layer in enumerate(self._layers):
             x = x + layer.self_attn.over_extension(
@@ -249,8 +266,7 @@ class Decoder(nn.Module):
                 cos,
                 sin,
                 context.layers[i],
-                context.padding_GP,
-                causal_TL,
+                full if layer.self_attn.window is None else sliding,
                 None if cache is None else (cache, i),
             )
             x = x + layer.mlp(layer.post_attention_layernorm(x))
@@ -258,21 +274,28 @@ class Decoder(nn.Module):
             cache.length += T
         return self.model.norm(x)
 
+    def _within_window(
+        self, masks: Masks, positions_GT: Tensor, new_T: Tensor, num_samples: int
+    ) -> Masks:
+        """The masks of sliding layers; the same where the window hides nothing."""
+        P, L = masks.context.shape[-1], masks.own_TL.shape[-1]
+        window = self.config.sliding_window
+        if window is None or window >= P + L:
+            return masks
+        hidden = float("-inf")
+        own_L, context_P = (torch.arange(n, device=new_T.device) for n in (L, P))
+        own_TL = masks.own_TL.masked_fill(new_T[:, None] - own_L >= window, hidden)
+        behind_GTP = positions_GT[..., None] - context_P >= window
+        context = masks.context.masked_fill(behind_GTP[:, None], hidden)
+        return Masks(context.repeat(1, 1, num_samples, 1), own_TL)
+
     def logits(self, hidden: Tensor) -> Tensor:
         """(…, C) -> (…, V), in float32 whatever the rest is in."""
         return F.linear(hidden.float(), self.lm_head.weight.float())
 
 
-def _rotary_tables(config: DecoderConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin (positions, D), halves repeated as in Llama's published weights."""
-    half = torch.arange(0, config.head_dim, 2, dtype=torch.int64).float() / config.head_dim
-    inverse = 1.0 / (config.rope_theta**half)
-    angles = torch.outer(torch.arange(config.max_position_embeddings).float(), inverse)
-    angles = torch.cat((angles, angles), dim=-1)
-    return angles.cos(), angles.sin()
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021, eq. 34) in the half-split layout."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+def _hidden(where: Tensor, dtype: torch.dtype) -> Tensor:
+    """An additive mask: -inf where True."""
+    return torch.zeros(where.shape, dtype=dtype, device=where.device).masked_fill_(
+        where, float("-inf")
+    )

@@ -23,7 +23,7 @@ def nines(sides: Sides) -> Section | None:
     plan = next_nine(subject.num_samples, subject.num_passed)
     return Section(
         title="Reliability",
-        says=(*_says(found[sides.subject.name]), _says_plan(plan)),
+        says=(*_says(found[sides.subject.name]), says_plan(plan, found[sides.subject.name])),
         facts={"reliability": found, "next_nine": plan},
         table=Table(
             columns=("", "a new task", "nines", "the same task again", "design effect"),
@@ -60,15 +60,15 @@ def _says(found: Reliability) -> tuple[str, ...]:
     return tuple(says)
 
 
-def _says_plan(plan: NextNine) -> str:
+def says_plan(plan: NextNine, seen: Reliability) -> str:
+    target = f"the next nine ({plan.target:.4g})"
+    if seen.across.value <= plan.target:
+        return f"T{target[1:]} is above the rate seen: no number of attempts would show it."
     if plan.num_tasks is None:
-        return (
-            f"The next nine ({plan.target:.4g}) is above the rate seen: no number of attempts "
-            "would show it."
-        )
+        return f"To show {target} takes more tasks than anyone has: the rate seen is hardly above."
     return (
-        f"To show the next nine ({plan.target:.4g}) takes about {plan.num_tasks:,} tasks like "
-        f"these ({plan.num_trials:,} attempts), if the rate is as seen."
+        f"To show {target} takes about {plan.num_tasks:,} tasks like these ({plan.num_trials:,} "
+        "attempts), if the rate is as seen."
     )
 
 

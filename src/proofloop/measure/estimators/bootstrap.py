@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
+from proofloop.measure.estimators.bounded import bounded_mean
 from proofloop.measure.estimators.interval import LEVEL, Interval
 
 Floats = NDArray[np.float64]
 
 NUM_RESAMPLES = 2000
+FAR_OUT = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,10 @@ def bootstrap_mean(
     short, which are those where nearly all tasks sit at one bound: pass@1 of Beta(0.1, 1.5) on 30
     tasks 91%, its pass^8 (0.004) 62 to 89%.  `bounded.bounded_mean` holds there too.
 
+    Where one or two tasks carry all the spread, resamples without them have next to none and the
+    quantiles run away.  A column whose quantiles lie beyond `FAR_OUT` Student quantiles is cut to
+    what `bounded_mean` says, which holds whatever the distribution.
+
     All columns share the resamples, so a band belongs together.  NaN marks a task that a column
     lacks; it is left out there and `num_tasks` says how many remain.  To compare two models on
     the same tasks, pass the differences per task and `bounds=(-1, 1)`: that is the paired
@@ -86,7 +92,12 @@ def bootstrap_mean(
     off_TK = np.where(present_TK, values_TK - value_K, 0.0)
     weights_BT = _task_weights(np.random.default_rng(seed), num_tasks, num_resamples)
     score = _Score.of(off_TK, value_K, num_tasks_K, bounds)
-    low_K, high_K = score.interval(*score.quantiles(weights_BT, off_TK, present_TK))
+    quantiles = score.quantiles(weights_BT, off_TK, present_TK)
+    low_K, high_K = score.interval(*quantiles)
+    for k in score.far_out(*quantiles):
+        least, most = bounded_mean((values_TK[present_TK[:, k], k] - low) / (high - low), seed=seed)
+        low_K[k] = max(low_K[k], low + (high - low) * least)
+        high_K[k] = min(high_K[k], low + (high - low) * most)
     alike_K = (num_tasks_K >= 2) & (np.abs(off_TK).max(axis=0) < 1e-12)
     share_K = 1 - ((1 - LEVEL) / 2) ** (1 / np.maximum(num_tasks_K, 1))
     with np.errstate(invalid="ignore"):
@@ -151,6 +162,13 @@ class _Score:
         low_K, high_K = np.quantile(drawn_BK, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         student_K = stdtrit(np.maximum(self.num_tasks_K - 1, 1), (1 + LEVEL) / 2)
         return np.minimum(low_K, -student_K), np.maximum(high_K, student_K)
+
+    def far_out(self, low_K: Floats, high_K: Floats) -> NDArray[np.intp]:
+        """Columns whose quantiles a few tasks have driven far from Student's."""
+        if not math.isfinite(self.bounds[1] - self.bounds[0]):
+            return np.empty(0, np.intp)
+        most_K = FAR_OUT * stdtrit(np.maximum(self.num_tasks_K - 1, 1), (1 + LEVEL) / 2)
+        return np.flatnonzero((self.num_tasks_K >= 2) & (np.maximum(-low_K, high_K) > most_K))
 
     def interval(self, low_K: Floats, high_K: Floats) -> tuple[Floats, Floats]:
         """The means mu whose statistic z(mu) lies between the quantiles."""

@@ -1,0 +1,538 @@
+/* The decoder on a CPU: any number of tokens, each of its own sequence and position, through all
+ * layers on one thread, with a paged cache of keys and values.
+ *
+ * Sampling a small model spends its time between products, not in them: each is microseconds, and a
+ * framework's dispatch is, too.  So a whole step is one call, and one thread carries its rows through
+ * all layers.  Threads (or processes) that have rows of their own never wait for each other.
+ *
+ * Every sum runs over its terms in one order, whatever else is in the batch: a row's numbers are the
+ * same, bit for bit, alone and among neighbours.
+ *
+ * Weights are float32, packed by `pack`.  Cache: [block][layer][keys: K x D x BLOCK | values:
+ * K x BLOCK x D], so that one vector holds a dimension of BLOCK keys, and a block moves as one piece.
+ */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define BLOCK 16 /* positions a page of the cache */
+
+#if defined(__AVX512F__)
+#define LANES 16
+#define ROWS 12 /* 12 x 2 sums, 2 weights, in 32 registers */
+#elif defined(__AVX__)
+#define LANES 8
+#define ROWS 6
+#else
+#define LANES 4
+#define ROWS 6
+#endif
+#define PANEL (2 * LANES) /* columns that are summed at once */
+#define DEPTH 256         /* terms summed before the next rows: a panel of weights stays near */
+
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef float page __attribute__((vector_size(4 * BLOCK), aligned(4), may_alias));
+typedef int32_t ipage __attribute__((vector_size(4 * BLOCK), aligned(4), may_alias));
+
+typedef struct {
+    const float *input_norm, *post_norm;
+    const float *qkv, *qkv_bias, *q_norm, *k_norm;
+    const float *o, *o_bias;
+    const float *gate_up, *gate_up_bias, *down, *down_bias;
+    int32_t rotary; /* whether positions are encoded here */
+    int32_t window; /* how far back a token looks; 0: to the beginning */
+} Layer;
+
+typedef struct {
+    int32_t num_layers, width, num_heads, num_kv_heads, head_dim, inner, vocab, reserved;
+    float eps, scale; /* of norms; of scores */
+    const float *embedding, *final_norm, *head, *cos, *sin;
+    const Layer *layers;
+} Model;
+
+typedef struct {
+    uint64_t seed;
+    const int32_t *pages; /* of the cache, in the order of positions */
+    int32_t *tokens;      /* what is sampled goes here, */
+    float *logprobs;      /* with its log-probability in nats */
+    float *entropies;     /* and the entropy of what it was drawn from */
+    float temperature, top_p, min_p;
+    int32_t top_k;       /* 0: all */
+    int32_t token;       /* the newest, not yet in the cache */
+    int32_t position;    /* its place */
+    int32_t num_sampled; /* so far, the ones before this call included */
+    int32_t max_tokens;
+    int32_t stopped; /* 1: by a stop token, 2: at max_tokens */
+    int32_t reserved;
+} Row;
+
+static inline int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
+
+int32_t panel_size(void) { return PANEL; }
+int32_t block_size(void) { return BLOCK; }
+int32_t row_bytes(void) { return sizeof(Row); }
+
+/* Weights (out, in) -> panels of PANEL columns: [out / PANEL][in][PANEL], zeros beyond `out`. */
+void pack(const float *weight, int32_t out, int32_t in, float *packed) {
+    for (int p = 0; p < padded(out) / PANEL; p++)
+        for (int j = 0; j < PANEL; j++) {
+            int column = p * PANEL + j;
+            float *to = packed + (size_t)p * in * PANEL + j;
+            for (int k = 0; k < in; k++)
+                to[(size_t)k * PANEL] = column < out ? weight[(size_t)column * in + k] : 0.0f;
+        }
+}
+
+/* ---- products ---- */
+
+static inline __attribute__((always_inline)) void tile(
+    int rows, const float *a, size_t a_stride, const float *w, int depth, float *y,
+    size_t y_stride, int first) {
+    vec sums[ROWS][2];
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < 2; j++)
+            sums[r][j] = first ? (vec){0} : *(const vec *)(y + r * y_stride + j * LANES);
+    for (int k = 0; k < depth; k++) {
+        vec w0 = *(const vec *)(w + (size_t)k * PANEL);
+        vec w1 = *(const vec *)(w + (size_t)k * PANEL + LANES);
+        for (int r = 0; r < rows; r++) {
+            float x = a[r * a_stride + k];
+            sums[r][0] += x * w0;
+            sums[r][1] += x * w1;
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < 2; j++) *(vec *)(y + r * y_stride + j * LANES) = sums[r][j];
+}
+
+/* y (n, out) = a (n, in) W^T; y has room for whole panels. */
+static void product(const float *a, size_t a_stride, int n, int in, const float *w, int out,
+                    float *y, size_t y_stride) {
+    for (int p = 0; p < padded(out) / PANEL; p++)
+        for (int k = 0; k < in; k += DEPTH) {
+            int depth = in - k < DEPTH ? in - k : DEPTH;
+            const float *panel = w + ((size_t)p * in + k) * PANEL;
+            for (int r = 0; r < n; r += ROWS) {
+                const float *from = a + r * a_stride + k;
+                float *to = y + r * y_stride + (size_t)p * PANEL;
+                switch (n - r < ROWS ? n - r : ROWS) {
+#define CASE(m) case m: tile(m, from, a_stride, panel, depth, to, y_stride, k == 0); break;
+                    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if ROWS > 6
+                    CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+                }
+            }
+        }
+}
+
+static void add_bias(float *y, size_t stride, int n, int width, const float *bias) {
+    if (bias)
+        for (int r = 0; r < n; r++)
+            for (int i = 0; i < width; i++) y[r * stride + i] += bias[i];
+}
+
+/* ---- elementwise ---- */
+
+/* Lane by lane; C has no choice between vectors. */
+#define DEFINE_VECTOR(V, IV, larger, exponential)                                     \
+    static inline V larger(V a, V b) {                                               \
+        IV mask = a > b;                                                             \
+        return (V)((mask & (IV)a) | (~mask & (IV)b));                                \
+    }                                                                                \
+    /* exp(x) for -87 <= x <= 88: 2^n p(r), degree 6 on |r| <= ln 2 / 2 (Cephes' expf), 1e-7 \
+     * relative; below, about 1e-38 */                                               \
+    static inline V exponential(V x) {                                               \
+        x = larger(x, (V){0} - 87.0f);                                               \
+        V n = x * 1.44269504f + 12582912.0f; /* the nearest whole number, in the low bits */ \
+        IV whole = (IV)n;                                                            \
+        n -= 12582912.0f;                                                            \
+        V r = x - n * 0.693359375f + n * 2.12194440e-4f;                             \
+        V p = 1.9875691500e-4f * r + 1.3981999507e-3f;                               \
+        p = p * r + 8.3334519073e-3f;                                                \
+        p = p * r + 4.1665795894e-2f;                                                \
+        p = p * r + 1.6666665459e-1f;                                                \
+        p = p * r + 5.0000001201e-1f;                                                \
+        p = p * r * r + r + 1.0f;                                                    \
+        return (V)((IV)p + (whole << 23));                                           \
+    }
+DEFINE_VECTOR(vec, ivec, vmax, vexp)
+DEFINE_VECTOR(page, ipage, pmax, pexp)
+
+static inline float total(vec v) {
+    float s = 0;
+    for (int i = 0; i < LANES; i++) s += v[i];
+    return s;
+}
+
+static void rms_norm(const float *x, const float *gain, int width, float eps, float *y) {
+    vec sums = {0};
+    int i = 0;
+    for (; i + LANES <= width; i += LANES) {
+        vec v = *(const vec *)(x + i);
+        sums += v * v;
+    }
+    float s = total(sums);
+    for (; i < width; i++) s += x[i] * x[i];
+    float inverse = 1.0f / sqrtf(s / width + eps);
+    for (i = 0; i < width; i++) y[i] = x[i] * inverse * gain[i];
+}
+
+/* Which product is fused is said, or it would depend on how the compiler cuts the loop. */
+static void rotate(float *x, const float *cos, const float *sin, int width) {
+    int half = width / 2;
+    for (int i = 0; i < half; i++) {
+        float a = x[i], b = x[i + half];
+        x[i] = __builtin_fmaf(a, cos[i], -(b * sin[i]));
+        x[i + half] = __builtin_fmaf(b, cos[i + half], a * sin[i + half]);
+    }
+}
+
+/* gate (n, inner) and up (n, inner) of one product -> silu(gate) * up, in the gate's place. */
+static void gated(float *both, size_t stride, int n, int inner) {
+    int half = padded(inner);
+    for (int r = 0; r < n; r++) {
+        float *g = both + r * stride, *u = g + half;
+        for (int i = 0; i < half; i += LANES) {
+            vec x = *(vec *)(g + i);
+            *(vec *)(g + i) = x / (1.0f + vexp(-vmax(x, (vec){0} - 80.0f))) * *(vec *)(u + i);
+        }
+    }
+}
+
+/* ---- attention ---- */
+
+static inline size_t page_floats(const Model *m) {
+    return (size_t)2 * m->num_kv_heads * m->head_dim * BLOCK; /* of one layer */
+}
+
+static void remember(const Model *m, float *cache, int layer, int page_id, int place,
+                     const float *keys, const float *values) {
+    float *at = cache + ((size_t)page_id * m->num_layers + layer) * page_floats(m);
+    int D = m->head_dim;
+    for (int h = 0; h < m->num_kv_heads; h++) {
+        float *k = at + (size_t)h * D * BLOCK + place;
+        for (int d = 0; d < D; d++) k[(size_t)d * BLOCK] = keys[h * D + d];
+    }
+    float *v = at + (size_t)m->num_kv_heads * D * BLOCK;
+    for (int h = 0; h < m->num_kv_heads; h++)
+        memcpy(v + ((size_t)h * BLOCK + place) * D, values + h * D, D * sizeof(float));
+}
+
+static const ipage PLACES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+/* One query head over positions [from, position]; scores has room for whole pages. */
+static void attend(const Model *m, const float *cache, int layer, const int32_t *pages, int from,
+                   int position, int kv_head, const float *q, float *scores, float *y) {
+    int D = m->head_dim, first = from / BLOCK, last = position / BLOCK;
+    size_t head = (size_t)kv_head * D * BLOCK, values = (size_t)m->num_kv_heads * D * BLOCK;
+    page high = (page){0} - INFINITY;
+    for (int b = first; b <= last; b++) {
+        const float *k =
+            cache + ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) + head;
+        page part[4] = {{0}}; /* sums that need not wait for each other */
+        int d = 0;
+        for (; d + 4 <= D; d += 4)
+            for (int j = 0; j < 4; j++)
+                part[j] += q[d + j] * *(const page *)(k + (size_t)(d + j) * BLOCK);
+        for (; d < D; d++) part[0] += q[d] * *(const page *)(k + (size_t)d * BLOCK);
+        page s = ((part[0] + part[1]) + (part[2] + part[3])) * m->scale;
+        if (b == first || b == last) {
+            ipage at = PLACES + b * BLOCK, hidden = (at < from) | (at > position);
+            s = (page)((hidden & (ipage)((page){0} - 1e30f)) | (~hidden & (ipage)s));
+        }
+        high = pmax(high, s);
+        *(page *)(scores + (size_t)(b - first) * BLOCK) = s;
+    }
+    float top = -INFINITY;
+    for (int i = 0; i < BLOCK; i++) top = high[i] > top ? high[i] : top;
+    page sums = {0};
+    for (int b = first; b <= last; b++) {
+        page s = *(page *)(scores + (size_t)(b - first) * BLOCK) - top;
+        page e = pexp(s);
+        sums += e;
+        *(page *)(scores + (size_t)(b - first) * BLOCK) = e;
+    }
+    float sum = 0;
+    for (int i = 0; i < BLOCK; i++) sum += sums[i];
+    float inverse = 1.0f / sum;
+    int i = 0;
+    for (; i + 2 * LANES <= D; i += 2 * LANES) {
+        vec even[2] = {{0}}, odd[2] = {{0}};
+        for (int b = first; b <= last; b++) {
+            const float *v = cache + ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) +
+                             values + head + i;
+            const float *w = scores + (size_t)(b - first) * BLOCK;
+            int t = b == first ? from % BLOCK : 0, end = b == last ? position % BLOCK + 1 : BLOCK;
+            for (; t + 2 <= end; t += 2)
+                for (int j = 0; j < 2; j++) {
+                    even[j] += w[t] * *(const vec *)(v + (size_t)t * D + j * LANES);
+                    odd[j] += w[t + 1] * *(const vec *)(v + (size_t)(t + 1) * D + j * LANES);
+                }
+            if (t < end)
+                for (int j = 0; j < 2; j++)
+                    even[j] += w[t] * *(const vec *)(v + (size_t)t * D + j * LANES);
+        }
+        for (int j = 0; j < 2; j++) *(vec *)(y + i + j * LANES) = (even[j] + odd[j]) * inverse;
+    }
+    for (; i < D; i++) {
+        float s = 0;
+        for (int b = first; b <= last; b++) {
+            const float *v = cache + ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) +
+                             values + head + i;
+            const float *w = scores + (size_t)(b - first) * BLOCK;
+            int end = b == last ? position % BLOCK + 1 : BLOCK;
+            for (int t = b == first ? from % BLOCK : 0; t < end; t++) s += w[t] * v[(size_t)t * D];
+        }
+        y[i] = s * inverse;
+    }
+}
+
+/* ---- the network ---- */
+
+/* Floats that `forward` needs for n rows whose sequences have at most `positions` positions. */
+int64_t scratch_floats(const Model *m, int32_t n, int32_t positions) {
+    int64_t heads = padded((m->num_heads + 2 * m->num_kv_heads) * m->head_dim);
+    return (int64_t)n * (3 * padded(m->width) + heads + padded(m->num_heads * m->head_dim) +
+                         2 * padded(m->inner)) + positions + 2 * BLOCK;
+}
+
+/* Tokens through all layers; hidden states (after the last norm) of rows with wanted[i] != 0, or of
+ * all where wanted is null, in their order, into hidden (., padded(width)).  Rows of one sequence
+ * must come in the order of their positions.  Returns how many. */
+int32_t forward(const Model *m, int32_t n, const int32_t *tokens, const int32_t *positions,
+                const int32_t *const *pages, const uint8_t *wanted, float *cache, float *scratch,
+                float *hidden) {
+    const int C = m->width, H = m->num_heads, K = m->num_kv_heads, D = m->head_dim;
+    const size_t width = padded(C), heads = padded((H + 2 * K) * D), mixed = padded(H * D),
+                 inner = padded(m->inner);
+    float *x = scratch, *normed = x + n * width, *y = normed + n * width, *qkv = y + n * width,
+          *mix = qkv + n * heads, *both = mix + n * mixed, *scores = both + n * 2 * inner;
+    for (int r = 0; r < n; r++)
+        memcpy(x + r * width, m->embedding + (size_t)tokens[r] * C, C * sizeof(float));
+    for (int l = 0; l < m->num_layers; l++) {
+        const Layer *layer = m->layers + l;
+        for (int r = 0; r < n; r++)
+            rms_norm(x + r * width, layer->input_norm, C, m->eps, normed + r * width);
+        product(normed, width, n, C, layer->qkv, (H + 2 * K) * D, qkv, heads);
+        add_bias(qkv, heads, n, (H + 2 * K) * D, layer->qkv_bias);
+        for (int r = 0; r < n; r++) {
+            float *q = qkv + r * heads, *k = q + H * D, *v = k + K * D;
+            if (layer->q_norm)
+                for (int h = 0; h < H; h++)
+                    rms_norm(q + h * D, layer->q_norm, D, m->eps, q + h * D);
+            if (layer->k_norm)
+                for (int h = 0; h < K; h++)
+                    rms_norm(k + h * D, layer->k_norm, D, m->eps, k + h * D);
+            if (layer->rotary)
+                for (int h = 0; h < H + K; h++)
+                    rotate(q + h * D, m->cos + (size_t)positions[r] * D,
+                           m->sin + (size_t)positions[r] * D, D);
+            remember(m, cache, l, pages[r][positions[r] / BLOCK], positions[r] % BLOCK, k, v);
+        }
+        for (int h = 0; h < H; h++)
+            for (int r = 0; r < n; r++) {
+                int from = layer->window && positions[r] >= layer->window
+                               ? positions[r] - layer->window + 1 : 0;
+                attend(m, cache, l, pages[r], from, positions[r], h / (H / K),
+                       qkv + r * heads + h * D, scores, mix + r * mixed + h * D);
+            }
+        product(mix, mixed, n, H * D, layer->o, C, y, width);
+        add_bias(y, width, n, C, layer->o_bias);
+        for (int r = 0; r < n; r++) {
+            for (int i = 0; i < C; i++) x[r * width + i] += y[r * width + i];
+            rms_norm(x + r * width, layer->post_norm, C, m->eps, normed + r * width);
+        }
+        product(normed, width, n, C, layer->gate_up, 2 * inner, both, 2 * inner);
+        add_bias(both, 2 * inner, n, 2 * inner, layer->gate_up_bias);
+        gated(both, 2 * inner, n, m->inner);
+        product(both, 2 * inner, n, m->inner, layer->down, C, y, width);
+        add_bias(y, width, n, C, layer->down_bias);
+        for (int r = 0; r < n; r++)
+            for (int i = 0; i < C; i++) x[r * width + i] += y[r * width + i];
+    }
+    int kept = 0;
+    for (int r = 0; r < n; r++)
+        if (!wanted || wanted[r])
+            rms_norm(x + r * width, m->final_norm, C, m->eps, hidden + kept++ * width);
+    return kept;
+}
+
+/* Logits (n, padded(vocab)) of hidden states (n, padded(width)). */
+void logits_of(const Model *m, int32_t n, const float *hidden, float *logits) {
+    product(hidden, padded(m->width), n, m->width, m->head, m->vocab, logits, padded(m->vocab));
+}
+
+/* ---- sampling ---- */
+
+static inline uint64_t mixed64(uint64_t z) { /* SplitMix64's finaliser */
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static double uniform(uint64_t seed, int32_t place) { /* as engine/randomness.py */
+    uint64_t state = mixed64(seed) + 0x9E3779B97F4A7C15u * (uint64_t)(place + 1);
+    return (double)(mixed64(state) >> 11) * 0x1p-53;
+}
+
+#define CHUNK (16 * LANES)
+
+/* How many of `e` (room, none negative) are at least `least`, or, with `weigh`, what they sum to. */
+static double above(const float *e, int room, float least, int weigh) {
+    double sum = 0;
+    for (int c = 0; c < room; c += CHUNK) {
+        vec sums = {0};
+        for (int i = c; i < c + CHUNK && i < room; i += LANES) {
+            vec x = *(const vec *)(e + i), one = (vec){0} + 1.0f;
+            if (weigh) one = x;
+            sums += (vec)((ivec)one & (x >= least));
+        }
+        sum += total(sums);
+    }
+    return sum;
+}
+
+/* The largest number that at least `wanted` of `e` (or of their sum) lie on or above.  Floats that
+ * are not negative are ordered as their bits are. */
+static float threshold(const float *e, int room, double wanted, int weigh) {
+    uint32_t low = 0, high = 0x3f800000u; /* 0 to 1, the highest of e */
+    while (low < high) {
+        uint32_t middle = low + (high - low + 1) / 2;
+        float least;
+        memcpy(&least, &middle, 4);
+        if (above(e, room, least, weigh) >= wanted)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    float found;
+    memcpy(&found, &low, 4);
+    return found;
+}
+
+/* What tops and minima leave of e, the rest set to 0: first the top_k highest, then of these the
+ * fewest that hold top_p, then what is at least min_p times the highest; equals stay together. */
+static void keep_likely(float *e, int room, const Row *row) {
+    float least = row->min_p; /* the highest is 1 */
+    if (row->top_k > 0) {
+        float t = threshold(e, room, row->top_k, 0);
+        for (int i = 0; i < room; i++) e[i] = e[i] >= t ? e[i] : 0;
+    }
+    if (row->top_p < 1) {
+        float t = threshold(e, room, row->top_p * above(e, room, 0, 1), 1);
+        least = t > least ? t : least;
+    }
+    for (int i = 0; i < room; i++) e[i] = e[i] >= least ? e[i] : 0;
+}
+
+/* A token by inverse transform from what the row's settings leave of softmax(logits); its
+ * log-probability and that distribution's entropy, nats.  logits (padded(vocab)) are overwritten.
+ * The sums of chunks, then those within the chosen one, are what a chance in [0, 1) is looked up
+ * in. */
+static int draw(float *logits, int vocab, const Row *row, double chance, float *logprob,
+                float *entropy) {
+    const int room = padded(vocab);
+    for (int i = vocab; i < room; i++) logits[i] = -1e30f;
+    vec high = (vec){0} - INFINITY, doubt = {0}; /* not 0 where a logit is not finite */
+    for (int i = 0; i < room; i += LANES) {
+        high = vmax(high, *(vec *)(logits + i));
+        doubt += *(vec *)(logits + i) * 0.0f;
+    }
+    if (total(doubt) != 0) {
+        *logprob = *entropy = NAN;
+        return 0;
+    }
+    float top = -INFINITY;
+    for (int i = 0; i < LANES; i++) top = high[i] > top ? high[i] : top;
+    if (row->temperature == 0) { /* all of it on the first of the highest */
+        *logprob = *entropy = 0;
+        for (int i = 0; i < vocab; i++)
+            if (logits[i] == top) return i;
+    }
+    const float inverse = 1.0f / row->temperature;
+    vec mean = {0}; /* of e log e */
+    for (int i = 0; i < room; i += LANES) {
+        vec s = vmax((*(vec *)(logits + i) - top) * inverse, (vec){0} - 80.0f), e = vexp(s);
+        mean += e * s;
+        *(vec *)(logits + i) = e;
+    }
+    for (int i = vocab; i < room; i++) logits[i] = 0;
+    double weighted = total(mean);
+    if (row->top_k > 0 || row->top_p < 1 || row->min_p > 0) {
+        keep_likely(logits, room, row);
+        weighted = 0;
+        for (int i = 0; i < vocab; i++)
+            if (logits[i] > 0) weighted += logits[i] * logf(logits[i]);
+    }
+    double sum = above(logits, room, 0, 1);
+    double target = chance * sum, reached = 0;
+    int chosen = -1;
+    for (int c = 0; c < room && chosen < 0; c += CHUNK) {
+        vec sums = {0};
+        for (int i = c; i < c + CHUNK && i < room; i += LANES) sums += *(vec *)(logits + i);
+        double beyond = reached + total(sums);
+        if (beyond <= target && c + CHUNK < room) {
+            reached = beyond;
+            continue;
+        }
+        int end = c + CHUNK < vocab ? c + CHUNK : vocab;
+        for (int i = c; i < end; i++) {
+            if (logits[i] > 1e-30f || chosen < 0) chosen = i;
+            reached += logits[i];
+            if (reached > target) break;
+        }
+    }
+    *logprob = logf(logits[chosen]) - (float)log(sum);
+    *entropy = (float)(log(sum) - weighted / sum);
+    return chosen;
+}
+
+static int is_stop(int32_t token, const int32_t *stops, int32_t num_stops) {
+    for (int i = 0; i < num_stops; i++)
+        if (stops[i] == token) return 1;
+    return 0;
+}
+
+/* Floats that `decode` needs beyond `scratch_floats`. */
+int64_t decode_floats(const Model *m, int32_t n) {
+    return (int64_t)n * (padded(m->width) + padded(m->vocab));
+}
+
+/* Up to num_steps tokens for each of n rows whose pages reach so far; a row that stops leaves.  The
+ * arrays are of n and are overwritten.  Returns how many tokens were drawn. */
+int64_t decode(const Model *m, Row *rows, int32_t n, int32_t num_steps, const int32_t *stops,
+               int32_t num_stops, float *cache, float *scratch, float *more, int32_t *tokens,
+               int32_t *positions, const int32_t **pages, int32_t *which) {
+    const size_t vocab = padded(m->vocab);
+    float *hidden = more, *logits = more + (size_t)n * padded(m->width);
+    int64_t drawn = 0;
+    for (int step = 0; step < num_steps; step++) {
+        int live = 0;
+        for (int r = 0; r < n; r++)
+            if (!rows[r].stopped) {
+                tokens[live] = rows[r].token;
+                positions[live] = rows[r].position;
+                pages[live] = rows[r].pages;
+                which[live++] = r;
+            }
+        if (!live) break;
+        forward(m, live, tokens, positions, pages, 0, cache, scratch, hidden);
+        logits_of(m, live, hidden, logits);
+        for (int i = 0; i < live; i++) {
+            Row *row = rows + which[i];
+            int at = row->num_sampled;
+            row->token = draw(logits + i * vocab, m->vocab, row, uniform(row->seed, at),
+                              row->logprobs + at, row->entropies + at);
+            row->tokens[at] = row->token;
+            row->num_sampled = at + 1;
+            row->position++;
+            row->stopped = is_stop(row->token, stops, num_stops) ? 1
+                           : row->num_sampled == row->max_tokens ? 2 : 0;
+        }
+        drawn += live;
+    }
+    return drawn;
+}

@@ -1,0 +1,95 @@
+"""The kernel's functions and records, as `decode.c` declares them."""
+
+import ctypes
+import functools
+from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
+from typing import Any
+
+import numpy as np
+
+from proofloop.engine.native.build import KernelUnavailable, library_path
+
+
+class Layer(Structure):
+    _fields_ = (
+        *(
+            (name, c_void_p)
+            for name in (
+                *("input_norm", "post_norm", "qkv", "qkv_bias", "q_norm", "k_norm", "o", "o_bias"),
+                *("gate_up", "gate_up_bias", "down", "down_bias"),
+            )
+        ),
+        ("rotary", c_int32),
+        ("window", c_int32),
+    )
+
+
+class Model(Structure):
+    _fields_ = (
+        *(
+            (name, c_int32)
+            for name in (
+                *("num_layers", "width", "num_heads", "num_kv_heads", "head_dim", "inner", "vocab"),
+                "reserved",
+            )
+        ),
+        ("eps", c_float),
+        ("scale", c_float),
+        *((name, c_void_p) for name in ("embedding", "final_norm", "head", "cos", "sin", "layers")),
+    )
+
+
+ROW = np.dtype(
+    [
+        ("seed", np.uint64),
+        *((name, np.uint64) for name in ("pages", "tokens", "logprobs", "entropies")),
+        *((name, np.float32) for name in ("temperature", "top_p", "min_p")),
+        *(
+            (name, np.int32)
+            for name in (
+                *("top_k", "token", "position", "num_sampled", "max_tokens", "stopped", "reserved"),
+            )
+        ),
+    ],
+    align=True,
+)
+"""One growing sample; addresses as numbers."""
+
+_MODEL = POINTER(Model)
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "panel_size": (c_int32, ()),
+    "block_size": (c_int32, ()),
+    "row_bytes": (c_int32, ()),
+    "pack": (None, (c_void_p, c_int32, c_int32, c_void_p)),
+    "scratch_floats": (c_int64, (_MODEL, c_int32, c_int32)),
+    "decode_floats": (c_int64, (_MODEL, c_int32)),
+    "forward": (c_int32, (_MODEL, c_int32, *(c_void_p,) * 7)),
+    "logits_of": (None, (_MODEL, c_int32, c_void_p, c_void_p)),
+    "decode": (
+        c_int64,
+        (_MODEL, c_void_p, c_int32, c_int32, c_void_p, c_int32, *(c_void_p,) * 7),
+    ),
+}
+
+
+@functools.cache
+def kernel() -> Any:
+    """The loaded library.  Raises KernelUnavailable."""
+    try:
+        library = ctypes.CDLL(str(library_path()))
+    except OSError as error:
+        raise KernelUnavailable(f"the compiled kernel cannot be loaded ({error})") from error
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    assert library.row_bytes() == ROW.itemsize, "decode.c and this file declare one Row"
+    return library
+
+
+def why_not() -> str | None:
+    """Why there is no kernel on this machine; None where there is one."""
+    try:
+        kernel()
+    except KernelUnavailable as reason:
+        return str(reason)
+    return None

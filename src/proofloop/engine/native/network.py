@@ -1,0 +1,234 @@
+"""A Decoder's weights as the kernel wants them, and the three things that it does with them.
+
+Axes: N rows (tokens, or growing samples), C model width, V vocabulary; widths padded to whole
+panels inside.
+"""
+
+import ctypes
+from dataclasses import dataclass, field, fields
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from proofloop.engine.models.config import DecoderConfig
+from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.decoder import Layer as DecoderLayer
+from proofloop.engine.native.library import Layer, Model, kernel
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+_KNOWN = frozenset(
+    {
+        *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
+        *("num_attention_heads", "num_key_value_heads", "head_dim", "max_position_embeddings"),
+        *("rms_norm_eps", "rope_theta", "rope_scaling", "rope_layers", "tie_word_embeddings"),
+        *("attention_bias", "attention_out_bias", "mlp_bias", "qk_norm"),
+        *("sliding_window", "sliding_layers", "architecture"),
+    }
+)
+"""What of an architecture the kernel has; a new field of DecoderConfig stands here once it does."""
+
+
+def can_run(config: DecoderConfig) -> bool:
+    """Whether the kernel has all of this architecture."""
+    return {f.name for f in fields(config)} <= _KNOWN
+
+
+@dataclass(slots=True)
+class Space:
+    """Memory that calls use again and again, for one thread."""
+
+    _floats: dict[str, Floats] = field(default_factory=dict[str, Floats])
+
+    def floats(self, use: str, size: int) -> Floats:
+        """At least `size`, of any content."""
+        if len(self._floats.get(use, ())) < size:
+            self._floats[use] = np.empty(size, np.float32)
+        return self._floats[use]
+
+
+class NativeNetwork:
+    """Packed copies of the weights, taken anew by `refresh`.  float32 on the CPU only."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        """Raises KernelUnavailable."""
+        self._kernel = kernel()
+        self.block: int = self._kernel.block_size()
+        self._panel: int = self._kernel.panel_size()
+        self._decoder = decoder
+        self.config = decoder.config
+        self._keep: list[Tensor] = []
+        self._packed: dict[str, Tensor] = {}
+        self._layers = (Layer * self.config.num_hidden_layers)()
+        self._model = Model()
+        self.refresh()
+
+    def padded(self, width: int) -> int:
+        return -(-width // self._panel) * self._panel
+
+    @property
+    def page_floats(self) -> int:
+        """Of the cache, in all layers, for `block` positions."""
+        config = self.config
+        per_position = 2 * config.num_key_value_heads * config.head_dim
+        return config.num_hidden_layers * per_position * self.block
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Takes the decoder's weights as they are now."""
+        config, decoder = self.config, self._decoder
+        self._keep.clear()
+        layers = cast("list[DecoderLayer]", decoder.model.layers)
+        for i, (layer, own) in enumerate(zip(layers, self._layers, strict=True)):
+            attention, mlp = layer.self_attn, layer.mlp
+            queries = (attention.q_proj, attention.k_proj, attention.v_proj)
+            own.input_norm = self._plain(layer.input_layernorm.weight)
+            own.post_norm = self._plain(layer.post_attention_layernorm.weight)
+            own.qkv = self._pack(f"{i}.qkv", torch.cat([p.weight for p in queries]))
+            if config.attention_bias:
+                own.qkv_bias = self._plain(torch.cat([p.bias for p in queries]))
+            if config.qk_norm:
+                own.q_norm = self._plain(attention.q_norm.weight)
+                own.k_norm = self._plain(attention.k_norm.weight)
+            own.o = self._pack(f"{i}.o", attention.o_proj.weight)
+            if config.attention_out_bias:
+                own.o_bias = self._plain(attention.o_proj.bias)
+            own.gate_up = self._pack(f"{i}.gate_up", mlp.gate_proj.weight, mlp.up_proj.weight)
+            own.down = self._pack(f"{i}.down", mlp.down_proj.weight)
+            if config.mlp_bias:
+                own.gate_up_bias = self._joined_bias(mlp.gate_proj.bias, mlp.up_proj.bias)
+                own.down_bias = self._plain(mlp.down_proj.bias)
+            own.rotary = config.rotates(i)
+            own.window = config.window(i) or 0
+        model = self._model
+        model.num_layers, model.width = config.num_hidden_layers, config.hidden_size
+        model.num_heads, model.num_kv_heads = config.num_attention_heads, config.num_key_value_heads
+        model.head_dim, model.inner = config.head_dim, config.intermediate_size
+        model.vocab = config.vocab_size
+        model.eps, model.scale = config.rms_norm_eps, config.head_dim**-0.5
+        model.embedding = self._plain(decoder.model.embed_tokens.weight)
+        model.final_norm = self._plain(decoder.model.norm.weight)
+        model.head = self._pack("head", decoder.lm_head.weight)
+        model.cos, model.sin = self._plain(decoder.cos), self._plain(decoder.sin)
+        model.layers = ctypes.addressof(self._layers)
+
+    def _plain(self, weight: Tensor) -> int:
+        """Its address; where it is the decoder's own memory nothing is copied."""
+        kept = weight.detach().float().contiguous()
+        self._keep.append(kept)
+        return kept.data_ptr()
+
+    def _joined_bias(self, *biases: Tensor) -> int:
+        """As `_pack` lays their weights out."""
+        joined = torch.zeros(sum(self.padded(len(b)) for b in biases))
+        at = 0
+        for bias in biases:
+            joined[at : at + len(bias)] = bias.detach().float()
+            at += self.padded(len(bias))
+        return self._plain(joined)
+
+    def _pack(self, name: str, *weights: Tensor) -> int:
+        """Weights (out, in), each in whole panels, one after the other."""
+        if name not in self._packed:
+            size = sum(self.padded(w.shape[0]) * w.shape[1] for w in weights)
+            self._packed[name] = torch.empty(size)
+        packed = self._packed[name]
+        address = packed.data_ptr()
+        for weight in weights:
+            source = weight.detach().float().contiguous()
+            self._kernel.pack(source.data_ptr(), *source.shape, address)
+            address += 4 * self.padded(source.shape[0]) * source.shape[1]
+        return packed.data_ptr()
+
+    def remember(
+        self,
+        tokens_N: Ints,
+        positions_N: Ints,
+        tables_N: NDArray[np.uint64],
+        cache: Floats,
+        space: Space,
+    ) -> None:
+        """Tokens into the cache.  `tables_N`: addresses of each row's pages; rows of one sequence
+        in the order of their positions, no earlier one missing."""
+        self._forward(tokens_N, positions_N, tables_N, cache, space, hidden_NC=None)
+
+    def logits(
+        self,
+        tokens_N: Ints,
+        positions_N: Ints,
+        tables_N: NDArray[np.uint64],
+        cache: Floats,
+        space: Space,
+    ) -> Floats:
+        """As `remember`, and what comes next: (N, V)."""
+        n, vocab = len(tokens_N), self.config.vocab_size
+        hidden_NC = np.empty((n, self.padded(self.config.hidden_size)), np.float32)
+        self._forward(tokens_N, positions_N, tables_N, cache, space, hidden_NC)
+        logits_NV = np.empty((n, self.padded(vocab)), np.float32)
+        self._kernel.logits_of(self._model, n, _at(hidden_NC), _at(logits_NV))
+        return logits_NV[:, :vocab]
+
+    def _forward(
+        self,
+        tokens_N: Ints,
+        positions_N: Ints,
+        tables_N: NDArray[np.uint64],
+        cache: Floats,
+        space: Space,
+        hidden_NC: Floats | None,
+    ) -> None:
+        n = len(tokens_N)
+        nothing_N = np.zeros(n, np.uint8)
+        scratch = self._scratch(space, n, int(positions_N.max(initial=0)))
+        self._kernel.forward(
+            self._model,
+            n,
+            _at(tokens_N),
+            _at(positions_N),
+            _at(tables_N),
+            _at(nothing_N) if hidden_NC is None else None,
+            _at(cache),
+            _at(scratch),
+            None if hidden_NC is None else _at(hidden_NC),
+        )
+
+    def decode(
+        self,
+        rows_N: NDArray[np.void],
+        num_steps: int,
+        stop_ids: Ints,
+        cache: Floats,
+        space: Space,
+    ) -> int:
+        """Up to `num_steps` tokens for every row, in place.  How many were drawn."""
+        n = len(rows_N)
+        farthest = int(rows_N["position"].max(initial=0)) + num_steps
+        scratch = self._scratch(space, n, farthest)
+        more = space.floats("more", self._kernel.decode_floats(self._model, n))
+        tokens_N, positions_N, which_N = np.empty((3, n), np.int32)
+        tables_N = np.empty(n, np.uint64)
+        return self._kernel.decode(
+            self._model,
+            _at(rows_N),
+            n,
+            num_steps,
+            _at(stop_ids),
+            len(stop_ids),
+            _at(cache),
+            _at(scratch),
+            _at(more),
+            _at(tokens_N),
+            _at(positions_N),
+            _at(tables_N),
+            _at(which_N),
+        )
+
+    def _scratch(self, space: Space, n: int, farthest: int) -> Floats:
+        return space.floats("scratch", self._kernel.scratch_floats(self._model, n, farthest + 1))
+
+
+def _at(array: NDArray[np.generic]) -> int:
+    return array.ctypes.data

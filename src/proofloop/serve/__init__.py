@@ -1,0 +1,1 @@
+"""Servers.  Needs the extra `serve` (Starlette, Uvicorn); importing this package loads neither."""
