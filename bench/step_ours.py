@@ -21,6 +21,7 @@ from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import adopt, flatten
 from proofloop.runs.recipe import TrainConfig
 from proofloop.train.advantages import group_advantages
+from proofloop.train.objective import Objective
 from proofloop.train.optimiser import Optimiser, OptimiserConfig
 from proofloop.train.samples import Bundle, Sample, bundles_of, shares
 from proofloop.train.trainer import GradientStats, accumulate
@@ -74,7 +75,7 @@ def _serve(
                 stats = accumulate(
                     model,
                     bundles,
-                    loss=RECIPE.loss,
+                    objective=Objective(loss=RECIPE.loss),
                     denominator=denominator,
                     temperature=1.0,
                     max_positions=RECIPE.micro_batch_tokens,

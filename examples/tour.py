@@ -21,7 +21,8 @@ from proofloop.envs.functions import FunctionsEnvironment
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.models import resolve_model
 from proofloop.train.advantages import credit
-from proofloop.train.config import LossKind, Schedule
+from proofloop.train.config import Schedule
+from proofloop.train.objective import Objective
 from proofloop.train.optimiser import Optimiser, OptimiserConfig
 from proofloop.train.samples import bundles_of, sample_of
 from proofloop.train.trainer import accumulate
@@ -113,7 +114,7 @@ def main(checkpoint: Path) -> None:
     stats = accumulate(
         model,
         bundles,
-        loss=LossKind.CISPO,
+        objective=Objective(),
         denominator=sum(s.num_trained_tokens for s in samples),
         temperature=1.0,
         max_positions=8192,

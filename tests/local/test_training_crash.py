@@ -173,11 +173,13 @@ def crash_again_and_again(
     num_kills: int,
     seed: int,
     arm: FeedbackArm = FeedbackArm.NONE,
+    refill: int = 0,
 ) -> int:
     """Kills and resumes a run until it is done; checks all that must hold.  Gives the number of
     kills that hit."""
     recipe = tmp_path / "recipe.toml"
     settings = {"num_steps": num_steps, "checkpoint_every": 2, "workers": NUM_WORKERS}
+    settings["refill"] = refill
     wired = TripwireConfig(share=0.2)  # one impossible task a step
     settled = msgspec.structs.replace(tiny_recipe(model, **settings), tripwire=wired)
     settled = msgspec.structs.replace(settled, feedback=FeedbackConfig(arm=arm))
@@ -266,5 +268,15 @@ def test_kills_of_runs_that_learn_from_feedback_lose_nothing(
 ) -> None:
     num_hit = crash_again_and_again(
         tmp_path, tiny_model, adopted, num_steps=12, num_kills=5, seed=2, arm=arm
+    )
+    assert num_hit >= 3, "the run was done before it was killed as often as it should be"
+
+
+@pytest.mark.slow
+def test_kills_of_runs_that_replace_groups_lose_nothing(
+    tmp_path: Path, tiny_model: Path, adopted: set[int]
+) -> None:
+    num_hit = crash_again_and_again(
+        tmp_path, tiny_model, adopted, num_steps=12, num_kills=5, seed=3, refill=4
     )
     assert num_hit >= 3, "the run was done before it was killed as often as it should be"

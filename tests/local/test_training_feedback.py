@@ -21,10 +21,11 @@ from proofloop.engine.models.weights import flatten
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.crew import deal
 from proofloop.runs.evaluation import run_evaluation
+from proofloop.runs.orders import Attempt, WorkerSetup
 from proofloop.runs.recipe import Control, Recipe
 from proofloop.runs.retries import circle_of
 from proofloop.runs.training import run_training
-from proofloop.runs.worker import Attempt, Worker, WorkerSetup
+from proofloop.runs.worker import Worker
 from proofloop.store import Phase, RecordedGroup, RunStore
 from proofloop.store.reader import DATABASE_NAME
 from proofloop.testing.fakes import ScriptedEngine

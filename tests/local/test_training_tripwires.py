@@ -2,17 +2,15 @@
 resumes, catch a policy that hunts, and ring."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
-import torch
+from scripted_crew import ScriptedCrew
 from tiny_runs import StopAfter, ignore, remember, tiny_recipe
-from torch import Tensor
 
 from proofloop.cli.app import main
-from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import TrainingHalted
 from proofloop.core.tripwire import Wire
 from proofloop.engine.models.checkpoint import load_model
@@ -24,23 +22,12 @@ from proofloop.runs.environments import build_environment
 from proofloop.runs.peek import peek_rollout
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.training import loop_config, open_run, optimiser_config, run_training
-from proofloop.runs.worker import (
-    Attempt,
-    Differentiate,
-    Score,
-    Scores,
-    Worker,
-    WorkerSetup,
-)
 from proofloop.store import Phase, RunStore
 from proofloop.testing.fakes import ScriptedEngine
 from proofloop.train.config import AlarmsConfig, TripwireConfig
-from proofloop.train.crew import Assignment, Attempted
-from proofloop.train.loop_sync import Parts, load_state, loop_sync
+from proofloop.train.loop_sync import load_state, loop_sync
 from proofloop.train.optimiser import Optimiser
-from proofloop.train.samples import Bundle
-from proofloop.train.scoring import Question
-from proofloop.train.trainer import GradientStats
+from proofloop.train.parts import Parts
 
 SHARE = 0.4
 NUM_TRIPWIRES = 2
@@ -145,38 +132,6 @@ def test_two_workers_meet_the_same_wires(
 
 
 # --- a policy that hunts ---
-
-
-class ScriptedCrew:
-    """One worker in this process, which samples from a script and computes real gradients."""
-
-    def __init__(self, recipe: Recipe, model: Path, weights: Tensor, engine: ScriptedEngine):
-        self._weights, self._gradient = weights, torch.zeros_like(weights)
-        setup = WorkerSetup(
-            recipe=recipe, model_path=model, weights=weights, gradient=self._gradient
-        )
-        self._worker = Worker(setup, engine)
-
-    def attempt(self, assignments: Sequence[Assignment]) -> Attempted:
-        attempted = self._worker.obey(Attempt(list(assignments)))
-        assert isinstance(attempted, Attempted)
-        return attempted
-
-    def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]:
-        stats = self._worker.obey(Differentiate(bundles, denominator))
-        assert isinstance(stats, GradientStats)
-        return self._gradient.clone(), stats
-
-    def score(self, questions: Sequence[Question], temperature: float) -> list[tuple[float, ...]]:
-        scores = self._worker.obey(Score(list(questions), temperature))
-        assert isinstance(scores, Scores)
-        return scores.logprobs
-
-    def publish(self, step: int) -> list[PolicyVersion]:
-        return [PolicyVersion(step=step, sha256=sha256(self._weights))]
-
-    def close(self) -> None:
-        self._worker.close()
 
 
 def train_scripted(

@@ -2,17 +2,17 @@
 
 import statistics
 
+import msgspec
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rollouts import completion, group, rollout
 
-from proofloop.core.rollout import Turn
+from proofloop.core.completion import StopReason
+from proofloop.core.rollout import Group, Judged, RolloutId, Turn
 from proofloop.train.advantages import AdvantageRule, Credited, credit, group_advantages
-from proofloop.train.config import AdvantageScale, Baseline, LossKind
-from proofloop.train.losses import LOSSES
+from proofloop.train.config import AdvantageScale, Baseline, LearnFrom, Ties, Truncated
 from proofloop.train.samples import Bundle, Sample, bundles_of, micro_batches, sample_of, shares
 
 
@@ -135,38 +135,75 @@ def test_micro_batches_and_shares_lose_nothing(
     assert sorted(map(id, bundles)) == sorted(id(b) for share in dealt for b in share)
 
 
-@pytest.mark.parametrize("kind", list(LossKind))
-def test_losses_against_a_naive_second_implementation(kind: LossKind) -> None:
-    torch.manual_seed(0)
-    logprobs = (-torch.rand(200) * 6).requires_grad_()
-    sampler = -torch.rand(200) * 6
-    advantages = torch.randn(200)
-    result = LOSSES[kind](logprobs, sampler, advantages)
-    result.loss.sum().backward()
-    assert logprobs.grad is not None
-    for i in range(200):
-        p, q, a = (float(t[i].detach()) for t in (logprobs, sampler, advantages))
-        ratio = np.exp(p - q)
-        if kind is LossKind.CISPO:
-            loss, slope = -min(ratio, 5) * a * p, -min(ratio, 5) * a
-            cut = ratio > 5
-        elif kind is LossKind.LIKELIHOOD:
-            loss, slope, cut = -a * p, -a, False
-        else:
-            inside = min(max(ratio, 0.8), 1.28)
-            plain, surrogate = ratio * a, min(ratio * a, inside * a)
-            if a < 0:
-                surrogate = max(surrogate, 10 * a)
-            loss, cut = -surrogate, surrogate != plain
-            slope = 0.0 if cut else -plain
-        assert float(result.loss[i].detach()) == pytest.approx(loss, rel=1e-4, abs=1e-6)
-        assert float(logprobs.grad[i]) == pytest.approx(slope, rel=1e-4, abs=1e-6)
-        assert bool(result.clipped[i]) == cut
+def cut_short(rewards: list[float | None], which: set[int]) -> Group:
+    """A group of which some rollouts ran into their limit."""
+
+    def attempt(i: int, judged: Judged) -> Judged:
+        (turn,) = judged.rollout.turns
+        reason = StopReason.LENGTH if i in which else StopReason.STOP
+        done = msgspec.structs.replace(turn.completion, stop_reason=reason)
+        again = msgspec.structs.replace(turn, completion=done)
+        return msgspec.structs.replace(
+            judged, rollout=msgspec.structs.replace(judged.rollout, turns=(again,))
+        )
+
+    made = group(rewards)
+    return msgspec.structs.replace(
+        made, attempts=tuple(attempt(i, judged) for i, judged in enumerate(made.attempts))
+    )
 
 
-def test_on_policy_both_losses_have_the_policy_gradient() -> None:
-    for kind in LossKind:
-        logprobs = torch.tensor([-0.5, -1.5], requires_grad=True)
-        advantages = torch.tensor([1.0, -2.0])
-        LOSSES[kind](logprobs, logprobs.detach(), advantages).loss.sum().backward()
-        torch.testing.assert_close(logprobs.grad, -advantages)
+@pytest.mark.parametrize(
+    ("policy", "wanted", "num_dropped"),
+    [
+        (Truncated.REWARD, {0: 0.5, 1: 0.5, 2: -0.5, 3: -0.5}, 0),
+        (Truncated.ZERO, {0: 0.75, 1: -0.25, 2: -0.25, 3: -0.25}, 0),
+        (Truncated.DROP, {0: 0.5, 3: -0.5}, 2),
+    ],
+)
+def test_what_ran_into_its_limit_trains_as_the_recipe_says(
+    policy: Truncated, wanted: dict[int, float], num_dropped: int
+) -> None:
+    rule = AdvantageRule(scale=AdvantageScale.NONE, truncated=policy)
+    credits = credit([cut_short([1, 1, 0, 0], {1, 2})], rule)
+    (kept,) = credits.groups
+    assert {c.rollout.id: c.advantage for c in kept} == {
+        f"task-{i}": advantage for i, advantage in wanted.items()
+    }
+    assert credits.num_truncated == num_dropped
+
+
+def test_a_group_of_which_all_ran_into_the_limit_is_gone_whole() -> None:
+    rule = AdvantageRule(truncated=Truncated.DROP)
+    assert credit([cut_short([1, 0], {0, 1})], rule).groups == ()
+
+
+def test_ties_that_are_kept_have_no_advantage_and_are_counted_all_the_same() -> None:
+    for scale in AdvantageScale:
+        rule = AdvantageRule(scale=scale, ties=Ties.KEEP)
+        groups = [group([0.1, 0.1, 0.1]), group([0, 0]), group([1, 0]), group([1, None])]
+        credits = credit(groups, rule)
+        tied = [c.advantage for g in credits.groups[:2] for c in g]
+        np.testing.assert_allclose(tied, 0, atol=1e-15)
+        assert (credits.num_all_equal_high, credits.num_all_equal_low, credits.num_too_few) == (
+            *(1, 1, 1),
+        )
+        assert len(credits.groups) == 3
+
+
+def test_only_what_was_rewarded_trains_once_all_were_compared() -> None:
+    rule = AdvantageRule(scale=AdvantageScale.NONE, learn_from=LearnFrom.REWARDED)
+    (kept,) = credit([group([1, 0, 0.5, 0])], rule).groups
+    assert [(c.rollout.id, c.advantage) for c in kept] == [("task-0", 0.625), ("task-2", 0.125)]
+    alone = AdvantageRule(baseline=Baseline.NONE, learn_from=LearnFrom.REWARDED)
+    (kept,) = credit([group([1, 0, 1])], alone).groups
+    assert [c.advantage for c in kept] == [1, 1], "all the same: no spread to divide by"
+
+
+def test_penalties_shape_advantages_and_not_whether_a_group_teaches() -> None:
+    rule = AdvantageRule(scale=AdvantageScale.NONE)
+    penalties = {RolloutId("a-0"): 0.5, RolloutId("b-0"): 0.5}
+    credits = credit([group([1, 0], task="a"), group([1, 1], task="b")], rule, penalties)
+    (kept,) = credits.groups
+    assert [c.advantage for c in kept] == [0.25, -0.25]
+    assert credits.num_all_equal_high == 1

@@ -11,12 +11,14 @@ from proofloop.core.task import Problem, Split, Stratum
 from proofloop.envs.functions import FunctionsEnvironment
 from proofloop.train.curriculum import (
     CurriculumState,
+    Result,
     StratumState,
     TaskPool,
     choose_tasks,
     draw_tasks,
     initial_state,
     observe,
+    retired_tasks,
 )
 
 ENVIRONMENT = FunctionsEnvironment(complexity=(1, 2, 3), families=("int",))
@@ -30,6 +32,10 @@ def state(*pass_rates: float) -> CurriculumState:
             for s, p in zip((EASY, MIDDLE, HARD), pass_rates, strict=True)
         )
     )
+
+
+def result(stratum: Stratum, index: int, rewards: list[float | None]) -> Result:
+    return Result(stratum=stratum, index=index, group=group(rewards))
 
 
 def test_half_solved_strata_are_preferred_and_none_is_forgotten() -> None:
@@ -135,8 +141,41 @@ def test_a_stratum_of_a_pool_passes_through_its_tasks_in_turn() -> None:
 
 
 def test_estimates_move_towards_what_was_seen() -> None:
-    after = observe(state(0.5, 0.5, 0.5), [(EASY, group([1, 1, None])), (HARD, group([0, 0]))])
+    after = observe(state(0.5, 0.5, 0.5), [result(EASY, 0, [1, 1, None]), result(HARD, 0, [0, 0])])
     rates = [s.pass_rate for s in after.strata]
     assert rates[0] > 0.5 == rates[1] > rates[2]
-    silent = observe(state(0.5, 0.5, 0.5), [(EASY, group([None, None]))])
+    silent = observe(state(0.5, 0.5, 0.5), [result(EASY, 0, [None, None])])
     assert silent == state(0.5, 0.5, 0.5)
+
+
+def test_tasks_that_are_mostly_solved_are_not_drawn_again_until_no_other_is_left() -> None:
+    environment = FiniteEnvironment()
+    solved, mixed = [1.0] * 9 + [0.0], [1.0] * 8 + [0.0] * 2
+    current = initial_state(environment)
+    results = [result(EASY, i, solved if i < 3 else mixed) for i in range(5)]
+    current = observe(current, results, by_task=True)
+    assert len(retired_tasks(current, 0.9)) == 3
+    assert retired_tasks(current, 1.0) == frozenset()
+    drawn, after = draw_tasks(current, environment, num_tasks=20, seed=0, step=1, max_pass_rate=0.9)
+    assert Counter(d.index for d in drawn) == {3: 10, 4: 10}
+    again = [result(EASY, i, [1.0] * 90) for i in (3, 4)]
+    everything = observe(after, again, by_task=True)
+    assert len(retired_tasks(everything, 0.9)) == 5
+    drawn, _ = draw_tasks(everything, environment, num_tasks=20, seed=0, step=2, max_pass_rate=0.9)
+    assert {d.index for d in drawn} == {0, 1, 2, 3, 4}
+
+
+def test_a_stratum_whose_tasks_are_all_solved_is_left_for_others() -> None:
+    pool: TaskPool = {EASY: (7,), HARD: (3, 5)}
+    current = observe(initial_state(ENVIRONMENT, pool), [result(EASY, 7, [1.0, 1.0])], by_task=True)
+    drawn, _ = draw_tasks(
+        current, ENVIRONMENT, num_tasks=40, seed=0, step=1, only=pool, max_pass_rate=0.9
+    )
+    assert {d.stratum for d in drawn} == {HARD}
+    assert Counter(d.index for d in drawn) == {3: 20, 5: 20}
+
+
+def test_another_round_of_a_step_draws_other_tasks() -> None:
+    first, after = draw_tasks(initial_state(ENVIRONMENT), ENVIRONMENT, num_tasks=9, seed=0, step=1)
+    second, _ = draw_tasks(after, ENVIRONMENT, num_tasks=9, seed=0, step=1, round_=1)
+    assert not {(d.stratum, d.index) for d in first} & {(d.stratum, d.index) for d in second}

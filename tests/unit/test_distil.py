@@ -19,6 +19,7 @@ from proofloop.engine.models.weights import flatten
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.store import RecordedGroup
 from proofloop.train.advantages import AdvantageRule, Credited, credit
+from proofloop.train.config import Whose
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.distil import MAX_ADVANTAGE, Teacher, credit_of
 from proofloop.train.samples import Bundle, sample_of
@@ -42,7 +43,9 @@ class Crew:
         self.asked: list[Question] = []
         self._logprob = logprob
 
-    def score(self, questions: Sequence[Question], temperature: float) -> list[tuple[float, ...]]:
+    def score(
+        self, questions: Sequence[Question], temperature: float, whose: Whose = Whose.OWN
+    ) -> list[tuple[float, ...]]:
         assert temperature == 1.0
         self.asked += questions
         return [(self._logprob,) * len(q.tokens) for q in questions]

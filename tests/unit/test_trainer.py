@@ -16,6 +16,7 @@ from proofloop.engine.models.weights import flatten
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.train.advantages import Credited
 from proofloop.train.config import LossKind
+from proofloop.train.objective import Objective
 from proofloop.train.pretrain import Document, summed_loss
 from proofloop.train.samples import Bundle, Sample, bundles_of, sample_of, shares
 from proofloop.train.trainer import (
@@ -73,7 +74,7 @@ def gradient(
         stats += accumulate(
             model,
             part,
-            loss=LossKind.CISPO,
+            objective=Objective(),
             denominator=denominator,
             temperature=1.0,
             max_positions=max_positions,
@@ -178,7 +179,7 @@ def test_likelihood_is_the_cross_entropy_of_pre_training_whoever_sampled(
     stats = accumulate(
         model,
         [Bundle(samples=(s,)) for s in samples],
-        loss=LossKind.LIKELIHOOD,
+        objective=Objective(loss=LossKind.LIKELIHOOD),
         denominator=num_tokens,
         temperature=1.0,
         max_positions=500,

@@ -14,7 +14,7 @@ from proofloop.measure.arms import Arm, arms_of
 from proofloop.runs.checks import load_recipe
 from proofloop.runs.config import CONFIG_NAME, load_config, load_run_config
 from proofloop.runs.recipe import Recipe
-from proofloop.train.config import FeedbackArm, Method
+from proofloop.train.config import Correction, FeedbackArm, Method
 
 LATER_SEED = 1000
 """From `eval.seed` of a copy to its `eval.later_seed`, so that copies of neighbouring seeds share
@@ -55,7 +55,7 @@ def control_settings(arm: Arm, recipe: Recipe, of: Path | None) -> tuple[str, ..
     Raises ConfigError for an arm that needs a run, or a recipe that has nothing it could change.
     """
     method = recipe.train.method
-    if method is Method.COPY or (method is Method.SFT and arm not in (Arm.SEED, Arm.SCRATCH)):
+    if method is Method.COPY or (method is not Method.RL and arm not in (Arm.SEED, Arm.SCRATCH)):
         raise ConfigError(
             f"--control {arm}: {of or 'the recipe'} does not train by reward (train.method = "
             f"{method}); take the recipe or run that it is itself a control of"
@@ -105,4 +105,10 @@ def _unused(recipe: Recipe) -> tuple[str, ...]:
         settings.append("train.num_tasks=0")
     if recipe.feedback.arm is not FeedbackArm.NONE:
         settings.append("feedback.arm=none")
+    if recipe.train.correction is not Correction.NONE:
+        settings.append("train.correction=none")
+    if recipe.train.kl_weight:
+        settings.append("train.kl_weight=0")
+    if recipe.train.refill:
+        settings.append("train.refill=0")
     return tuple(settings)

@@ -10,12 +10,13 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from proofloop.core.errors import ConfigError
-from proofloop.core.task import Split
+from proofloop.core.task import Environment, Split
 from proofloop.engine.models.config import TARGETS
+from proofloop.runs.checks_algorithm import check_algorithm
 from proofloop.runs.config import load_config, suggestion
 from proofloop.runs.environments import build_environment, size_of
 from proofloop.runs.recipe import Control, Recipe
-from proofloop.train.config import AdvantageScale, Baseline, LossKind, Method
+from proofloop.train.config import LossKind, Method
 
 
 class _Bound(NamedTuple):
@@ -59,6 +60,11 @@ _BOUNDS = (
             "train.learning_rate",
             "train.grad_clip",
             "train.max_logprob_gap",
+            "train.cispo_cap",
+            "train.clip_low",
+            "train.clip_high",
+            "train.correction_cap",
+            "curriculum.max_pass_rate",
             "lora.alpha",
         ),
         0,
@@ -71,6 +77,11 @@ _BOUNDS = (
             "train.workers",
             "train.warmup_steps",
             "train.weight_decay",
+            "train.refill",
+            "train.kl_weight",
+            "train.dual_clip",
+            "train.sequence_low",
+            "train.icepop_low",
             "eval.every",
             "eval.seed",
             "train.num_tasks",
@@ -120,13 +131,7 @@ def check_recipe(recipe: Recipe) -> None:
             "reward.control: naive runs the tests that a prompt shows, and only the prompts of "
             f"functions are tests, those of {recipe.env.name} are not"
         )
-    if recipe.train.baseline is Baseline.NONE and (
-        recipe.train.advantage_scale is AdvantageScale.GROUP
-    ):
-        raise ConfigError(
-            "train.advantage_scale: group does not go with train.baseline = none, by which groups "
-            "of one reward train, too: their standard deviation is 0"
-        )
+    check_algorithm(recipe)
     _check_method(recipe)
     for target in recipe.lora.targets:
         if target not in TARGETS:
@@ -137,12 +142,24 @@ def check_recipe(recipe: Recipe) -> None:
     if width is not None and not 0 < width < 1:
         raise ConfigError(f"eval.until_width: {width:g} must lie between 0 and 1")
     environment = build_environment(recipe.env)
+    if recipe.curriculum.max_pass_rate < 1 and not (recipe.train.num_tasks or repeats(environment)):
+        raise ConfigError(
+            f"curriculum.max_pass_rate: {recipe.curriculum.max_pass_rate} retires tasks, but those "
+            f"of {environment.name} are generated and none comes twice; set train.num_tasks, or "
+            "leave it at 1"
+        )
     size = size_of(environment, Split.TRAIN)
     if size is not None and recipe.train.num_tasks > size:
         raise ConfigError(
             f"train.num_tasks: {recipe.train.num_tasks} tasks to train on, but "
             f"{environment.name} has {size}; ask for fewer"
         )
+
+
+def repeats(environment: Environment) -> bool:
+    """Whether training comes by its tasks again once it has seen all."""
+    sizes = [environment.num_tasks(Split.TRAIN, s) for s in environment.strata(Split.TRAIN)]
+    return all(size is not None for size in sizes)
 
 
 def _check_method(recipe: Recipe) -> None:
@@ -155,10 +172,9 @@ def _check_method(recipe: Recipe) -> None:
             f"{train.method}: sft, and nothing else, learns from another run; try `proofloop "
             "train --control sft --of RUN`"
         )
-    if (train.method is Method.SFT) != (train.loss is LossKind.LIKELIHOOD):
+    if train.method is Method.SFT and train.loss is not LossKind.LIKELIHOOD:
         raise ConfigError(
-            f"train.loss: {train.loss} does not go with train.method = {train.method}: sft, and "
-            "nothing else, takes likelihood"
+            f"train.loss: {train.loss} does not go with train.method = sft, which takes likelihood"
         )
     if train.method is Method.COPY and train.num_steps != 1:
         raise ConfigError(

@@ -15,11 +15,20 @@ import msgspec
 
 from proofloop.core.errors import ConfigError, RunError
 from proofloop.core.record import Record
+from proofloop.train.algorithms import ALGORITHMS
 
 R = TypeVar("R", bound=Record)
 
 RENAMED: Mapping[str, str] = {}
 """Old key -> new key.  An old key fails and names the new one; there are no aliases."""
+
+RENAMED_VALUES: Mapping[tuple[str, str], str] = {
+    ("train.loss", "clip_higher"): "clip",
+}
+"""(Key, old value) -> new value, as above."""
+
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"train.algorithm": ALGORITHMS}
+"""Key -> its values -> what they set in the key's section, below all that is written out."""
 
 CONFIG_NAME = "config.toml"
 
@@ -46,17 +55,32 @@ def load_config(
     settings = [] if source is None else _read(kind, source)
     settings += [_parse_override(kind, override) for override in overrides]
     tables: dict[str, Any] = {}
-    for setting in settings:
-        if setting.path in renamed:
-            raise ConfigError(
-                f"{setting.path} (in {setting.origin}) is now called {renamed[setting.path]}"
-            )
+    for setting in (*_preset(settings), *settings):
+        _check_name(setting, renamed)
         *parents, key = setting.path.split(".")
         table = tables
         for parent in parents:
             table = table.setdefault(parent, {})
         table[key] = _fitted(kind, setting)
     return msgspec.convert(tables, kind)
+
+
+def _preset(settings: Sequence[_Setting]) -> list[_Setting]:
+    """What the presets that are named, the last one of each key, set."""
+    named = {s.path: s for s in settings if s.path in PRESETS}
+    return [
+        _Setting(f"{path.rsplit('.', 1)[0]}.{key}", value, f"{path} = {setting.value}")
+        for path, setting in named.items()
+        for key, value in PRESETS[path].get(str(setting.value), {}).items()
+    ]
+
+
+def _check_name(setting: _Setting, renamed: Mapping[str, str]) -> None:
+    path, origin = setting.path, setting.origin
+    if path in renamed:
+        raise ConfigError(f"{path} (in {origin}) is now called {renamed[path]}")
+    if new := RENAMED_VALUES.get((path, str(setting.value))):
+        raise ConfigError(f"{path}: {setting.value} (in {origin}) is now called {new}")
 
 
 def load_run_config(kind: type[R], run: Path) -> R:

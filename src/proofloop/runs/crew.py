@@ -17,9 +17,7 @@ from torch import Tensor
 from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import ProofloopError, WorkerLost
 from proofloop.engine.native.library import why_not
-from proofloop.runs.recipe import Recipe
-from proofloop.runs.retries import circle_of
-from proofloop.runs.worker import (
+from proofloop.runs.orders import (
     Attempt,
     Differentiate,
     Failed,
@@ -27,10 +25,13 @@ from proofloop.runs.worker import (
     Publish,
     Score,
     Scores,
+    Teacher,
     WorkerSetup,
-    serve,
 )
-from proofloop.train.config import FeedbackControl
+from proofloop.runs.recipe import Recipe
+from proofloop.runs.retries import circle_of
+from proofloop.runs.worker import serve
+from proofloop.train.config import FeedbackControl, Whose
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle, shares
 from proofloop.train.scoring import Question
@@ -74,9 +75,13 @@ class WorkerCrew:
         weights: Tensor,
         *,
         num_workers: int,
+        reference: Tensor | None = None,
+        teacher: Teacher | None = None,
         adapter: Tensor | None = None,
     ) -> None:
-        """`adapter`: what trains in place of the weights, which follow it; it is shared, too."""
+        """`weights` and `reference` (what the run started with, where anything is compared with it)
+        lie in shared memory; so does `adapter`, which trains in place of the weights that follow
+        it."""
         why_not()  # compiles the kernel where it must be, once, and not in every worker
         self._in_circles = recipe.feedback.control is FeedbackControl.SHUFFLED
         context = mp.get_context("spawn")
@@ -90,6 +95,8 @@ class WorkerCrew:
                 model_path=model_path,
                 weights=weights,
                 gradient=gradient,
+                reference=reference,
+                teacher=teacher,
                 adapter=adapter,
             )
             ours, theirs = context.Pipe()
@@ -141,11 +148,12 @@ class WorkerCrew:
         return total, stats
 
     def score(
-        self, questions: Sequence[Question], temperature: float = 1.0
+        self, questions: Sequence[Question], temperature: float = 1.0, whose: Whose = Whose.OWN
     ) -> list[tuple[float, ...]]:
         """Deals questions out in turn; answers come back in their order."""
         n = len(self._pipes)
-        parts = self._all([Score(list(questions[i::n]), temperature) for i in range(n)], Scores)
+        orders = [Score(list(questions[i::n]), temperature, whose) for i in range(n)]
+        parts = self._all(orders, Scores)
         return [parts[i % n].logprobs[i // n] for i in range(len(questions))]
 
     def publish(self, step: int) -> list[PolicyVersion]:

@@ -12,18 +12,10 @@ from proofloop.core.record import Record
 from proofloop.core.task import Stages
 from proofloop.core.verdict import Tier
 from proofloop.engine.models.config import TARGETS
+from proofloop.runs.recipe_train import CurriculumConfig, TrainConfig
 from proofloop.train.advantages import AdvantageRule
-from proofloop.train.config import (
-    AdvantageScale,
-    AlarmsConfig,
-    Baseline,
-    FeedbackConfig,
-    LossKind,
-    Method,
-    OptimiserKind,
-    Schedule,
-    TripwireConfig,
-)
+from proofloop.train.config import AlarmsConfig, FeedbackConfig, TripwireConfig
+from proofloop.train.objective import Objective
 
 
 class Control(StrEnum):
@@ -147,55 +139,6 @@ class RewardConfig(Record):
     """`none`: the verdict decides. `random`, `format`, `naive`: control arms."""
 
 
-class TrainConfig(Record):
-    method: Method = Method.RL
-    """`rl`; control arms: `sft` (on the successes of `train.sft_from`) and `copy` (no training)."""
-    sft_from: str | None = None
-    """Run directory whose right answers `sft` learns, on as many tokens as that run trained on."""
-    num_steps: int = 100
-    """Optimiser steps."""
-    seed: int = 0
-    """Of sampling and of the draw of tasks."""
-    num_tasks: int = 0
-    """Draw from so many training tasks only, again and again; 0: no limit."""
-    tasks_seed: int = 0
-    """Which ones."""
-    workers: int = 0
-    """Processes of one thread each; 0: as many as there are cores."""
-    tasks_per_step: int = 128
-    """Tasks (groups) in a step."""
-    samples_per_task: int = 8
-    """Rollouts of each task: the size of a group."""
-    learning_rate: float = 2e-4
-    """AdamW's, at most."""
-    baseline: Baseline = Baseline.GROUP
-    """What a reward is compared with: the mean of its `group`, that of the others in it
-    (`leave_one_out`), or `none`."""
-    advantage_scale: AdvantageScale = AdvantageScale.BATCH
-    """What advantages are divided by: their standard deviation over the `batch`, that of their
-    `group`'s rewards (GRPO), the `mean` of these, or `none`."""
-    optimiser: OptimiserKind = OptimiserKind.ADAMW
-    """`adamw`, or `sgd` without momentum, whose steps are as long as the gradient."""
-    schedule: Schedule = Schedule.SIGNAL
-    """How the rate goes on after the warm-up; `signal` takes it down to the share of the gradient
-    on which a batch's halves surely agree, so that chance moves nothing."""
-    warmup_steps: int = 5
-    weight_decay: float = 0.0
-    grad_clip: float = 1.0
-    """Largest norm of the gradient."""
-    loss: LossKind = LossKind.CISPO
-    """`cispo` (MiniMax-M1), `clip_higher` (DAPO) or, for `sft`, `likelihood`."""
-    updates_per_step: int = 1
-    """Optimiser updates made from a step's rollouts."""
-    micro_batch_tokens: int = 1024
-    """Most positions (padding included) run at once; changes memory and speed, not the gradient.
-    Small ones stay in a core's cache: 1024 took 0.63 of the time of 8192 here."""
-    checkpoint_every: int = 10
-    """Steps between checkpoints; the two newest are kept."""
-    max_logprob_gap: float = 0.02
-    """Largest mean |trainer - sampler| log-probability, nats, before the run stops."""
-
-
 class EvalConfig(Record):
     every: int = 20
     """Steps between evaluations during training; 0: none."""
@@ -261,6 +204,7 @@ class Recipe(Record):
     sampling: SamplingConfig = SamplingConfig()
     reward: RewardConfig = RewardConfig()
     train: TrainConfig = TrainConfig()
+    curriculum: CurriculumConfig = CurriculumConfig()
     eval: EvalConfig = EvalConfig()
     sandbox: SandboxConfig = SandboxConfig()
     tripwire: TripwireConfig = TripwireConfig()
@@ -271,4 +215,16 @@ class Recipe(Record):
 
 
 def advantage_rule(recipe: Recipe) -> AdvantageRule:
-    return AdvantageRule(baseline=recipe.train.baseline, scale=recipe.train.advantage_scale)
+    train = recipe.train
+    return AdvantageRule(
+        baseline=train.baseline,
+        scale=train.advantage_scale,
+        ties=train.ties,
+        truncated=train.truncated,
+        learn_from=train.learn_from,
+    )
+
+
+def objective_of(recipe: Recipe) -> Objective:
+    """The keys of the section `train` by the same names."""
+    return Objective(**{key: getattr(recipe.train, key) for key in Objective.__struct_fields__})

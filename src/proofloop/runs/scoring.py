@@ -20,7 +20,8 @@ from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.start import start_model
 from proofloop.store import Phase, RunStore
-from proofloop.train.scoring import Question
+from proofloop.train.samples import continuation_of
+from proofloop.train.scoring import question_of
 
 BASE = "base"
 _PORTION = 1024
@@ -62,31 +63,12 @@ def score_under_base(base: Path, trained: Path, *, on_progress: Callable[[int, i
 
 
 def _sums(crew: WorkerCrew, rollouts: list[Rollout]) -> dict[RolloutId, float]:
-    questions = [_question(rollout) for rollout in rollouts]
-    answers = crew.score(questions)
+    parts = [continuation_of(rollout) for rollout in rollouts]
+    answers = crew.score([question_of(rollout) for rollout in rollouts])
     return {
-        rollout.id: sum(
-            value for value, sampled in zip(answer, _is_sampled(rollout), strict=True) if sampled
-        )
-        for rollout, answer in zip(rollouts, answers, strict=True)
+        rollout.id: sum(v for v, sampled in zip(answer, part.sampled, strict=True) if sampled)
+        for rollout, part, answer in zip(rollouts, parts, answers, strict=True)
     }
-
-
-def _question(rollout: Rollout) -> Question:
-    first, *later = rollout.turns
-    tokens = first.completion.tokens
-    for turn in later:
-        tokens += turn.context + turn.completion.tokens
-    return Question(context=first.context, tokens=tokens)
-
-
-def _is_sampled(rollout: Rollout) -> list[bool]:
-    """Of every token after the first context: whether the policy sampled it."""
-    first, *later = rollout.turns
-    flags = [True] * len(first.completion.tokens)
-    for turn in later:
-        flags += [False] * len(turn.context) + [True] * len(turn.completion.tokens)
-    return flags
 
 
 def _check_weights(base: Path, fingerprint: str) -> None:

@@ -1,18 +1,20 @@
-"""What a run starts from: a model's weights and, for `sft`, the successes of another run."""
+"""What a run starts from: a model's weights and, by method, another run's successes, a teacher."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from proofloop.core.errors import RunError
+from proofloop.core.errors import ModelError, RunError
 from proofloop.engine.models.checkpoint import load_model, read_config
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.fresh import fresh_model
 from proofloop.engine.models.peft import merge_adapter
+from proofloop.engine.models.weights import flatten
 from proofloop.render.prefix import check_prefix_preserving
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import load_run_config
 from proofloop.runs.models import resolve_model
+from proofloop.runs.orders import Teacher
 from proofloop.runs.recipe import Init, ModelConfig, Recipe
 from proofloop.store import RunReader, RunStore
 from proofloop.train.config import FeedbackArm, Method
@@ -61,8 +63,34 @@ def open_lessons(recipe: Recipe) -> Generator[Lessons | None]:
         yield _lessons(recipe, source, theirs)
 
 
+def open_teacher(recipe: Recipe) -> Teacher | None:
+    """The model of `train.teacher`, its weights in shared memory; None for another method than
+    `distil`.  Raises ModelError where it cannot teach this student."""
+    if recipe.train.method is not Method.DISTIL:
+        return None
+    assert recipe.train.teacher is not None, "checked with the recipe"
+    path, student = resolve_model(recipe.train.teacher), resolve_model(recipe.model.path)
+    if _tokenizer_of(path) != _tokenizer_of(student):
+        raise ModelError(
+            f"train.teacher: {recipe.train.teacher} has another tokenizer than {student}, so it "
+            "has no log-probabilities of its tokens; take a model of the same family"
+        )
+    model = load_model(path)
+    room, needed = (c.max_position_embeddings for c in (model.config, read_config(student)))
+    if room < needed:
+        raise ModelError(
+            f"train.teacher: {recipe.train.teacher} reads {room} positions, the student {needed}; "
+            "take a teacher with as many"
+        )
+    return Teacher(model_path=path, weights=flatten(model).share_memory_())
+
+
 def _tokenizer(recipe: Recipe) -> bytes:
-    path = resolve_model(recipe.model.path) / "tokenizer.json"
+    return _tokenizer_of(resolve_model(recipe.model.path))
+
+
+def _tokenizer_of(directory: Path) -> bytes:
+    path = directory / "tokenizer.json"
     return path.read_bytes() if path.is_file() else b""
 
 

@@ -33,8 +33,8 @@ from proofloop.runs.manifest import (
     write_manifest,
 )
 from proofloop.runs.models import resolve_model
-from proofloop.runs.recipe import Recipe, advantage_rule
-from proofloop.runs.start import open_lessons, start_tokenizer
+from proofloop.runs.recipe import Recipe, advantage_rule, objective_of
+from proofloop.runs.start import open_lessons, open_teacher, start_tokenizer
 from proofloop.runs.trackers.feed import open_feed
 from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
@@ -44,8 +44,9 @@ from proofloop.train.curriculum import choose_tasks
 from proofloop.train.distil import Teacher
 from proofloop.train.loop_copy import loop_copy
 from proofloop.train.loop_sft import loop_sft
-from proofloop.train.loop_sync import LoopConfig, LoopState, Parts, Report, load_state, loop_sync
+from proofloop.train.loop_sync import Report, load_state, loop_sync
 from proofloop.train.optimiser import Optimiser, OptimiserConfig
+from proofloop.train.parts import LoopConfig, LoopState, Parts
 from proofloop.train.successes import Lessons
 
 
@@ -69,7 +70,8 @@ def run_training(
     trained = weights if lora is None else flatten(lora).share_memory_()
     if lora is not None:
         lora.merge()
-    workers = num_workers(recipe.train.workers)
+    reference = weights.clone().share_memory_() if recipe.train.kl_weight else None
+    teacher, workers = open_teacher(recipe), num_workers(recipe.train.workers)
     with (
         open_lessons(recipe) as lessons,
         open_run(recipe, out, resume=resume) as store,
@@ -78,6 +80,8 @@ def run_training(
             model_path,
             weights,
             num_workers=workers,
+            reference=reference,
+            teacher=teacher,
             adapter=None if lora is None else trained,
         ) as crew,
         graceful_interrupt() as interrupted,
@@ -120,7 +124,7 @@ def _loop(
     method: Method, parts: Parts, state: LoopState, lessons: Lessons | None
 ) -> Iterator[Report]:
     match method:
-        case Method.RL:
+        case Method.RL | Method.DISTIL:
             return loop_sync(parts, state)
         case Method.SFT:
             assert lessons is not None, "opened with the run"
@@ -185,6 +189,12 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         eval_attempts=eval_attempts(recipe),
         eval_seed=evaluation.seed,
         eval_later_seed=evaluation.later_seed,
+        objective=objective_of(recipe),
+        temperature=recipe.sampling.temperature,
+        max_tokens=recipe.sampling.max_tokens,
+        refill=train.refill,
+        has_teacher=train.method is Method.DISTIL,
+        max_pass_rate=recipe.curriculum.max_pass_rate,
     )
 
 

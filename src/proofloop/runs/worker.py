@@ -9,17 +9,15 @@ import signal
 import threading
 import time
 import traceback
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
-from proofloop.core.completion import Completion, Engine, PolicyVersion, Request, SamplingParams
+from proofloop.core.completion import Completion, Engine, Request, SamplingParams
 from proofloop.core.rollout import Group, Judged, Rollout, RolloutId, Turn
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import Problem, Task
@@ -33,76 +31,32 @@ from proofloop.runs.adapters import learn_by_adapters
 from proofloop.runs.controls import controlled
 from proofloop.runs.environments import build_environment
 from proofloop.runs.lifeline import die_with_parent
-from proofloop.runs.recipe import Control, Recipe
+from proofloop.runs.orders import (
+    Attempt,
+    Differentiate,
+    Failed,
+    Order,
+    Publish,
+    Reply,
+    Score,
+    Scores,
+    WorkerSetup,
+)
+from proofloop.runs.recipe import Control, objective_of
 from proofloop.runs.retries import Retries
 from proofloop.runs.seeds import sample_seed
 from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase, RecordedGroup
 from proofloop.store.rows import rollout_id
+from proofloop.train.config import Whose
 from proofloop.train.crew import Assignment, Attempted
-from proofloop.train.samples import Bundle
-from proofloop.train.scoring import Question, logprobs_of
-from proofloop.train.trainer import GradientStats, accumulate
+from proofloop.train.scoring import logprobs_of
+from proofloop.train.trainer import accumulate
 from proofloop.train.tripwires import tripwire_problem
 from proofloop.verify import build_verifier
 from proofloop.verify.naive import passes_naively
 from proofloop.verify.naming import verifier_name
 from proofloop.verify.tripwires import baited
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSetup:
-    """What a worker is started with; the tensors lie in shared memory."""
-
-    recipe: Recipe
-    model_path: Path
-    weights: Tensor
-    gradient: Tensor
-    adapter: Tensor | None = None
-    """What the gradient is of, where it is not the weights."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    assignments: list[Assignment]
-
-
-@dataclass(frozen=True, slots=True)
-class Differentiate:
-    bundles: list[Bundle]
-    denominator: int
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Log-probabilities of given tokens, under the weights as they are."""
-
-    questions: list[Question]
-    temperature: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """One tuple a question, nats."""
-
-    logprobs: list[tuple[float, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The worker's reply where it could not do what it was told."""
-
-    error: BaseException
-    trace: str
-
-
-Order = Attempt | Differentiate | Score | Publish
-Reply = Attempted | GradientStats | Scores | PolicyVersion | Failed
 
 
 class Worker:
@@ -119,6 +73,8 @@ class Worker:
         self._naive_sandbox = open_sandbox(recipe.sandbox.tier) if naive else None
         self._model = Decoder(read_config(setup.model_path))
         adopt(self._model, setup.weights)
+        self._models = {Whose.OWN: self._model, **_other_models(setup)}
+        self._objective = objective_of(recipe)
         self._gradient = setup.gradient
         learner: nn.Module = self._model
         if setup.adapter is not None:
@@ -146,15 +102,15 @@ class Worker:
                 return accumulate(
                     self._model,
                     bundles,
-                    loss=self._recipe.train.loss,
+                    objective=self._objective,
                     denominator=denominator,
                     temperature=self._recipe.sampling.temperature,
                     max_positions=self._recipe.train.micro_batch_tokens,
                 )
-            case Score(questions, temperature):
-                most = self._recipe.train.micro_batch_tokens
+            case Score(questions, temperature, whose):
+                model, most = self._models[whose], self._recipe.train.micro_batch_tokens
                 return Scores(
-                    logprobs_of(self._model, questions, max_positions=most, temperature=temperature)
+                    logprobs_of(model, questions, max_positions=most, temperature=temperature)
                 )
             case Publish(step):
                 self._local.step = step
@@ -270,6 +226,18 @@ class Worker:
             tripwire=assignment.tripwire,
             verifier=verifier_name(problem.key.tests),
         )
+
+
+def _other_models(setup: WorkerSetup) -> dict[Whose, Decoder]:
+    """Those that are only asked."""
+    others: dict[Whose, Decoder] = {}
+    if setup.reference is not None:
+        others[Whose.START] = Decoder(read_config(setup.model_path))
+        adopt(others[Whose.START], setup.reference)
+    if setup.teacher is not None:
+        others[Whose.TEACHER] = Decoder(read_config(setup.teacher.model_path))
+        adopt(others[Whose.TEACHER], setup.teacher.weights)
+    return others
 
 
 def _adopt_gradient(model: nn.Module, flat: Tensor) -> None:

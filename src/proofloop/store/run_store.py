@@ -122,13 +122,18 @@ class RunStore(RunReader):
         super().close()
         self._lock.release()
 
-    def record_draws(self, phase: Phase, step: int, draws: Sequence[Draw]) -> None:
+    def record_draws(
+        self, phase: Phase, step: int, draws: Sequence[Draw], *, in_rounds: bool = False
+    ) -> None:
         """Enter the step's tasks into the ledger.
 
         A step that is already there is left as it is where the draws are the same (a resumed run
-        draws again); raises RunError where they differ.
+        draws again); raises RunError where they differ.  `in_rounds`: the draws are those of one
+        round, and a step may have others in other slots.
         """
+        slots = {draw.slot for draw in draws}
         before = self.load_draws(phase, step)
+        before = [draw for draw in before if draw.slot in slots or not in_rounds]
         if before:
             if before != sorted(draws, key=lambda draw: draw.slot):
                 raise RunError(
@@ -150,8 +155,8 @@ class RunStore(RunReader):
             )
 
     def record_rollouts(self, phase: Phase, step: int, groups: Sequence[RecordedGroup]) -> None:
-        """Record rollouts in one transaction: all of a training step, or a portion of an
-        evaluation.
+        """Record rollouts in one transaction: all of a training step (or of a round of it), or a
+        portion of an evaluation.
 
         Raises ValueError where they are recorded already, where a group is empty, where an id is
         not new, and where the groups are not those of the ledger.
@@ -159,9 +164,11 @@ class RunStore(RunReader):
         if not groups or not all(recorded.group.attempts for recorded in groups):
             raise ValueError(f"{phase} step {step}: no groups, or a group without rollouts")
         given = {recorded.slot: recorded.task.id for recorded in groups}
-        if self.recorded_slots(phase, step) & given.keys():
+        known = self.recorded_slots(phase, step)
+        if known & given.keys():
             raise ValueError(f"the rollouts of {phase} step {step} are already recorded")
-        drawn = {draw.slot: draw.task_id for draw in self.load_draws(phase, step)}
+        draws = self.load_draws(phase, step)
+        drawn = {draw.slot: draw.task_id for draw in draws if draw.slot not in known}
         if given != drawn if phase is Phase.TRAIN else not given.items() <= drawn.items():
             raise ValueError(f"{phase} step {step}: the groups are not the tasks that were drawn")
         with self._transaction():

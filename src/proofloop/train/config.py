@@ -12,16 +12,104 @@ class Method(StrEnum):
     """Samples, judges and learns from the rewards (`train.loop_sync`)."""
     SFT = "sft"
     """Learns right answers that another run sampled, by their likelihood (`train.loop_sft`)."""
+    DISTIL = "distil"
+    """Samples, judges and learns from a teacher's log-probabilities (`train.teaching`)."""
     COPY = "copy"
     """Nothing: the same weights are measured twice (`train.loop_copy`)."""
+
+
+class Whose(StrEnum):
+    """Weights that workers can be asked for log-probabilities under."""
+
+    OWN = "own"
+    """As they are."""
+    START = "start"
+    """Those that the run started with."""
+    TEACHER = "teacher"
+
+
+class Algorithm(StrEnum):
+    """Presets of the section `train` (`train.algorithms`)."""
+
+    REINFORCE = "reinforce"
+    RLOO = "rloo"
+    GRPO = "grpo"
+    DR_GRPO = "dr_grpo"
+    DAPO = "dapo"
+    GSPO = "gspo"
+    CISPO = "cispo"
+    PROOFLOOP = "proofloop"
+    RFT = "rft"
 
 
 class LossKind(StrEnum):
     """Losses of single tokens (`train.losses`)."""
 
+    POLICY_GRADIENT = "policy_gradient"
     CISPO = "cispo"
-    CLIP_HIGHER = "clip_higher"
+    CLIP = "clip"
+    GSPO = "gspo"
     LIKELIHOOD = "likelihood"
+
+
+class Aggregation(StrEnum):
+    """What the losses of tokens are averaged over (`train.aggregation`)."""
+
+    TOKENS = "tokens"
+    SEQUENCES = "sequences"
+    PROMPTS = "prompts"
+    CONSTANT = "constant"
+
+
+class KlEstimator(StrEnum):
+    """Estimates of a divergence from one sampled token (`train.kl`)."""
+
+    K1 = "k1"
+    K2 = "k2"
+    K3 = "k3"
+
+
+class KlIn(StrEnum):
+    """Where the divergence from the starting weights is paid for."""
+
+    LOSS = "loss"
+    REWARD = "reward"
+
+
+class Correction(StrEnum):
+    """What is done about tokens that trainer and sampler rate differently (`train.corrections`)."""
+
+    NONE = "none"
+    TOKEN = "token"
+    SEQUENCE = "sequence"
+    ICEPOP = "icepop"
+
+
+class Truncated(StrEnum):
+    """What a rollout trains whose last turn ran into `sampling.max_tokens`."""
+
+    REWARD = "reward"
+    """As any other, with the reward that the verdict gave."""
+    DROP = "drop"
+    """Nothing: it is compared with others, and then left out of loss and denominator."""
+    ZERO = "zero"
+    """As any other, with reward 0."""
+
+
+class Ties(StrEnum):
+    """What becomes of groups whose rewards are all the same."""
+
+    DROP = "drop"
+    KEEP = "keep"
+    """They count in the denominator, with advantages of 0."""
+
+
+class LearnFrom(StrEnum):
+    """Which rollouts of a group train, once all have been compared."""
+
+    ALL = "all"
+    REWARDED = "rewarded"
+    """Those with a reward above 0."""
 
 
 class Baseline(StrEnum):

@@ -10,6 +10,7 @@ from proofloop.core.completion import PolicyVersion
 from proofloop.core.record import Record
 from proofloop.core.task import Split, Stratum
 from proofloop.store import Phase, RecordedGroup
+from proofloop.train.config import Whose
 from proofloop.train.samples import Bundle
 from proofloop.train.scoring import Question
 from proofloop.train.trainer import GradientStats
@@ -42,6 +43,15 @@ class Attempted:
     groups: tuple[RecordedGroup, ...]
     sample_s: float
     verify_s: float
+    num_rounds: int = 1
+
+    def __add__(self, later: "Attempted") -> "Attempted":
+        return Attempted(
+            groups=self.groups + later.groups,
+            sample_s=self.sample_s + later.sample_s,
+            verify_s=self.verify_s + later.verify_s,
+            num_rounds=self.num_rounds + later.num_rounds,
+        )
 
 
 class Crew(Protocol):
@@ -51,8 +61,11 @@ class Crew(Protocol):
 
     def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]: ...
 
-    def score(self, questions: Sequence[Question], temperature: float) -> list[tuple[float, ...]]:
-        """Log-probabilities of given tokens under the weights as they are (`train.scoring`)."""
+    def score(
+        self, questions: Sequence[Question], temperature: float, whose: Whose = Whose.OWN
+    ) -> list[tuple[float, ...]]:
+        """Log-probabilities of given tokens (`train.scoring`).  The start's only where
+        `train.kl_weight` keeps them, the teacher's where there is one."""
         ...
 
     def publish(self, step: int) -> list[PolicyVersion]:

@@ -5,7 +5,10 @@ proportion to it, and never less than a floor.  State is a handful of numbers, s
 checkpoint; a draw is a pure function of that state, the seed and the step.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 
 from proofloop.core.record import Record
@@ -28,10 +31,21 @@ class StratumState(Record):
     num_drawn: int
 
 
+class TaskHistory(Record):
+    """How a task has gone so far, over all steps that drew it."""
+
+    stratum: Stratum
+    index: int
+    num_scored: int
+    num_rewarded: int
+
+
 class CurriculumState(Record):
     """All strata, in the environment's order."""
 
     strata: tuple[StratumState, ...]
+    tasks: tuple[TaskHistory, ...] = ()
+    """Those attempted so far, where the recipe retires tasks."""
 
 
 class DrawnTask(Record):
@@ -39,6 +53,15 @@ class DrawnTask(Record):
 
     stratum: Stratum
     index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a step saw of a task."""
+
+    stratum: Stratum
+    index: int
+    group: Group
 
 
 TaskPool = Mapping[Stratum, tuple[int, ...]]
@@ -103,52 +126,99 @@ def draw_tasks(
     seed: int,
     step: int,
     only: TaskPool | None = None,
+    round_: int = 0,
+    max_pass_rate: float = 1.0,
 ) -> tuple[tuple[DrawnTask, ...], CurriculumState]:
     """`num_tasks` places, and the state after taking them.
 
     A generated stratum never repeats a task; a finite one is passed through in a new order each
-    time round, and so are the tasks of a pool `only`, each as often as it takes.
+    time round, and so are the tasks of a pool `only`, each as often as it takes.  Below 1,
+    `max_pass_rate` passes over tasks of which at least that share of all attempts so far was
+    rewarded (No-Positive-Resampling: ScaleRL, Khatri et al. 2025), as long as any other is left.
     """
-    rng = Random(f"draw {seed} {step}")
-    weights = [max(_FLOOR, s.pass_rate * (1 - s.pass_rate)) for s in state.strata]
+    rng = Random(f"draw {seed} {step} {round_}" if round_ else f"draw {seed} {step}")
+    sizes = [
+        environment.num_tasks(Split.TRAIN, s.stratum) if only is None else len(only[s.stratum])
+        for s in state.strata
+    ]
+    retired, live = _live(state, sizes, max_pass_rate)
+    weights = [
+        max(_FLOOR, s.pass_rate * (1 - s.pass_rate)) if is_live else 0.0
+        for s, is_live in zip(state.strata, live, strict=True)
+    ]
     counts = [s.num_drawn for s in state.strata]
     drawn: list[DrawnTask] = []
     for i in rng.choices(range(len(weights)), weights, k=num_tasks):
-        stratum = state.strata[i].stratum
-        if only is not None:
-            pool = only[stratum]
-            index = pool[_index(counts[i], len(pool), seed, stratum)]
-        else:
-            size = environment.num_tasks(Split.TRAIN, stratum)
+        stratum, size = state.strata[i].stratum, sizes[i]
+        while True:
             index = _index(counts[i], size, seed, stratum)
+            index = index if only is None else only[stratum][index]
+            counts[i] += 1
+            if not live[i] or (stratum, index) not in retired:
+                break
         drawn.append(DrawnTask(stratum=stratum, index=index))
-        counts[i] += 1
     after = tuple(
         StratumState(stratum=s.stratum, pass_rate=s.pass_rate, num_drawn=n)
         for s, n in zip(state.strata, counts, strict=True)
     )
-    return tuple(drawn), CurriculumState(strata=after)
+    return tuple(drawn), CurriculumState(strata=after, tasks=state.tasks)
+
+
+def retired_tasks(state: CurriculumState, max_pass_rate: float) -> frozenset[tuple[Stratum, int]]:
+    """Those that are solved too often to teach."""
+    return frozenset(
+        (task.stratum, task.index)
+        for task in state.tasks
+        if max_pass_rate < 1 and task.num_rewarded >= max_pass_rate * task.num_scored
+    )
+
+
+def _live(
+    state: CurriculumState, sizes: Sequence[int | None], max_pass_rate: float
+) -> tuple[frozenset[tuple[Stratum, int]], list[bool]]:
+    """Which tasks are passed over, and of every stratum whether any other is left; none and all
+    where nothing else would be left at all."""
+    retired = retired_tasks(state, max_pass_rate)
+    gone = Counter(stratum for stratum, _ in retired)
+    live = [gone[s.stratum] != size for s, size in zip(state.strata, sizes, strict=True)]
+    return (retired, live) if any(live) else (frozenset(), [True] * len(live))
 
 
 def _index(count: int, size: int | None, seed: int, stratum: Stratum) -> int:
-    if size is None:
-        return count
+    return count if size is None else _order(size, seed, stratum, count // size)[count % size]
+
+
+@lru_cache(maxsize=32)
+def _order(size: int, seed: int, stratum: Stratum, time_round: int) -> tuple[int, ...]:
     order = list(range(size))
-    Random(f"order {seed} {stratum.label} {count // size}").shuffle(order)
-    return order[count % size]
+    Random(f"order {seed} {stratum.label} {time_round}").shuffle(order)
+    return tuple(order)
 
 
-def observe(state: CurriculumState, results: list[tuple[Stratum, Group]]) -> CurriculumState:
-    """Estimates moved towards the shares rewarded just seen; groups without a score say nothing."""
+def observe(
+    state: CurriculumState, results: Sequence[Result], *, by_task: bool = False
+) -> CurriculumState:
+    """Estimates moved towards the shares rewarded just seen; groups without a score say nothing.
+    `by_task`: the tasks' histories are kept, too."""
     rates = {s.stratum: s.pass_rate for s in state.strata}
-    for stratum, group in results:
-        rewarded = [verdict.reward > 0 for _, verdict in group.scored]
-        if rewarded:
-            share = sum(rewarded) / len(rewarded)
-            rates[stratum] = _MEMORY * rates[stratum] + (1 - _MEMORY) * share
+    tasks = {(t.stratum, t.index): (t.num_scored, t.num_rewarded) for t in state.tasks}
+    for result in results:
+        rewarded = [verdict.reward > 0 for _, verdict in result.group.scored]
+        if not rewarded:
+            continue
+        share = sum(rewarded) / len(rewarded)
+        rates[result.stratum] = _MEMORY * rates[result.stratum] + (1 - _MEMORY) * share
+        if by_task:
+            place = (result.stratum, result.index)
+            num_scored, num_rewarded = tasks.get(place, (0, 0))
+            tasks[place] = (num_scored + len(rewarded), num_rewarded + sum(rewarded))
     return CurriculumState(
         strata=tuple(
             StratumState(stratum=s.stratum, pass_rate=rates[s.stratum], num_drawn=s.num_drawn)
             for s in state.strata
-        )
+        ),
+        tasks=tuple(
+            TaskHistory(stratum=s, index=i, num_scored=n, num_rewarded=k)
+            for (s, i), (n, k) in tasks.items()
+        ),
     )

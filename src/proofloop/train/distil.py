@@ -13,13 +13,14 @@ has today's weights, no moving average; only sampled tokens, not whole distribut
 group's advantage is mixed in, A_t = (1 - w) A + w a_t, as the paper advises for weak bases.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from proofloop.core.feedback import feedback_text
-from proofloop.core.rollout import Judged, Rollout
+from proofloop.core.rollout import Judged, Rollout, RolloutId
 from proofloop.core.task import Message, Task
 from proofloop.core.verdict import Scored
 from proofloop.render.conversation import next_context
@@ -53,10 +54,14 @@ class _Lesson:
 
 
 def credit_of(
-    groups: Sequence[RecordedGroup], rule: AdvantageRule, teacher: Teacher | None, crew: Crew
+    groups: Sequence[RecordedGroup],
+    rule: AdvantageRule,
+    teacher: Teacher | None,
+    crew: Crew,
+    penalties: Mapping[RolloutId, float] = MappingProxyType({}),
 ) -> Credits:
-    """The groups' advantages, and the teacher's where there is one."""
-    credits = credit([g.group for g in groups], rule)
+    """The groups' advantages, and those of the self-teacher where there is one."""
+    credits = credit([g.group for g in groups], rule, penalties)
     return credits if teacher is None else distilled(teacher, crew, groups, credits)
 
 
@@ -86,6 +91,7 @@ def distilled(
         num_all_equal_high=credits.num_all_equal_high,
         num_all_equal_low=credits.num_all_equal_low,
         num_too_few=credits.num_too_few,
+        num_truncated=credits.num_truncated,
         num_taught_tokens=sum(len(q.tokens) for q in questions),
     )
 

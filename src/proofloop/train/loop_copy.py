@@ -7,7 +7,8 @@ the run looks like any other, and whatever compares runs reads it.
 import time
 from collections.abc import Iterator
 
-from proofloop.train.loop_sync import LoopState, Parts, Report, StepReport, evaluate, publish
+from proofloop.train.loop_sync import Report, StepReport, evaluate, publish
+from proofloop.train.parts import LoopState, Parts
 
 
 def loop_copy(parts: Parts, state: LoopState) -> Iterator[Report]:

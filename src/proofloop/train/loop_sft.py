@@ -12,8 +12,6 @@ from dataclasses import replace
 
 from proofloop.store import Phase
 from proofloop.train.loop_sync import (
-    LoopState,
-    Parts,
     Report,
     StepReport,
     evaluate,
@@ -22,6 +20,7 @@ from proofloop.train.loop_sync import (
     save_checkpoint,
 )
 from proofloop.train.metrics import learning_metrics
+from proofloop.train.parts import LoopState, Parts
 from proofloop.train.successes import Lessons, SolvedGroup, credits_of
 
 

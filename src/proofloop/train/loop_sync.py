@@ -10,85 +10,32 @@ missing, so on one machine, with one number of workers, it reaches the same weig
 
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import Tensor
 
 from proofloop.core import codec
 from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import TrainingHalted
-from proofloop.core.record import Record
-from proofloop.core.task import Environment, Split
-from proofloop.store import Draw, Phase, RunStore, checkpoints
-from proofloop.train.advantages import AdvantageRule, Credits
+from proofloop.core.rollout import RolloutId
+from proofloop.store import RecordedGroup, checkpoints
+from proofloop.train.advantages import Credits
+from proofloop.train.aggregation import weigh
 from proofloop.train.alarms import alarms_of
-from proofloop.train.config import AlarmsConfig, FeedbackArm, FeedbackConfig
-from proofloop.train.crew import Assignment, Attempted, Crew
-from proofloop.train.curriculum import (
-    CurriculumState,
-    DrawnTask,
-    TaskPool,
-    draw_tasks,
-    initial_state,
-    observe,
-)
-from proofloop.train.distil import Teacher, credit_of
+from proofloop.train.batches import penalties_of, prepare, with_gradient
+from proofloop.train.crew import Attempted
+from proofloop.train.curriculum import initial_state, retired_tasks
+from proofloop.train.distil import credit_of
 from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
 from proofloop.train.metrics import Learned, step_metrics
-from proofloop.train.optimiser import NO_UPDATE, Optimiser
-from proofloop.train.samples import bundles_of, sample_of
+from proofloop.train.optimiser import NO_UPDATE
+from proofloop.train.parts import LoopState, Parts
+from proofloop.train.rounds import sample_and_judge, seen
+from proofloop.train.samples import bundles_of
+from proofloop.train.teaching import taught
 from proofloop.train.trainer import GradientStats, check_logprob_gap
-from proofloop.train.tripwires import draw_tripwires, training, tripwire_problem
-
-
-class LoopConfig(Record):
-    """What the loop needs of a recipe's sections `train` and `eval`."""
-
-    num_steps: int
-    seed: int
-    tasks_per_step: int
-    samples_per_task: int
-    updates_per_step: int
-    checkpoint_every: int
-    max_logprob_gap: float
-    eval_every: int
-    eval_num_tasks: int
-    eval_num_samples: int
-    final_num_tasks: int
-    final_num_samples: int
-    advantages: AdvantageRule = AdvantageRule()
-    tripwire_share: float = 0.0
-    alarms: AlarmsConfig = AlarmsConfig()
-    feedback: FeedbackConfig = FeedbackConfig()
-    eval_attempts: int = 1
-    eval_seed: int = 0
-    eval_later_seed: int | None = None
-
-
-class LoopState(Record):
-    """Where the loop stands after a step; with the optimiser's state, all that a resume needs."""
-
-    step: int
-    curriculum: CurriculumState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a run is made of, built by `runs.training`."""
-
-    config: LoopConfig
-    environment: Environment
-    crew: Crew
-    optimiser: Optimiser
-    weights_sha256: Callable[[], str]
-    store: RunStore
-    directory: Path
-    teacher: Teacher | None = None
-    """Where the policy is to teach itself."""
-    only: TaskPool | None = None
-    """Where training is limited to a few tasks."""
+from proofloop.train.tripwires import training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,25 +62,18 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
     while state.step < config.num_steps:
         began = time.perf_counter()
         step = state.step + 1
-        drawn, curriculum = draw_tasks(
-            state.curriculum,
-            parts.environment,
-            num_tasks=config.tasks_per_step,
-            seed=config.seed,
-            step=step,
-            only=parts.only,
-        )
-        attempted = sample_and_judge(parts, step, drawn)
+        attempted, curriculum = sample_and_judge(parts, step, state.curriculum)
         learnt_from = training(attempted.groups)
-        credits = credit_of(learnt_from, config.advantages, parts.teacher, parts.crew)
+        penalties = penalties_of(config, parts.crew, learnt_from)
+        credits = credits_of(parts, learnt_from, penalties)
         learned = learn(parts, credits)
         version = publish(parts, step)
-        metrics = step_metrics(attempted, credits, learned, began)
+        retired = retired_tasks(state.curriculum, config.max_pass_rate)
+        metrics = step_metrics(attempted, credits, penalties, learned, began, len(retired))
         parts.store.record_step(
             step, metrics=metrics, weights_sha256=version.sha256, wall_s=metrics["step_s"]
         )
-        seen = [(g.task.stratum, g.group) for g in learnt_from]
-        state = LoopState(step=step, curriculum=observe(curriculum, seen))
+        state = LoopState(step=step, curriculum=seen(parts, step, curriculum, learnt_from))
         alarms = note_alarms(parts, step, attempted)
         halted = bool(alarms) and config.alarms.stop
         if halted or step % config.checkpoint_every == 0 or step == config.num_steps:
@@ -144,56 +84,14 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
         yield from evaluate(parts, step)
 
 
-def sample_and_judge(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> Attempted:
-    """The step's groups, from the record where a killed run left them there."""
-    draws = ledger(parts, step, drawn)
-    parts.store.record_draws(Phase.TRAIN, step, draws)
-    if parts.store.rollouts_recorded(Phase.TRAIN, step):
-        recorded = tuple(parts.store.load_groups(Phase.TRAIN, step))
-        return Attempted(groups=recorded, sample_s=float("nan"), verify_s=float("nan"))
-    feedback = parts.config.feedback
-    retries = feedback.arm is FeedbackArm.RETRY
-    attempted = parts.crew.attempt(
-        [
-            Assignment(
-                phase=Phase.TRAIN,
-                step=step,
-                slot=draw.slot,
-                split=Split.TRAIN,
-                stratum=draw.stratum,
-                index=draw.index,
-                num_samples=parts.config.samples_per_task,
-                tripwire=draw.tripwire,
-                num_attempts=feedback.attempts if retries and not draw.tripwire else 1,
-                with_feedback=feedback.arm is FeedbackArm.DISTIL and not draw.tripwire,
-            )
-            for draw in draws
-        ]
-    )
-    parts.store.record_rollouts(Phase.TRAIN, step, attempted.groups)
-    return attempted
-
-
-def ledger(parts: Parts, step: int, drawn: tuple[DrawnTask, ...]) -> list[Draw]:
-    """The step's entries in the ledger: what trains, then the impossible tasks beside it."""
-    environment, seed = parts.environment, parts.config.seed
-    share = parts.config.tripwire_share
-    wires = draw_tripwires(drawn, environment, share=share, seed=seed, step=step)
-    asked = [environment.problem(Split.TRAIN, d.stratum, d.index) for d in drawn]
-    for d in wires:
-        problem = tripwire_problem(environment, Split.TRAIN, d.stratum, d.index, seed=seed)
-        assert problem is not None, "drawn because there is one"
-        asked.append(problem)
-    return [
-        Draw(
-            slot=slot,
-            task_id=problem.task.id,
-            stratum=d.stratum,
-            index=d.index,
-            tripwire=slot >= len(drawn),
-        )
-        for slot, (d, problem) in enumerate(zip((*drawn, *wires), asked, strict=True))
-    ]
+def credits_of(
+    parts: Parts, groups: Sequence[RecordedGroup], penalties: Mapping[RolloutId, float]
+) -> Credits:
+    """By the rewards or, where there is one, by the teacher."""
+    config = parts.config
+    if config.has_teacher:
+        return taught(parts.crew, groups, config.temperature)
+    return credit_of(groups, config.advantages, parts.teacher, parts.crew, penalties)
 
 
 def note_alarms(parts: Parts, step: int, attempted: Attempted) -> tuple[str, ...]:
@@ -225,24 +123,38 @@ def learn(parts: Parts, credits: Credits, *, own: bool = True) -> Learned:
     Raises TrainingHalted where sampler and trainer disagree about what was sampled.
     """
     began = time.perf_counter()
-    total, update = GradientStats(), NO_UPDATE
-    num_updates = min(parts.config.updates_per_step, len(credits.groups))
+    config = parts.config
+    batch = prepare(config, parts.crew, credits, own=own)
+    total, update, denominator = GradientStats(), NO_UPDATE, 0
+    num_updates = min(config.updates_per_step, len(batch.groups))
     for i in range(num_updates):
-        samples = [[sample_of(c) for c in g] for g in credits.groups[i::num_updates]]
-        num_tokens = sum(s.num_trained_tokens for group in samples for s in group)
+        mine = batch.groups[i::num_updates]
+        weighed = weigh(mine, config.objective.aggregation, max_tokens=config.max_tokens)
+        groups = with_gradient(weighed.groups, config.objective)
+        if not groups:
+            continue
         halves: list[Tensor] = []
         stats = GradientStats()
-        for half in (samples[::2], samples[1::2]):
+        for half in (groups[::2], groups[1::2]):
             bundles = [b for group in half for b in bundles_of(group)]
-            gradient, half_stats = parts.crew.gradient(bundles, num_tokens)
+            gradient, half_stats = parts.crew.gradient(bundles, weighed.denominator)
             halves.append(gradient)
             stats += half_stats
+        num_tokens = sum(s.num_trained_tokens for group in groups for s in group)
         assert stats.num_tokens == num_tokens, "every sampled token trains, once"
-        if own and i == 0:
-            check_logprob_gap(stats, parts.config.max_logprob_gap)
+        if own and not total.num_tokens:  # before the first update
+            check_logprob_gap(stats, config.max_logprob_gap)
         update = parts.optimiser.update(*halves)
         total += stats
-    return Learned(stats=total, update=update, train_s=time.perf_counter() - began)
+        denominator += weighed.denominator
+    return Learned(
+        stats=total,
+        denominator=denominator,
+        objective=config.objective,
+        correction=batch.correction,
+        update=update,
+        train_s=time.perf_counter() - began,
+    )
 
 
 def publish(parts: Parts, step: int) -> PolicyVersion:

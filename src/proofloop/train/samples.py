@@ -6,6 +6,7 @@ after it, of which only the sampled ones train, each once.
 
 from dataclasses import dataclass
 from itertools import repeat
+from typing import NamedTuple
 
 from proofloop.core.rollout import Rollout
 from proofloop.train.advantages import Credited
@@ -22,12 +23,20 @@ class Sample:
     """nats; 0 where not trained."""
     advantages: tuple[float, ...]
     """0 where not trained."""
+    weight: float = 1.0
+    """Of its tokens' losses in the batch's (`train.aggregation`)."""
+    old_logprobs: tuple[float, ...] | None = None
+    """nats; what the loss's ratio is against, where that is not the sampler."""
+    reference_logprobs: tuple[float, ...] | None = None
+    """nats, of the weights that the run started with, where the loss asks for them."""
 
     def __post_init__(self) -> None:
         lengths = {
             len(part)
             for part in (self.tokens, self.trained, self.sampler_logprobs, self.advantages)
         }
+        others = (self.old_logprobs, self.reference_logprobs)
+        lengths |= {len(part) for part in others if part is not None}
         if len(lengths) != 1 or not self.context or not any(self.trained):
             raise ValueError(
                 f"a sample needs a context, a trained token and parts of one length; got lengths "
@@ -39,25 +48,39 @@ class Sample:
         return sum(self.trained)
 
 
-def sample_of(credited: Credited) -> Sample:
-    """[context 1][completion 1][context 2][completion 2] -> context 1, then the rest, of which
-    completions train, stop tokens included: stopping is an action."""
-    rollout: Rollout = credited.rollout
+class Continuation(NamedTuple):
+    """What stands after a rollout's first context, token by token."""
+
+    tokens: list[int]
+    sampled: list[bool]
+    logprobs: list[float]
+    """nats, of the sampler; 0 where not sampled."""
+
+
+def continuation_of(rollout: Rollout) -> Continuation:
+    """[context 1][completion 1][context 2][completion 2] -> all but context 1."""
     tokens: list[int] = []
-    trained: list[bool] = []
+    sampled: list[bool] = []
     logprobs: list[float] = []
     for i, turn in enumerate(rollout.turns):
         given = turn.context if i else ()
         tokens += [*given, *turn.completion.tokens]
-        trained += [False] * len(given) + [True] * len(turn.completion.tokens)
+        sampled += [False] * len(given) + [True] * len(turn.completion.tokens)
         logprobs += [0.0] * len(given) + list(turn.completion.logprobs)
+    return Continuation(tokens, sampled, logprobs)
+
+
+def sample_of(credited: Credited) -> Sample:
+    """Completions train, stop tokens included: stopping is an action."""
+    rollout: Rollout = credited.rollout
+    after = continuation_of(rollout)
     own = iter(credited.token_advantages or repeat(credited.advantage))
     return Sample(
         context=rollout.turns[0].context,
-        tokens=tuple(tokens),
-        trained=tuple(trained),
-        sampler_logprobs=tuple(logprobs),
-        advantages=tuple(next(own) if t else 0.0 for t in trained),
+        tokens=tuple(after.tokens),
+        trained=tuple(after.sampled),
+        sampler_logprobs=tuple(after.logprobs),
+        advantages=tuple(next(own) if t else 0.0 for t in after.sampled),
     )
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from proofloop.core.rollout import Rollout
 from proofloop.engine.models.decoder import Decoder
-from proofloop.train.samples import Bundle, Sample, micro_batches
+from proofloop.train.samples import Bundle, Sample, continuation_of, micro_batches
 from proofloop.train.trainer import collate, trained_logprobs
 
 
@@ -19,6 +20,12 @@ class Question:
 
     context: tuple[int, ...]
     tokens: tuple[int, ...]
+
+
+def question_of(rollout: Rollout) -> Question:
+    """All tokens after the first context, in their order (`continuation_of`)."""
+    tokens = tuple(continuation_of(rollout).tokens)
+    return Question(context=rollout.turns[0].context, tokens=tokens)
 
 
 @torch.inference_mode()

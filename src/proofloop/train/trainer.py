@@ -1,11 +1,12 @@
 """The gradient of a share of a batch; every worker runs this file, `train.optimiser` the sum.
 
-One global denominator, the number of trained tokens of the whole batch, makes the gradient the
-same for any cut into micro-batches and any number of workers.
+One global denominator of the whole batch (`train.aggregation`) makes the gradient the same for any
+cut into micro-batches and any number of workers.
 
 Axes: G bundles, S samples a bundle, T tokens after the context, P context positions, V vocabulary.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from proofloop.core.errors import TrainingHalted
 from proofloop.engine.models.decoder import Decoder
-from proofloop.train.config import LossKind
-from proofloop.train.losses import LOSSES
-from proofloop.train.samples import Bundle, micro_batches
+from proofloop.train.kl import kl
+from proofloop.train.losses import token_loss
+from proofloop.train.objective import Objective
+from proofloop.train.samples import Bundle, Sample, micro_batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +32,32 @@ class MicroBatch:
     trained_GST: Tensor
     sampler_logprobs_GST: Tensor
     advantages_GST: Tensor
+    old_logprobs_GST: Tensor
+    """The sampler's where samples name no others."""
+    reference_logprobs_GST: Tensor | None
+    weights_GS: Tensor
+
+    @property
+    def lengths(self) -> Tensor:
+        """Trained tokens (G * S,) of each sample."""
+        return self.trained_GST.sum(dim=-1).flatten()
 
 
 class GradientStats(NamedTuple):
     """Sums over trained tokens, so that shares of a batch add up; `gap_max` is a maximum."""
 
     loss: float = 0.0
+    """Weighted as in the batch's loss, before its denominator."""
     num_tokens: int = 0
     num_clipped: int = 0
     gap_sum: float = 0.0
     gap_max: float = 0.0
     """Largest |trainer - sampler| log-probability of a trained token, nats."""
+    ratio_sum: float = 0.0
+    ratio_squared_sum: float = 0.0
+    """Of the probabilities' ratio, trainer to sampler."""
+    kl_sum: float = 0.0
+    """Of the estimates in the loss, nats."""
 
     def __add__(self, other: "GradientStats") -> "GradientStats":  # type: ignore[override]
         return GradientStats(
@@ -49,6 +66,9 @@ class GradientStats(NamedTuple):
             self.num_clipped + other.num_clipped,
             self.gap_sum + other.gap_sum,
             max(self.gap_max, other.gap_max),
+            self.ratio_sum + other.ratio_sum,
+            self.ratio_squared_sum + other.ratio_squared_sum,
+            self.kl_sum + other.kl_sum,
         )
 
 
@@ -83,6 +103,8 @@ def collate(bundles: list[Bundle]) -> MicroBatch:
             trained_GST[g, s, :n] = torch.tensor(sample.trained)
             logprobs_GST[g, s, :n] = torch.tensor(sample.sampler_logprobs)
             advantages_GST[g, s, :n] = torch.tensor(sample.advantages)
+    weights_GS = [[*(x.weight for x in b.samples), *[1.0] * (S - len(b.samples))] for b in bundles]
+    old_GST = _others(bundles, logprobs_GST, lambda sample: sample.old_logprobs)
     return MicroBatch(
         contexts_GP=contexts_GP,
         lengths_G=torch.tensor([len(b.context) - 1 for b in bundles]),
@@ -91,7 +113,25 @@ def collate(bundles: list[Bundle]) -> MicroBatch:
         trained_GST=trained_GST,
         sampler_logprobs_GST=logprobs_GST,
         advantages_GST=advantages_GST,
+        old_logprobs_GST=logprobs_GST if old_GST is None else old_GST,
+        reference_logprobs_GST=_others(bundles, logprobs_GST, lambda s: s.reference_logprobs),
+        weights_GS=torch.tensor(weights_GS),
     )
+
+
+def _others(
+    bundles: list[Bundle], like_GST: Tensor, read: Callable[[Sample], tuple[float, ...] | None]
+) -> Tensor | None:
+    """Log-probabilities that all samples have, or none."""
+    if read(bundles[0].samples[0]) is None:
+        return None
+    values_GST = torch.zeros_like(like_GST)
+    for g, bundle in enumerate(bundles):
+        for s, sample in enumerate(bundle.samples):
+            values = read(sample)
+            assert values is not None, "asked for all samples of a step, or for none"
+            values_GST[g, s, : len(values)] = torch.tensor(values)
+    return values_GST
 
 
 def trained_logprobs(model: Decoder, batch: MicroBatch, temperature: float) -> Tensor:
@@ -107,27 +147,50 @@ def accumulate(
     model: Decoder,
     bundles: list[Bundle],
     *,
-    loss: LossKind,
+    objective: Objective,
     denominator: int,
     temperature: float,
     max_positions: int,
 ) -> GradientStats:
-    """Adds the gradient of sum(loss) / denominator over `bundles` to the parameters' `.grad`."""
+    """Adds the gradient of sum(weight * loss) / denominator over `bundles` to the parameters'
+    `.grad`."""
     stats = GradientStats()
     for part in micro_batches(bundles, max_positions=max_positions):
         batch = collate(part)
         logprobs_N = trained_logprobs(model, batch, temperature)
-        sampler_N = batch.sampler_logprobs_GST[batch.trained_GST]
-        advantages_N = batch.advantages_GST[batch.trained_GST]
-        token_loss = LOSSES[loss](logprobs_N, sampler_N, advantages_N)
-        total = token_loss.loss.sum()
+        total, part_stats = batch_loss(objective, batch, logprobs_N)
         (total / denominator).backward()
-        gaps_N = (logprobs_N.detach() - sampler_N).abs()
-        stats += GradientStats(
-            loss=float(total.detach()),
-            num_tokens=len(gaps_N),
-            num_clipped=int(token_loss.clipped.sum()),
-            gap_sum=float(gaps_N.sum()),
-            gap_max=float(gaps_N.max()),
-        )
+        stats += part_stats
     return stats
+
+
+def batch_loss(
+    objective: Objective, batch: MicroBatch, logprobs_N: Tensor
+) -> tuple[Tensor, GradientStats]:
+    """The weighted sum over a micro-batch's trained tokens, whose log-probabilities are given."""
+    sampler_N, old_N, advantages_N = (
+        values_GST[batch.trained_GST]
+        for values_GST in (batch.sampler_logprobs_GST, batch.old_logprobs_GST, batch.advantages_GST)
+    )
+    lengths = batch.lengths
+    losses = token_loss(objective, logprobs_N, old_N, advantages_N, lengths)
+    loss_N, kl_sum = losses.loss, 0.0
+    if objective.kl_in_loss:
+        assert batch.reference_logprobs_GST is not None, "asked for before the batch was made"
+        reference_N = batch.reference_logprobs_GST[batch.trained_GST]
+        kl_N = kl(objective.kl_estimator, logprobs_N, reference_N)
+        loss_N, kl_sum = loss_N + objective.kl_weight * kl_N, float(kl_N.detach().sum())
+    total = (loss_N * batch.weights_GS.flatten().repeat_interleave(lengths)).sum()
+    gaps_N = logprobs_N.detach() - sampler_N
+    ratios_N = gaps_N.exp()
+    gaps_N = gaps_N.abs()
+    return total, GradientStats(
+        loss=float(total.detach()),
+        num_tokens=len(gaps_N),
+        num_clipped=int(losses.clipped.sum()),
+        gap_sum=float(gaps_N.sum()),
+        gap_max=float(gaps_N.max()),
+        ratio_sum=float(ratios_N.sum()),
+        ratio_squared_sum=float(ratios_N.square().sum()),
+        kl_sum=kl_sum,
+    )

@@ -1,0 +1,81 @@
+"""What driver and workers say to each other (`runs.crew`, `runs.worker`)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from proofloop.core.completion import PolicyVersion
+from proofloop.runs.recipe import Recipe
+from proofloop.train.config import Whose
+from proofloop.train.crew import Assignment, Attempted
+from proofloop.train.samples import Bundle
+from proofloop.train.scoring import Question
+from proofloop.train.trainer import GradientStats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """Another model, whose weights lie in shared memory, too."""
+
+    model_path: Path
+    weights: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """What a worker is started with; the tensors lie in shared memory."""
+
+    recipe: Recipe
+    model_path: Path
+    weights: Tensor
+    gradient: Tensor
+    reference: Tensor | None = None
+    """The weights that the run started with, where anything is compared with them."""
+    teacher: Teacher | None = None
+    adapter: Tensor | None = None
+    """What the gradient is of, where it is not the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    assignments: list[Assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Differentiate:
+    bundles: list[Bundle]
+    denominator: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Log-probabilities of given tokens under some weights."""
+
+    questions: list[Question]
+    temperature: float = 1.0
+    whose: Whose = Whose.OWN
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One tuple a question, nats."""
+
+    logprobs: list[tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker's reply where it could not do what it was told."""
+
+    error: BaseException
+    trace: str
+
+
+Order = Attempt | Differentiate | Score | Publish
+Reply = Attempted | GradientStats | Scores | PolicyVersion | Failed

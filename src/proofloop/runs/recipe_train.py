@@ -1,0 +1,129 @@
+"""The sections `train` and `curriculum` of a recipe."""
+
+from proofloop.core.record import Record
+from proofloop.train.config import (
+    AdvantageScale,
+    Aggregation,
+    Algorithm,
+    Baseline,
+    Correction,
+    KlEstimator,
+    KlIn,
+    LearnFrom,
+    LossKind,
+    Method,
+    OptimiserKind,
+    Schedule,
+    Ties,
+    Truncated,
+)
+
+
+class TrainConfig(Record):
+    method: Method = Method.RL
+    """`rl` (from rewards), `distil` (on its own answers, from `train.teacher`); control arms: `sft`
+    (on the successes of `train.sft_from`) and `copy` (no training)."""
+    teacher: str | None = None
+    """Checkpoint directory (or `pico`), of the same tokenizer, whose log-probabilities `distil`
+    learns from, token by token."""
+    sft_from: str | None = None
+    """Run directory whose right answers `sft` learns, on as many tokens as that run trained on."""
+    num_steps: int = 100
+    """Optimiser steps."""
+    seed: int = 0
+    """Of sampling and of the draw of tasks."""
+    num_tasks: int = 0
+    """Draw from so many training tasks only, again and again; 0: no limit."""
+    tasks_seed: int = 0
+    """Which ones."""
+    workers: int = 0
+    """Processes of one thread each; 0: as many as there are cores."""
+    tasks_per_step: int = 128
+    """Tasks (groups) in a step."""
+    samples_per_task: int = 8
+    """Rollouts of each task: the size of a group."""
+    learning_rate: float = 2e-4
+    """AdamW's, at most."""
+    algorithm: Algorithm | None = None
+    """A preset of the keys below it: `reinforce`, `rloo`, `grpo`, `dr_grpo`, `dapo`, `gspo`,
+    `cispo`, `proofloop` (what the defaults do) or `rft`; keys that are set win. See
+    `docs/algorithms.md`."""
+    baseline: Baseline = Baseline.GROUP
+    """What a reward is compared with: the mean of its `group`, that of the others in it
+    (`leave_one_out`), or `none`."""
+    advantage_scale: AdvantageScale = AdvantageScale.BATCH
+    """What advantages are divided by: their standard deviation over the `batch`, that of their
+    `group`'s rewards (GRPO), the `mean` of these, or `none`."""
+    ties: Ties = Ties.DROP
+    """What becomes of groups whose rewards are all the same: out of everything (`drop`), or in the
+    denominator with advantages of 0 (`keep`)."""
+    truncated: Truncated = Truncated.REWARD
+    """What a rollout trains that ran into `sampling.max_tokens`: as any other, with the reward that
+    it earned (`reward`) or with 0 (`zero`), or nothing (`drop`: out of loss and denominator, though
+    others are still compared with it)."""
+    learn_from: LearnFrom = LearnFrom.ALL
+    """Which rollouts train once all have been compared: `all`, or only those `rewarded`."""
+    refill: int = 0
+    """Most extra rounds of a step in which as many tasks are drawn anew as groups taught nothing,
+    by their rewards alone."""
+    loss: LossKind = LossKind.CISPO
+    """Of a token: `cispo` (MiniMax-M1), `clip` (PPO, GRPO, DAPO), `gspo` (the same of whole
+    answers), `policy_gradient` (no importance weight) or, for `sft` and `learn_from = "rewarded"`,
+    `likelihood`."""
+    cispo_cap: float = 5.0
+    """Largest importance weight of `cispo`."""
+    clip_low: float = 0.2
+    """How far below 1 `clip` and `gspo` follow the ratio."""
+    clip_high: float = 0.28
+    """How far above 1."""
+    dual_clip: float = 10.0
+    """Most that a token with a negative advantage counts in `clip` and `gspo`, in advantages;
+    0: no limit."""
+    aggregation: Aggregation = Aggregation.TOKENS
+    """What losses are averaged over: all `tokens` of an update (DAPO), its `sequences` by their
+    means (GRPO), its `prompts` by the means of their tokens (ScaleRL), or a `constant`, the
+    sequences times `sampling.max_tokens` (Dr. GRPO)."""
+    kl_weight: float = 0.0
+    """Of the divergence from the weights that the run started with; above 0, they are kept in
+    memory."""
+    kl_estimator: KlEstimator = KlEstimator.K2
+    """`k1`, `k2` or `k3` (Schulman): `docs/algorithms.md` says which gradients they have."""
+    kl_in: KlIn = KlIn.LOSS
+    """Where it counts: in the `loss` of every token, or off the `reward` of a rollout."""
+    correction: Correction = Correction.NONE
+    """What is done about tokens that trainer and sampler rate differently: `none`, `token` weights,
+    a `sequence` mask, or `icepop` (weights and a mask of tokens)."""
+    correction_cap: float = 2.0
+    """Largest weight of `token`."""
+    sequence_low: float = 0.99
+    """Least geometric mean of the ratios that `sequence` keeps."""
+    sequence_high: float = 1.01
+    """The largest."""
+    icepop_low: float = 0.5
+    """Least ratio of a token that `icepop` keeps."""
+    icepop_high: float = 5.0
+    """The largest."""
+    optimiser: OptimiserKind = OptimiserKind.ADAMW
+    """`adamw`, or `sgd` without momentum, whose steps are as long as the gradient."""
+    schedule: Schedule = Schedule.SIGNAL
+    """How the rate goes on after the warm-up; `signal` takes it down to the share of the gradient
+    on which a batch's halves surely agree, so that chance moves nothing."""
+    warmup_steps: int = 5
+    weight_decay: float = 0.0
+    grad_clip: float = 1.0
+    """Largest norm of the gradient."""
+    updates_per_step: int = 1
+    """Optimiser updates made from a step's rollouts."""
+    micro_batch_tokens: int = 1024
+    """Most positions (padding included) run at once; changes memory and speed, not the gradient.
+    Small ones stay in a core's cache: 1024 took 0.63 of the time of 8192 here."""
+    checkpoint_every: int = 10
+    """Steps between checkpoints; the two newest are kept."""
+    max_logprob_gap: float = 0.02
+    """Largest mean |trainer - sampler| log-probability, nats, before the run stops."""
+
+
+class CurriculumConfig(Record):
+    max_pass_rate: float = 1.0
+    """Tasks of which at least this share of all attempts so far was rewarded are not drawn again,
+    as long as others are left; 1: they are. Where tasks repeat: data files, `train.num_tasks`."""

@@ -1,0 +1,36 @@
+"""What is descended: the choices that make a batch's loss, as one record; loads no torch.
+
+sum over trained tokens of weight x loss / denominator: `losses` says what a token's loss is,
+`aggregation` what weights and denominator are, `corrections` and `kl` what joins them.
+"""
+
+from proofloop.core.record import Record
+from proofloop.train.config import Aggregation, Correction, KlEstimator, KlIn, LossKind
+
+
+class Objective(Record):
+    """The recipe's section `train` says what each means."""
+
+    loss: LossKind = LossKind.CISPO
+    cispo_cap: float = 5.0
+    clip_low: float = 0.2
+    clip_high: float = 0.28
+    dual_clip: float = 10.0
+    aggregation: Aggregation = Aggregation.TOKENS
+    kl_weight: float = 0.0
+    kl_estimator: KlEstimator = KlEstimator.K2
+    kl_in: KlIn = KlIn.LOSS
+    correction: Correction = Correction.NONE
+    correction_cap: float = 2.0
+    sequence_low: float = 0.99
+    sequence_high: float = 1.01
+    icepop_low: float = 0.5
+    icepop_high: float = 5.0
+
+    @property
+    def kl_in_loss(self) -> bool:
+        return self.kl_weight > 0 and self.kl_in is KlIn.LOSS
+
+    @property
+    def kl_in_reward(self) -> bool:
+        return self.kl_weight > 0 and self.kl_in is KlIn.REWARD
