@@ -39,9 +39,10 @@ from proofloop.envs.functions import FunctionsEnvironment
 from proofloop.measure.estimators.trend import slope
 from proofloop.runs.checks import load_recipe
 from proofloop.store import RecordedGroup, TrippedRow
-from proofloop.train.alarms import WINDOW, alarms_of, gap_rise
+from proofloop.train.alarms import alarms_of
 from proofloop.train.config import AlarmsConfig
 from proofloop.train.curriculum import draw_tasks, initial_state
+from proofloop.train.trends import WINDOW, rise
 from proofloop.train.tripwires import (
     draw_tripwires,
     only_shown,
@@ -421,7 +422,7 @@ def test_a_rise_of_the_gap_raises_an_alarm_when_it_begins() -> None:
     assert alarms(AlarmsConfig(max_gap_rise=0.19), gaps=(*flat, *high, 0.3)) == []
     assert alarms(AlarmsConfig(max_gap_rise=0.21), gaps=(*flat, *high)) == []
     assert alarms(AlarmsConfig(max_gap_rise=0.1), gaps=high) == [], "too early to say"
-    assert gap_rise((*high, *flat)) == pytest.approx(-0.2)
+    assert rise((*high, *flat)) == pytest.approx(-0.2)
     assert alarms(AlarmsConfig(), gaps=(math.nan,) * 20) == []
 
 

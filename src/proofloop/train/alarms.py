@@ -13,10 +13,9 @@ from proofloop.core.rollout import RolloutId
 from proofloop.core.verdict import Unscored
 from proofloop.store import RecordedGroup, TrippedRow
 from proofloop.train.config import AlarmsConfig
+from proofloop.train.trends import rise
 from proofloop.train.tripwires import only_shown
 
-WINDOW = 5
-"""Steps over which the gap is averaged, at the run's start and at its end."""
 _MAX_NAMED = 3
 
 
@@ -82,8 +81,10 @@ def _gap(
     gaps: Sequence[float],
     run: Path,
 ) -> str | None:
+    if not gaps or math.isnan(gaps[-1]):
+        return None
     known = [gap for gap in gaps if not math.isnan(gap)]
-    rises = [gap_rise(known[:-1]), gap_rise(known)]
+    rises = [rise(known[:-1]), rise(known)]
     if not _begins([rise > config.max_gap_rise for rise in rises]):
         return None
     rollouts = only_shown(groups)
@@ -95,13 +96,6 @@ def _gap(
         f"for something else than what is asked; see `proofloop peek {shlex.quote(str(run))}"
         f"{example}`"
     )
-
-
-def gap_rise(gaps: Sequence[float]) -> float:
-    """Mean of the last `WINDOW` less that of the first; 0 while the two would overlap."""
-    if len(gaps) < 2 * WINDOW:
-        return 0.0
-    return (math.fsum(gaps[-WINDOW:]) - math.fsum(gaps[:WINDOW])) / WINDOW
 
 
 def _begins(states: Sequence[bool]) -> bool:

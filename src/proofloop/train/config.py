@@ -211,5 +211,16 @@ class AlarmsConfig(Record):
     max_gap_rise: float = 0.1
     """Most that the visible–hidden gap may rise: its mean over the last five steps less that over
     the first five."""
+    min_effective_share: float = 0.5
+    """Least effective sample size of a step's importance weights, as a share of its tokens."""
+    min_entropy_share: float = 0.1
+    """Least that may be left of the entropy: its mean over the last five steps over that of the
+    first five."""
+    max_grad_norm_ratio: float = 10.0
+    """Longest gradient, in medians of the last twenty."""
+    max_without_variance: float = 0.9
+    """Largest share of the last five steps' groups that may teach nothing."""
+    max_truncated_rise: float = 0.2
+    """Most that the share of truncated answers may rise, measured as the gap is."""
     stop: bool = False
     """Whether an alarm stops the run; otherwise it is shown and noted. `--resume` goes on."""

@@ -35,6 +35,7 @@ from proofloop.train.rounds import sample_and_judge, seen
 from proofloop.train.samples import bundles_of
 from proofloop.train.teaching import taught
 from proofloop.train.trainer import GradientStats, check_logprob_gap
+from proofloop.train.trends import METRICS, trend_alarms
 from proofloop.train.tripwires import training
 
 
@@ -108,6 +109,8 @@ def note_alarms(parts: Parts, step: int, attempted: Attempted) -> tuple[str, ...
         gaps=[v for s, v in store.metrics("visible_hidden_gap") if s <= step],
         run=store.directory,
     )
+    history = {name: [v for s, v in store.metrics(name) if s <= step] for name in METRICS}
+    alarms += trend_alarms(config, step=step, history=history, run=store.directory)
     if config.stop:
         go_on = f"proofloop train --resume {shlex.quote(str(store.directory))}"
         alarms = [f"{alarm}. Stopped by alarms.stop; `{go_on}` goes on" for alarm in alarms]
