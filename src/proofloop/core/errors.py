@@ -11,6 +11,7 @@
     └── WorldError              the world failed us; says nothing about any model's answer
         ├── SandboxLost         a sandbox or its fork-server died or stopped answering
         ├── WorkerLost          a worker process died
+        ├── EngineLost          a server that samples does not answer
         ├── StoreDamaged        bytes on disk do not match their checksum
         └── TrainingHalted      an alarm stopped the run (non-finite loss, sampler/trainer mismatch)
 
@@ -65,6 +66,10 @@ class SandboxLost(WorldError):
 
 class WorkerLost(WorldError):
     """A worker process died."""
+
+
+class EngineLost(WorldError):
+    """A server that samples does not answer."""
 
 
 class StoreDamaged(WorldError):

@@ -15,7 +15,7 @@ from proofloop.engine.models.config import TARGETS
 from proofloop.runs.checks_algorithm import check_algorithm
 from proofloop.runs.config import load_config, suggestion
 from proofloop.runs.environments import build_environment, size_of
-from proofloop.runs.recipe import Control, Recipe
+from proofloop.runs.recipe import Control, EngineKind, Recipe
 from proofloop.train.config import LossKind, Method
 
 
@@ -90,6 +90,7 @@ _BOUNDS = (
             "tripwire.share",
             "feedback.weight",
             "lora.rank",
+            "engine.max_gap",
             "alarms.max_tripped",
             "alarms.max_unscored",
             "alarms.max_gap_rise",
@@ -137,6 +138,11 @@ def check_recipe(recipe: Recipe) -> None:
             f"functions are tests, those of {recipe.env.name} are not"
         )
     check_algorithm(recipe)
+    if (recipe.engine.kind is EngineKind.SERVER) != bool(recipe.engine.url):
+        raise ConfigError(
+            f"engine.url: {recipe.engine.url or 'none'} does not go with engine.kind = "
+            f"{recipe.engine.kind}: a server, and nothing else, has an address"
+        )
     _check_method(recipe)
     for target in recipe.lora.targets:
         if target not in TARGETS:

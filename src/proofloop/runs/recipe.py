@@ -139,6 +139,28 @@ class RewardConfig(Record):
     """`none`: the verdict decides. `random`, `format`, `naive`: control arms."""
 
 
+class EngineKind(StrEnum):
+    """What generates."""
+
+    LOCAL = "local"
+    SERVER = "server"
+
+
+class EngineConfig(Record):
+    kind: EngineKind = EngineKind.LOCAL
+    """`local`, or for `eval` a `server` that speaks OpenAI's API and tells token ids (vLLM,
+    `proofloop serve-model`). `model.path` then names the checkpoint that the server has loaded,
+    whose tokenizer and template are used here."""
+    url: str = ""
+    """Of the server, up to and with `/v1`."""
+    model: str = ""
+    """What the server calls the model; empty: the first that it lists. A key that it asks for is
+    read from the environment variable PROOFLOOP_API_KEY."""
+    max_gap: float = 0.02
+    """Largest mean |server - local| log-probability of a few sampled answers, nats, before the
+    server is refused as one that has other weights; 0: not checked."""
+
+
 class EvalConfig(Record):
     every: int = 20
     """Steps between evaluations during training; 0: none."""
@@ -212,6 +234,7 @@ class Recipe(Record):
     feedback: FeedbackConfig = FeedbackConfig()
     control: ControlConfig = ControlConfig()
     tracker: TrackerConfig = TrackerConfig()
+    engine: EngineConfig = EngineConfig()
 
 
 def advantage_rule(recipe: Recipe) -> AdvantageRule:

@@ -16,7 +16,7 @@ from typing import assert_never
 
 import torch
 
-from proofloop.core.errors import TrainingHalted
+from proofloop.core.errors import ConfigError, TrainingHalted
 from proofloop.engine.models.checkpoint import save_model
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import flatten, sha256
@@ -33,7 +33,7 @@ from proofloop.runs.manifest import (
     write_manifest,
 )
 from proofloop.runs.models import resolve_model
-from proofloop.runs.recipe import Recipe, advantage_rule, objective_of
+from proofloop.runs.recipe import EngineKind, Recipe, advantage_rule, objective_of
 from proofloop.runs.start import open_lessons, open_teacher, start_tokenizer
 from proofloop.runs.trackers.feed import open_feed
 from proofloop.runs.verification import check_tasks
@@ -58,6 +58,11 @@ def run_training(
     Ctrl-C once: stops after the step in hand and raises KeyboardInterrupt; the run can be resumed.
     Raises UserError for what the user can mend and WorldError for what broke under way.
     """
+    if recipe.engine.kind is not EngineKind.LOCAL:
+        raise ConfigError(
+            f"engine.kind: {recipe.engine.kind} is for eval; training changes weights, and a "
+            "server's are not its to change"
+        )
     model_path = resolve_model(recipe.model.path)
     tokenizer = start_tokenizer(recipe)
     environment = build_environment(recipe.env)

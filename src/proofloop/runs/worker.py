@@ -29,6 +29,7 @@ from proofloop.engine.models.weights import adopt
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import learn_by_adapters
 from proofloop.runs.controls import controlled
+from proofloop.runs.engines import open_engine
 from proofloop.runs.environments import build_environment
 from proofloop.runs.lifeline import die_with_parent
 from proofloop.runs.orders import (
@@ -81,7 +82,9 @@ class Worker:
             learner = learn_by_adapters(self._model, recipe, setup.adapter)
         _adopt_gradient(learner, setup.gradient)
         self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
-        self._engine: Engine = self._local if engine is None else engine
+        self._engine: Engine = (
+            open_engine(recipe.engine, self._local, self._tokenizer) if engine is None else engine
+        )
         self._known: dict[tuple[int, str], Verdict] = {}
         self._retries = Retries(
             control=recipe.feedback.control,

@@ -75,6 +75,9 @@ class _Question:
         self.sampling: SamplingParams = asked.sampling(room if wanted is None else wanted)
         if not context:
             raise UserError("prompt: is empty")
+        own = served.tokenizer.stop_ids
+        if asked.stop_token_ids is not None and set(asked.stop_token_ids) != set(own):
+            raise UserError(f"stop_token_ids: this model ends with {list(own)} and nothing else")
         if len(context) + self.sampling.max_tokens > served.max_positions:
             raise UserError(
                 f"max_tokens: {len(context)} tokens of context and {self.sampling.max_tokens} of "

@@ -41,6 +41,8 @@ class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     n: int | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
+    stop_token_ids: list[int] | None = None
+    """May only say the model's own."""
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
     return_token_ids: bool | None = None

@@ -1,0 +1,178 @@
+"""Sampling from a server that speaks OpenAI's API and tells token ids: vLLM, or `serve-model`.
+
+Token in, token out: contexts go as ids and completions come back as ids with the log-probability
+of each, so nothing is tokenized twice.  A server that gives texts only is refused.  What a server
+does not tell stays NaN: vLLM says nothing of entropies.
+"""
+
+import http.client
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from proofloop.core.completion import (
+    Completion,
+    PolicyVersion,
+    Request,
+    SamplingParams,
+    StopReason,
+)
+from proofloop.core.errors import EngineLost, UserError
+
+CONCURRENCY = 64
+"""Requests under way at once: the server batches them."""
+RETRIES = 4
+"""Of a connection that breaks, or a server that says it is busy, each after twice the time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a server is, and as what it is asked."""
+
+    url: str
+    """Up to and with `/v1`."""
+    model: str = ""
+    """Empty: the first that it lists."""
+    api_key: str = ""
+    timeout_s: float = 600.0
+
+
+class ServerEngine:
+    """Samples what a server has loaded; its weights are not ours to change."""
+
+    def __init__(self, address: Address, stop_ids: tuple[int, ...]) -> None:
+        """Raises UserError where there is no such server or model."""
+        self._address = address
+        parts = urlsplit(address.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UserError(f"engine.url: {address.url!r} is no http:// address")
+        self._parts = parts
+        self._stop_ids = stop_ids
+        cards = self._models()
+        named = [card for card in cards if address.model in ("", card.get("id"))]
+        if not named:
+            there = ", ".join(str(card.get("id")) for card in cards)
+            raise UserError(f"engine.model: {address.url} has no {address.model!r}; it has {there}")
+        self._model = str(named[0]["id"])
+
+    def version(self) -> PolicyVersion:
+        """The hash that `serve-model` tells; other servers tell none, and it is empty."""
+        card = next((c for c in self._models() if c.get("id") == self._model), {})
+        return PolicyVersion(step=0, sha256=str(card.get("weights_sha256", "")))
+
+    def generate(self, requests: list[Request]) -> list[list[Completion]]:
+        """Raises EngineLost where the server does not answer, and UserError for what it refuses."""
+        version = self.version()
+        asked = [(r.context, seed, r.sampling) for r in requests for seed in r.seeds]
+        with ThreadPoolExecutor(CONCURRENCY) as threads:
+            answers = threads.map(lambda one: self._complete(*one, version), asked)
+            found = iter(list(answers))
+        return [[next(found) for _ in r.seeds] for r in requests]
+
+    def _complete(
+        self,
+        context: tuple[int, ...],
+        seed: int,
+        sampling: SamplingParams,
+        version: PolicyVersion,
+    ) -> Completion:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "prompt": context,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": seed,
+            "logprobs": 0,
+            "return_token_ids": True,
+            "stop_token_ids": self._stop_ids,
+        }
+        if sampling.top_k:
+            body["top_k"] = sampling.top_k
+        if sampling.min_p:
+            body["min_p"] = sampling.min_p
+        if sampling.stop:
+            body["stop"] = sampling.stop
+        (choice,) = self._ask("POST", "/completions", body)["choices"]
+        tokens, told = choice.get("token_ids"), choice.get("logprobs") or {}
+        logprobs = told.get("token_logprobs")
+        if not tokens or logprobs is None:
+            raise UserError(
+                f"engine.url: {self._address.url} tells no token ids or no log-probabilities "
+                "(return_token_ids); use vLLM 0.10 or newer, or `proofloop serve-model`"
+            )
+        return Completion(
+            tokens=tuple(tokens),
+            logprobs=tuple(map(float, logprobs)),
+            entropies=(math.nan,) * len(tokens),
+            stop_reason=self._stop_reason(tokens, choice["finish_reason"]),
+            seed=seed,
+            sampling=sampling,
+            policy=version,
+        )
+
+    def _stop_reason(self, tokens: Sequence[int], finish_reason: str) -> StopReason:
+        if tokens[-1] in self._stop_ids:
+            return StopReason.STOP
+        return StopReason.LENGTH if finish_reason == "length" else StopReason.STOP_STRING
+
+    def _models(self) -> list[dict[str, Any]]:
+        return list(self._ask("GET", "/models")["data"])
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Raises UserError for what the server refuses, EngineLost where it does not answer."""
+        problem = ""
+        for attempt in range(RETRIES + 1):
+            if attempt:
+                time.sleep(0.25 * 2**attempt)
+            try:
+                status, answer = self._exchange(method, path, body)
+            except (OSError, http.client.HTTPException) as error:
+                problem = str(error) or type(error).__name__
+                continue
+            if status < 400:
+                return msgspec.json.decode(answer)
+            problem = f"status {status}: {_message(answer)}"
+            if status < 500 and status not in (408, 429):
+                raise UserError(f"{self._address.url} refuses: {problem}")
+        raise EngineLost(
+            f"{self._address.url} does not answer ({problem}, {RETRIES + 1} tries); is the server "
+            "running? A resumed evaluation goes on where this one was"
+        )
+
+    def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
+        parts, timeout = self._parts, self._address.timeout_s
+        kind = (
+            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        )
+        connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+        headers = {"Content-Type": "application/json"}
+        if self._address.api_key:
+            headers["Authorization"] = f"Bearer {self._address.api_key}"
+        try:
+            connection.request(
+                method,
+                parts.path.rstrip("/") + path,
+                None if body is None else msgspec.json.encode(body),
+                headers,
+            )
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+
+def _message(answer: bytes) -> str:
+    """The line in an error's body, as servers word it."""
+    try:
+        found = msgspec.json.decode(answer)
+        error = found.get("error", found)
+        return str(error.get("message", error) if isinstance(error, dict) else error)
+    except (msgspec.DecodeError, AttributeError):
+        return answer[:200].decode(errors="replace")
