@@ -59,6 +59,13 @@ def test_tasks_out_of_the_bases_reach_are_beyond_it(tmp_path: Path) -> None:
     assert len(changes["newly_solved"]) == 30
 
 
+def test_new_tasks_at_the_cost_of_old_ones_are_wider_not_surer(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", [0.0] * 30 + [0.9] * 30, [0.15] * 30 + [0.75] * 30)
+    found = compared(run, run)
+    assert found.answer.finding is Finding.WIDER, found.answer
+    assert "newly solved beyond chance" in found.answer.says
+
+
 def test_too_few_samples_are_said_to_be_too_few(tmp_path: Path) -> None:
     steps = {0: draw_passed(RATES, 1, 0), 10: [1] * len(RATES)}
     run = measured(tmp_path / "run", steps, num_samples=1)

@@ -16,6 +16,7 @@ from proofloop.measure.summary import points
 
 class Finding(StrEnum):
     NO_GAIN = "no gain"
+    WIDER = "wider, not surer"
     ELICITED = "elicited"
     BEYOND = "beyond the base's samples"
     BOTH = "both"
@@ -27,7 +28,8 @@ MARGIN = 0.02
 close and never cross."""
 
 RULES = (
-    "No gain: the interval of the difference in pass@1 does not lie above 0. "
+    "No gain: the interval of the difference in pass@1 does not lie above 0, and no more tasks are "
+    "newly solved than chance gives. Wider, not surer: they are, and pass@1 has no sure gain. "
     "The base catches up where, from some number of samples on that half of the record can show, "
     f"it is surely no more than {100 * MARGIN:g} points behind; it does not where it surely is "
     "behind at the last of them. "
@@ -58,6 +60,13 @@ def answer(
         return _answer(Finding.UNCLEAR, "Too few tasks to tell a gain from chance.")
     control = sides.subject.control
     prefix = "" if control == "none" else f"Control arm ({control}): "
+    if gain.low <= 0 and turned is not None and (turned.gained_over_null.low or 0.0) > 0:
+        return _answer(
+            Finding.WIDER,
+            f"{prefix}pass@1 moved by {points(gain)} points, no sure gain; yet "
+            f"{points(turned.gained_over_null)} points of the tasks are newly solved beyond chance: "
+            "what it tries has become wider, not surer.",
+        )
     if gain.low <= 0:
         return _answer(
             Finding.NO_GAIN, f"{prefix}pass@1 moved by {points(gain)} points: no gain to explain."
