@@ -64,8 +64,8 @@ def answer(
         return _answer(
             Finding.WIDER,
             f"{prefix}pass@1 moved by {points(gain)} points, no sure gain; yet "
-            f"{points(turned.gained_over_null)} points of the tasks are newly solved beyond chance: "
-            "what it tries has become wider, not surer.",
+            f"{points(turned.gained_over_null)} points of the tasks are newly solved beyond "
+            "chance: what it tries has become wider, not surer.",
         )
     if gain.low <= 0:
         return _answer(
