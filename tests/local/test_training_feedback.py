@@ -151,7 +151,7 @@ def test_a_retry_goes_on_where_the_first_turn_ended(
             assert attempt.rollout.answer == tokenizer.decode(second.completion.tokens)
             assert second.completion.seed != first.completion.seed
             assert attempt.feedback is None
-    assert stops == set(StopReason)
+    assert stops == {StopReason.STOP, StopReason.LENGTH}
     # What was sampled first is what was sampled without retries, while the weights are the same.
     firsts = [
         [a.rollout.turns[0] for a in attempts_of(run)[:NUM_ROLLOUTS]] for run in (plain, retried)
