@@ -22,7 +22,7 @@ from proofloop.engine.models.weights import flatten
 from proofloop.engine.native import build
 from proofloop.engine.native.build import KernelUnavailable
 from proofloop.engine.native.library import why_not
-from proofloop.engine.native.network import NativeNetwork, Space
+from proofloop.engine.native.network import NativeNetwork, Rows, Space
 from proofloop.engine.native.sampler import Sample
 from proofloop.engine.torch_batch import effective_logprobs
 
@@ -120,7 +120,7 @@ def test_logits_are_the_decoders(shape: str) -> None:
         pieces = [np.arange(len(s))[: len(s) // 3] for s in sequences]
         if part:
             pieces = [np.arange(len(s))[len(s) // 3 :] for s in sequences]
-        logits_NV = network.logits(
+        rows = Rows(
             np.concatenate([s[p] for s, p in zip(sequences, pieces, strict=True)]),
             np.concatenate(pieces).astype(np.int32),
             np.concatenate(
@@ -129,9 +129,8 @@ def test_logits_are_the_decoders(shape: str) -> None:
                     for t, p in zip(tables, pieces, strict=True)
                 ]
             ),
-            cache,
-            Space(),
         )
+        logits_NV = network.logits(rows, cache, Space())
         ends = np.cumsum([len(p) for p in pieces])
         for rows, mine in zip(np.split(logits_NV, ends[:-1]), found, strict=True):
             mine.append(rows)

@@ -69,10 +69,14 @@ class ServerEngine:
     def generate(self, requests: list[Request]) -> list[list[Completion]]:
         """Raises EngineLost where the server does not answer, and UserError for what it refuses."""
         version = self.version()
-        asked = [(r.context, seed, r.sampling) for r in requests for seed in r.seeds]
+        asked = [(r, seed) for r in requests for seed in r.seeds]
+
+        def answer(one: tuple[Request, int]) -> Completion:
+            request, seed = one
+            return self._complete(request.context, seed, request.sampling, version)
+
         with ThreadPoolExecutor(CONCURRENCY) as threads:
-            answers = threads.map(lambda one: self._complete(*one, version), asked)
-            found = iter(list(answers))
+            found = iter(list(threads.map(answer, asked)))
         return [[next(found) for _ in r.seeds] for r in requests]
 
     def _complete(

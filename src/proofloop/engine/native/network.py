@@ -6,7 +6,7 @@ panels inside.
 
 import ctypes
 from dataclasses import dataclass, field, fields
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -35,6 +35,16 @@ _KNOWN = frozenset(
 def can_run(config: DecoderConfig) -> bool:
     """Whether the kernel has all of this architecture."""
     return {f.name for f in fields(config)} <= _KNOWN
+
+
+class Rows(NamedTuple):
+    """Tokens, each with its place in its sequence; those of one sequence in the order of their
+    positions, no earlier one missing."""
+
+    tokens_N: Ints
+    positions_N: Ints
+    tables_N: NDArray[np.uint64]
+    """Addresses of the numbers of each row's pages."""
 
 
 @dataclass(slots=True)
@@ -143,52 +153,29 @@ class NativeNetwork:
             address += 4 * self.padded(source.shape[0]) * source.shape[1]
         return packed.data_ptr()
 
-    def remember(
-        self,
-        tokens_N: Ints,
-        positions_N: Ints,
-        tables_N: NDArray[np.uint64],
-        cache: Floats,
-        space: Space,
-    ) -> None:
-        """Tokens into the cache.  `tables_N`: addresses of each row's pages; rows of one sequence
-        in the order of their positions, no earlier one missing."""
-        self._forward(tokens_N, positions_N, tables_N, cache, space, hidden_NC=None)
+    def remember(self, rows: Rows, cache: Floats, space: Space) -> None:
+        """Tokens into the cache."""
+        self._forward(rows, cache, space, hidden_NC=None)
 
-    def logits(
-        self,
-        tokens_N: Ints,
-        positions_N: Ints,
-        tables_N: NDArray[np.uint64],
-        cache: Floats,
-        space: Space,
-    ) -> Floats:
+    def logits(self, rows: Rows, cache: Floats, space: Space) -> Floats:
         """As `remember`, and what comes next: (N, V)."""
-        n, vocab = len(tokens_N), self.config.vocab_size
+        n, vocab = len(rows.tokens_N), self.config.vocab_size
         hidden_NC = np.empty((n, self.padded(self.config.hidden_size)), np.float32)
-        self._forward(tokens_N, positions_N, tables_N, cache, space, hidden_NC)
+        self._forward(rows, cache, space, hidden_NC)
         logits_NV = np.empty((n, self.padded(vocab)), np.float32)
         self._kernel.logits_of(self._model, n, _at(hidden_NC), _at(logits_NV))
         return logits_NV[:, :vocab]
 
-    def _forward(
-        self,
-        tokens_N: Ints,
-        positions_N: Ints,
-        tables_N: NDArray[np.uint64],
-        cache: Floats,
-        space: Space,
-        hidden_NC: Floats | None,
-    ) -> None:
-        n = len(tokens_N)
+    def _forward(self, rows: Rows, cache: Floats, space: Space, hidden_NC: Floats | None) -> None:
+        n = len(rows.tokens_N)
         nothing_N = np.zeros(n, np.uint8)
-        scratch = self._scratch(space, n, int(positions_N.max(initial=0)))
+        scratch = self._scratch(space, n, int(rows.positions_N.max(initial=0)))
         self._kernel.forward(
             self._model,
             n,
-            _at(tokens_N),
-            _at(positions_N),
-            _at(tables_N),
+            _at(rows.tokens_N),
+            _at(rows.positions_N),
+            _at(rows.tables_N),
             _at(nothing_N) if hidden_NC is None else None,
             _at(cache),
             _at(scratch),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from proofloop.core.completion import Request, SamplingParams
 from proofloop.core.errors import UserError
 from proofloop.engine.native.library import ROW
-from proofloop.engine.native.network import Ints, NativeNetwork, Space
+from proofloop.engine.native.network import Ints, NativeNetwork, Rows, Space
 from proofloop.engine.pages import Pages
 from proofloop.engine.stops import TextOf, first_stop
 
@@ -223,9 +223,8 @@ class NativeSampler:
         tables_N = np.array(tables, np.uint64)
         for i in range(0, len(tokens), PREFILL):
             part = slice(i, i + PREFILL)
-            self._network.remember(
-                tokens_N[part], positions_N[part], tables_N[part], self._cache, space
-            )
+            rows = Rows(tokens_N[part], positions_N[part], tables_N[part])
+            self._network.remember(rows, self._cache, space)
 
     def _make_room(self, num_steps: int) -> None:
         """Pages for the next tokens of all that grow; without, the newest wait again."""
