@@ -1,5 +1,6 @@
 """From a checkpoint to a server that listens."""
 
+import contextlib
 import socket
 from collections.abc import Callable
 
@@ -65,7 +66,8 @@ def serve_model(
     )
     server = uvicorn.Server(uvicorn.Config(build_app(served), log_level="warning"))
     on_ready(f"http://{host}:{listening.getsockname()[1]}/v1")
-    server.run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):  # how a server is ended
+        server.run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
