@@ -8,7 +8,7 @@ from torch import Tensor
 
 from proofloop.core.completion import Engine, PolicyVersion
 from proofloop.engine.models.weights import sha256
-from proofloop.runs.orders import Attempt, Differentiate, Score, Scores, Teacher, WorkerSetup
+from proofloop.runs.orders import Attempt, Differentiate, Score, Scores, Teacher, Value, WorkerSetup
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.worker import Worker
 from proofloop.train.config import Whose
@@ -56,6 +56,11 @@ class ScriptedCrew:
         self, questions: Sequence[Question], temperature: float, whose: Whose = Whose.OWN
     ) -> list[tuple[float, ...]]:
         scores = self._worker.obey(Score(list(questions), temperature, whose))
+        assert isinstance(scores, Scores)
+        return scores.logprobs
+
+    def values(self, questions: Sequence[Question]) -> list[tuple[float, ...]]:
+        scores = self._worker.obey(Value(list(questions)))
         assert isinstance(scores, Scores)
         return scores.logprobs
 

@@ -15,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rollouts import rollout, verdict
-from torch import Tensor
+from torch import Tensor, nn
 
 from proofloop.core.completion import Request, SamplingParams, StopReason
 from proofloop.core.rollout import Group, Judged, Turn
@@ -23,6 +23,7 @@ from proofloop.core.task import TaskId
 from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.models.weights import flatten
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import load_config
@@ -37,8 +38,14 @@ from proofloop.train.objective import Objective
 from proofloop.train.optimiser import Update
 from proofloop.train.parts import LoopConfig, Parts
 from proofloop.train.samples import Bundle, Sample, shares
-from proofloop.train.scoring import Question, logprobs_of
-from proofloop.train.trainer import GradientStats, accumulate, collate, trained_logprobs
+from proofloop.train.scoring import Question, logprobs_of, values_of
+from proofloop.train.trainer import (
+    GradientStats,
+    accumulate,
+    collate,
+    trained_hidden,
+    trained_logprobs,
+)
 
 MAX_TOKENS = 14
 REWARDS: tuple[list[float | None], ...] = (
@@ -58,6 +65,8 @@ class World:
     model: Decoder
     reference: Decoder
     groups: list[Group]
+    head: ScalarHead
+    """Its values now, and, on the reference, those from the start of the step."""
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +100,11 @@ def world(tiny_model: Path) -> World:
     with torch.no_grad():
         for parameter in reference.parameters():
             parameter += 0.05 * parameter.std() * torch.randn_like(parameter)
-    return World(model=model.double(), reference=reference.double(), groups=groups)
+    head = ScalarHead(model.config.hidden_size)
+    nn.init.normal_(head.score.weight, std=0.3)
+    nn.init.constant_(head.score.bias, 0.4)
+    model, reference = model.double(), reference.double()
+    return World(model=model, reference=reference, groups=groups, head=head)
 
 
 class Crew:
@@ -107,9 +120,13 @@ class Crew:
         model = self._world.model if whose is Whose.OWN else self._world.reference
         return logprobs_of(model, list(questions), max_positions=500, temperature=temperature)
 
+    def values(self, questions: Sequence[Question]) -> list[tuple[float, ...]]:
+        world = self._world
+        return values_of(world.reference, world.head, list(questions), max_positions=500)
+
     def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]:
         model, stats = self._world.model, GradientStats()
-        model.zero_grad()
+        forget(self._world)
         for part in shares(bundles, self._workers):
             stats += accumulate(
                 model,
@@ -118,13 +135,21 @@ class Crew:
                 denominator=denominator,
                 temperature=1.0,
                 max_positions=self._bound,
+                head=self._world.head if self._objective.has_values else None,
             )
-        return gradient_of(model), stats
+        return gradient_of(self._world), stats
 
 
-def gradient_of(model: Decoder) -> Tensor:
+def forget(world: World) -> None:
+    world.model.zero_grad()
+    world.head.zero_grad()
+
+
+def gradient_of(world: World) -> Tensor:
+    """Of the model, then of the head."""
+    parameters = [*world.model.parameters(), *world.head.parameters()]
     return torch.cat(
-        [torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in model.parameters()]
+        [torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in parameters]
     )
 
 
@@ -178,6 +203,8 @@ class Answer:
     new: Tensor
     old: list[float]
     reference: list[float]
+    values: Tensor
+    old_values: list[float]
 
 
 def answers_of(world: World) -> list[list[Answer]]:
@@ -194,12 +221,15 @@ def answers_of(world: World) -> list[list[Answer]]:
         batch = collate([Bundle(samples=(sample,))])
         with torch.no_grad():
             reference = trained_logprobs(world.reference, batch, 1.0).tolist()
+            old_values = world.head(trained_hidden(world.reference, batch)).tolist()
         return Answer(
             reward=getattr(judged.verdict, "reward", math.nan),
             truncated=turn.completion.stop_reason is StopReason.LENGTH,
             new=trained_logprobs(world.model, batch, 1.0).double(),
             old=list(turn.completion.logprobs),
             reference=reference,
+            values=world.head(trained_hidden(world.model, batch)).double(),
+            old_values=old_values,
         )
 
     return [[one(judged) for judged in group.attempts] for group in world.groups]
@@ -304,17 +334,47 @@ def rft(groups: Groups) -> Tensor:
     return -sum(x.reward * sum(x.new) for x in right) / sum(len(x.old) for x in right)
 
 
+def ppo(groups: Groups) -> Tensor:
+    return ppo_by(groups, gamma=1.0, lam=0.95, weight=0.5)
+
+
+def ppo_by(groups: Groups, *, gamma: float, lam: float, weight: float) -> Tensor:
+    """Advantages by their sums over later tokens, not by recursion."""
+    advantages = []
+    for x in (x for g in groups for x in g):
+        v, n = [*x.old_values, 0.0], len(x.old)
+        deltas = [x.reward * (t == n - 1) + gamma * v[t + 1] - v[t] for t in range(n)]
+        of_rollout = []
+        for t in range(n):
+            of_rollout.append(sum((gamma * lam) ** (s - t) * deltas[s] for s in range(t, n)))
+        advantages.append(of_rollout)
+    flat = [a for of_rollout in advantages for a in of_rollout]
+    mean, spread = statistics.fmean(flat), statistics.pstdev(flat)
+    terms, num_cut = [], 0
+    for x, of_rollout in zip((x for g in groups for x in g), advantages, strict=True):
+        for t, a in enumerate(of_rollout):
+            now, then = x.values[t], x.old_values[t]
+            wanted = a + then
+            held = then + min(max(now - then, torch.tensor(-0.2)), torch.tensor(0.2))
+            num_cut += bool((held - wanted) ** 2 > (now - wanted) ** 2)
+            value = max((now - wanted) ** 2, (held - wanted) ** 2) / 2
+            policy = clipped((x.new[t] - x.old[t]).exp(), (a - mean) / spread, 0.2, 0.2)
+            terms.append(policy - weight * value)
+    assert 0 < num_cut < len(terms)
+    return -sum(terms) / len(terms)
+
+
 NAIVE: dict[str, Callable[[Groups], Tensor]] = {
-    f.__name__: f for f in (reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo, proofloop, rft)
+    f.__name__: f for f in (reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo, proofloop, rft, ppo)
 }
 
 
 def check(world: World, config: LoopConfig, naive: Callable[[Groups], Tensor]) -> None:
     done, ours = learned(world, config)
-    world.model.zero_grad()
+    forget(world)
     loss = naive(answers_of(world))
     loss.backward()
-    theirs = gradient_of(world.model)
+    theirs = gradient_of(world)
     assert float(theirs.norm()) > 1e-3
     assert float((ours - theirs).norm() / theirs.norm()) <= 1e-5
     value = done.stats.loss / done.denominator
@@ -337,6 +397,14 @@ def test_rloo_with_its_papers_divergence_in_the_reward(world: World) -> None:
         return -sum(terms) / len(terms) / MAX_TOKENS
 
     check(world, config_of("train.algorithm=rloo", "train.kl_weight=0.1"), naive)
+
+
+def test_ppo_with_a_discount_and_another_lambda(world: World) -> None:
+    def naive(groups: Groups) -> Tensor:
+        return ppo_by(groups, gamma=0.9, lam=0.5, weight=2.0)
+
+    keys = ("algorithm=ppo", "gamma=0.9", "gae_lambda=0.5", "value_weight=2")
+    check(world, config_of(*(f"train.{x}" for x in keys)), naive)
 
 
 def test_prompts_weigh_the_same_whatever_their_answers_lengths(world: World) -> None:

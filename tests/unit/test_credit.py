@@ -35,6 +35,7 @@ def test_group_advantages_against_a_loop(rewards: list[float], data: st.DataObje
             Baseline.GROUP: statistics.fmean(rewards),
             Baseline.LEAVE_ONE_OUT: statistics.fmean(others),
             Baseline.NONE: 0.0,
+            Baseline.VALUE: 0.0,  # taken off later, token by token
         }[baseline]
         over = {AdvantageScale.GROUP: spread, AdvantageScale.MEAN: statistics.fmean(rewards)}
         wanted.append((reward - less) / over.get(scale, 1.0))

@@ -23,6 +23,7 @@ def check_algorithm(recipe: Recipe) -> None:
     train = recipe.train
     _check_ranges(train)
     _check_pairs(train)
+    _check_values(recipe)
     if recipe.curriculum.max_pass_rate > 1:
         raise ConfigError(
             f"curriculum.max_pass_rate: {recipe.curriculum.max_pass_rate} must be at most 1: it is "
@@ -61,6 +62,39 @@ def _check_ranges(train: TrainConfig) -> None:
                 f"train.{name}_high: train.{name}_low = {low} to {high} must hold 1, the ratio of "
                 "two that agree"
             )
+
+
+def _check_values(recipe: Recipe) -> None:
+    """What a value head goes with."""
+    train = recipe.train
+    for name in ("gamma", "gae_lambda"):
+        if getattr(train, name) > 1:
+            raise ConfigError(
+                f"train.{name}: {getattr(train, name)} must be at most 1: it is a weight of what "
+                "comes later"
+            )
+    if train.baseline is not Baseline.VALUE:
+        return
+    if train.method is not Method.RL:
+        raise ConfigError(
+            f"train.baseline: value does not go with train.method = {train.method}, which learns "
+            "from no reward"
+        )
+    if train.advantage_scale in (AdvantageScale.GROUP, AdvantageScale.MEAN):
+        raise ConfigError(
+            f"train.advantage_scale: {train.advantage_scale} does not go with train.baseline = "
+            "value, whose advantages are of tokens, not of groups; take batch or none"
+        )
+    if train.learn_from is LearnFrom.REWARDED:
+        raise ConfigError(
+            "train.learn_from: rewarded does not go with train.baseline = value: a head that sees "
+            "successes alone expects nothing else; take all"
+        )
+    if recipe.feedback.arm is FeedbackArm.DISTIL:
+        raise ConfigError(
+            "feedback.arm: distil does not go with train.baseline = value: both say what a token "
+            "is worth; take another baseline"
+        )
 
 
 def _check_pairs(train: TrainConfig) -> None:

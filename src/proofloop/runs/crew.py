@@ -1,7 +1,7 @@
 """The workers of a run as one: shares work out, puts results back in order, adds gradients up."""
 
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -26,6 +26,7 @@ from proofloop.runs.orders import (
     Score,
     Scores,
     Teacher,
+    Value,
     WorkerSetup,
 )
 from proofloop.runs.recipe import Recipe
@@ -78,15 +79,17 @@ class WorkerCrew:
         reference: Tensor | None = None,
         teacher: Teacher | None = None,
         adapter: Tensor | None = None,
+        head: Tensor | None = None,
     ) -> None:
         """`weights` and `reference` (what the run started with, where anything is compared with it)
         lie in shared memory; so does `adapter`, which trains in place of the weights that follow
-        it."""
+        it, and `head`, which trains beside."""
         why_not()  # compiles the kernel where it must be, once, and not in every worker
         self._in_circles = recipe.feedback.control is FeedbackControl.SHUFFLED
         context = mp.get_context("spawn")
         trained = weights if adapter is None else adapter
-        self._gradients = [torch.zeros_like(trained).share_memory_() for _ in range(num_workers)]
+        size = trained.numel() + (0 if head is None else head.numel())
+        self._gradients = [torch.zeros(size).share_memory_() for _ in range(num_workers)]
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
         for gradient in self._gradients:
@@ -98,6 +101,7 @@ class WorkerCrew:
                 reference=reference,
                 teacher=teacher,
                 adapter=adapter,
+                head=head,
             )
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(setup, theirs), daemon=True)
@@ -150,10 +154,19 @@ class WorkerCrew:
     def score(
         self, questions: Sequence[Question], temperature: float = 1.0, whose: Whose = Whose.OWN
     ) -> list[tuple[float, ...]]:
-        """Deals questions out in turn; answers come back in their order."""
+        """Answers come back in the order of the questions."""
+        return self._ask(questions, lambda hand: Score(hand, temperature, whose))
+
+    def values(self, questions: Sequence[Question]) -> list[tuple[float, ...]]:
+        """As `score`, of what the scalar head says."""
+        return self._ask(questions, Value)
+
+    def _ask(
+        self, questions: Sequence[Question], order: Callable[[list[Question]], Order]
+    ) -> list[tuple[float, ...]]:
+        """Deals questions out in turn."""
         n = len(self._pipes)
-        orders = [Score(list(questions[i::n]), temperature, whose) for i in range(n)]
-        parts = self._all(orders, Scores)
+        parts = self._all([order(list(questions[i::n])) for i in range(n)], Scores)
         return [parts[i % n].logprobs[i // n] for i in range(len(questions))]
 
     def publish(self, step: int) -> list[PolicyVersion]:

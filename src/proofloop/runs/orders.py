@@ -35,6 +35,8 @@ class WorkerSetup:
     teacher: Teacher | None = None
     adapter: Tensor | None = None
     """What the gradient is of, where it is not the weights."""
+    head: Tensor | None = None
+    """Weights of a scalar head on the model, whose gradient comes after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,15 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Value:
+    """What the scalar head says before each of given tokens."""
+
+    questions: list[Question]
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
-    """One tuple a question, nats."""
+    """One tuple a question, nats (or what values are in)."""
 
     logprobs: list[tuple[float, ...]]
 
@@ -77,5 +86,5 @@ class Failed:
     trace: str
 
 
-Order = Attempt | Differentiate | Score | Publish
+Order = Attempt | Differentiate | Score | Value | Publish
 Reply = Attempted | GradientStats | Scores | PolicyVersion | Failed

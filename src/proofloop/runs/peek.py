@@ -17,7 +17,7 @@ from proofloop.store import (
     rollout_id,
 )
 from proofloop.train.advantages import AdvantageRule, credit
-from proofloop.train.config import FeedbackArm
+from proofloop.train.config import Baseline, FeedbackArm
 from proofloop.train.tripwires import training
 
 MODEL_NAME = "model"
@@ -54,6 +54,8 @@ def peek_rollout(run: Path, rollout: str) -> Peek:
         note = "the self-teacher's advantages, token by token, are mixed in and not recorded"
         if advantage is None and recorded.judged.feedback is not None:
             advantage = 0.0  # only the teacher tells this group's rollouts apart
+    if recipe.train.baseline is Baseline.VALUE and recorded.row.phase is Phase.TRAIN:
+        note = "what is shown is the reward: the value head's advantages are by token, not recorded"
     return peek_of(
         recorded,
         lambda token: tokenizer.decode((token,), keep_special=True),

@@ -46,11 +46,11 @@ class TrainConfig(Record):
     """AdamW's, at most."""
     algorithm: Algorithm | None = None
     """A preset of the keys below it: `reinforce`, `rloo`, `grpo`, `dr_grpo`, `dapo`, `gspo`,
-    `cispo`, `proofloop` (what the defaults do) or `rft`; keys that are set win. See
+    `cispo`, `proofloop` (what the defaults do), `rft` or `ppo`; keys that are set win. See
     `docs/algorithms.md`."""
     baseline: Baseline = Baseline.GROUP
     """What a reward is compared with: the mean of its `group`, that of the others in it
-    (`leave_one_out`), or `none`."""
+    (`leave_one_out`), what a `value` head expects at every token (PPO), or `none`."""
     advantage_scale: AdvantageScale = AdvantageScale.BATCH
     """What advantages are divided by: their standard deviation over the `batch`, that of their
     `group`'s rewards (GRPO), the `mean` of these, or `none`."""
@@ -103,6 +103,19 @@ class TrainConfig(Record):
     """Least ratio of a token that `icepop` keeps."""
     icepop_high: float = 5.0
     """The largest."""
+    gamma: float = 1.0
+    """Discount of a reward by token, for `baseline = "value"`, as are the next five."""
+    gae_lambda: float = 0.95
+    """How far advantages look before they trust the value head: 0 to the next token, 1 to the
+    reward."""
+    value_weight: float = 0.5
+    """Of the value head's loss beside the policy's, in what reaches the shared layers."""
+    value_clip: float = 0.2
+    """Most that a step may move a value before its loss is cut; 0: no limit."""
+    value_learning_rate: float = 1e-3
+    """AdamW's for the scalar head (a value head's, a reward model's)."""
+    value_warmup_steps: int = 0
+    """First updates in which the value head alone learns, and the policy stays."""
     optimiser: OptimiserKind = OptimiserKind.ADAMW
     """`adamw`, or `sgd` without momentum, whose steps are as long as the gradient."""
     schedule: Schedule = Schedule.SIGNAL

@@ -4,18 +4,21 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from torch import Tensor
+
 from proofloop.core.errors import ModelError, RunError
 from proofloop.engine.models.checkpoint import load_model, read_config
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.fresh import fresh_model
 from proofloop.engine.models.peft import merge_adapter
+from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.models.weights import flatten
 from proofloop.render.prefix import check_prefix_preserving
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import load_run_config
 from proofloop.runs.models import resolve_model
 from proofloop.runs.orders import Teacher
-from proofloop.runs.recipe import Init, ModelConfig, Recipe
+from proofloop.runs.recipe import Init, ModelConfig, Recipe, objective_of
 from proofloop.store import RunReader, RunStore
 from proofloop.train.config import FeedbackArm, Method
 from proofloop.train.successes import Lessons, lessons_of
@@ -31,6 +34,14 @@ def start_model(model: ModelConfig) -> Decoder:
     if model.adapter is not None:
         merge_adapter(found, Path(model.adapter).expanduser())
     return found
+
+
+def start_head(recipe: Recipe, width: int) -> Tensor | None:
+    """Weights of a scalar head on the model, in shared memory, at 0; None where nothing asks for
+    one."""
+    if not objective_of(recipe).has_values:
+        return None
+    return flatten(ScalarHead(width)).share_memory_()
 
 
 def start_tokenizer(recipe: Recipe) -> ChatTokenizer:

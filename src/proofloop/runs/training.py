@@ -15,6 +15,7 @@ from types import FrameType
 from typing import assert_never
 
 import torch
+from torch import Tensor
 
 from proofloop.core.errors import ConfigError, TrainingHalted
 from proofloop.engine.models.checkpoint import save_model
@@ -34,11 +35,12 @@ from proofloop.runs.manifest import (
 )
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import EngineKind, Recipe, advantage_rule, objective_of
-from proofloop.runs.start import open_lessons, open_teacher, start_tokenizer
+from proofloop.runs.start import open_lessons, open_teacher, start_head, start_tokenizer
 from proofloop.runs.trackers.feed import open_feed
 from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
+from proofloop.train.actor_critic import ActorCritic
 from proofloop.train.config import FeedbackArm, Method
 from proofloop.train.curriculum import choose_tasks
 from proofloop.train.distil import Teacher
@@ -48,6 +50,7 @@ from proofloop.train.loop_sync import Report, load_state, loop_sync
 from proofloop.train.optimiser import Optimiser, OptimiserConfig
 from proofloop.train.parts import LoopConfig, LoopState, Parts
 from proofloop.train.successes import Lessons
+from proofloop.train.values import GaeRule
 
 
 def run_training(
@@ -77,6 +80,7 @@ def run_training(
         lora.merge()
     reference = weights.clone().share_memory_() if recipe.train.kl_weight else None
     teacher, workers = open_teacher(recipe), num_workers(recipe.train.workers)
+    head = start_head(recipe, model.config.hidden_size)
     with (
         open_lessons(recipe) as lessons,
         open_run(recipe, out, resume=resume) as store,
@@ -88,6 +92,7 @@ def run_training(
             reference=reference,
             teacher=teacher,
             adapter=None if lora is None else trained,
+            head=head,
         ) as crew,
         graceful_interrupt() as interrupted,
     ):
@@ -95,9 +100,7 @@ def run_training(
             config=loop_config(recipe),
             environment=environment,
             crew=crew,
-            optimiser=Optimiser(
-                trained, optimiser_config(recipe), after=None if lora is None else lora.merge
-            ),
+            optimiser=_optimiser(recipe, trained, head, None if lora is None else lora.merge),
             weights_sha256=lambda: sha256(weights),
             store=store,
             directory=out / "checkpoints",
@@ -123,6 +126,22 @@ def run_training(
         if lora is not None:
             replace_directory(out / "adapter", partial(save_trained_adapter, lora, recipe))
         replace_directory(out / "model", partial(_save_model, model, recipe, tokenizer))
+
+
+def _optimiser(
+    recipe: Recipe, trained: Tensor, head: Tensor | None, after: Callable[[], None] | None
+) -> Optimiser | ActorCritic:
+    config = optimiser_config(recipe)
+    if head is None:
+        return Optimiser(trained, config, after=after)
+    return ActorCritic(
+        trained,
+        head,
+        config,
+        head_learning_rate=recipe.train.value_learning_rate,
+        head_alone=recipe.train.value_warmup_steps,
+        after=after,
+    )
 
 
 def _loop(
@@ -200,6 +219,7 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         refill=train.refill,
         has_teacher=train.method is Method.DISTIL,
         max_pass_rate=recipe.curriculum.max_pass_rate,
+        gae=GaeRule(gamma=train.gamma, gae_lambda=train.gae_lambda, scale=train.advantage_scale),
     )
 
 

@@ -25,6 +25,7 @@ from proofloop.core.verdict import Verdict
 from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.checkpoint import read_config
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.models.weights import adopt
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import learn_by_adapters
@@ -41,6 +42,7 @@ from proofloop.runs.orders import (
     Reply,
     Score,
     Scores,
+    Value,
     WorkerSetup,
 )
 from proofloop.runs.recipe import Control, objective_of
@@ -51,7 +53,7 @@ from proofloop.store import Phase, RecordedGroup
 from proofloop.store.rows import rollout_id
 from proofloop.train.config import Whose
 from proofloop.train.crew import Assignment, Attempted
-from proofloop.train.scoring import logprobs_of
+from proofloop.train.scoring import logprobs_of, values_of
 from proofloop.train.trainer import accumulate
 from proofloop.train.tripwires import tripwire_problem
 from proofloop.verify import build_verifier
@@ -61,7 +63,7 @@ from proofloop.verify.tripwires import baited
 
 
 class Worker:
-    """The parts of a worker and its four duties."""
+    """The parts of a worker and its duties."""
 
     def __init__(self, setup: WorkerSetup, engine: Engine | None = None) -> None:
         """`engine`: to sample from instead of the weights."""
@@ -77,10 +79,16 @@ class Worker:
         self._models = {Whose.OWN: self._model, **_other_models(setup)}
         self._objective = objective_of(recipe)
         self._gradient = setup.gradient
+        self._head: ScalarHead | None = None
         learner: nn.Module = self._model
         if setup.adapter is not None:
             learner = learn_by_adapters(self._model, recipe, setup.adapter)
-        _adopt_gradient(learner, setup.gradient)
+        num_own = sum(p.numel() for p in learner.parameters())
+        _adopt_gradient(learner, setup.gradient[:num_own])
+        if setup.head is not None:
+            self._head = ScalarHead(self._model.config.hidden_size)
+            adopt(self._head, setup.head)
+            _adopt_gradient(self._head, setup.gradient[num_own:])
         self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
         self._engine: Engine = (
             open_engine(recipe.engine, self._local, self._tokenizer) if engine is None else engine
@@ -109,7 +117,12 @@ class Worker:
                     denominator=denominator,
                     temperature=self._recipe.sampling.temperature,
                     max_positions=self._recipe.train.micro_batch_tokens,
+                    head=self._head,
                 )
+            case Value(questions):
+                assert self._head is not None, "asked only where there is one"
+                most = self._recipe.train.micro_batch_tokens
+                return Scores(values_of(self._model, self._head, questions, max_positions=most))
             case Score(questions, temperature, whose):
                 model, most = self._models[whose], self._recipe.train.micro_batch_tokens
                 return Scores(

@@ -35,6 +35,16 @@ DEFAULT = AdvantageRule()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ValueTargets:
+    """Of one rollout's sampled tokens, all turns joined."""
+
+    values: tuple[float, ...]
+    """Of the head before the step's first update."""
+    returns: tuple[float, ...]
+    """What it is to learn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credited:
     """A rollout and the advantage that all its sampled tokens share."""
 
@@ -42,6 +52,8 @@ class Credited:
     advantage: float
     token_advantages: tuple[float, ...] | None = None
     """In its place, one a sampled token, of all turns joined, where tokens differ."""
+    targets: ValueTargets | None = None
+    """What a value head is to learn of it, where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +75,9 @@ class Credits:
     teacher_gap_mean: float = math.nan
     """Student less teacher, nats a token: an estimate of the divergence between them; NaN where
     there is none but the policy itself."""
+    explained_variance: float = math.nan
+    """Of what the rollouts earned, by the value head; NaN without one, as is the next."""
+    value_mean: float = math.nan
 
 
 def group_advantages(rewards_G: Floats, rule: AdvantageRule = DEFAULT) -> Floats:
@@ -71,7 +86,8 @@ def group_advantages(rewards_G: Floats, rule: AdvantageRule = DEFAULT) -> Floats
     Rewards [1, 0, 0, 1] give, by baseline, [.5, -.5, -.5, .5] for `group` (the mean; Shao et al.
     2024, DeepSeekMath, eq. 3), [2/3, -2/3, -2/3, 2/3] for `leave_one_out` (the mean of the others;
     Ahmadian et al. 2024, RLOO, section 2.2: G / (G - 1) times as much, and unbiased) and the
-    rewards themselves for `none` (Williams 1992, REINFORCE).  They are then divided by the group's
+    rewards themselves for `none` (Williams 1992, REINFORCE) and `value`, which `train.values` takes
+    from here.  They are then divided by the group's
     standard deviation for the scale `group` (GRPO) and by its mean for `mean` (the gradient of
     log p instead of p, whose steps do not vanish where success is rare), where these are not 0;
     `batch` is `credit`'s.
@@ -82,7 +98,7 @@ def group_advantages(rewards_G: Floats, rule: AdvantageRule = DEFAULT) -> Floats
         case Baseline.LEAVE_ONE_OUT:
             G = len(rewards_G)
             advantages_G = (rewards_G - rewards_G.mean()) * (G / (G - 1))
-        case Baseline.NONE:
+        case Baseline.NONE | Baseline.VALUE:
             advantages_G = rewards_G.copy()
         case _:
             assert_never(rule.baseline)
@@ -100,7 +116,8 @@ def group_advantages(rewards_G: Floats, rule: AdvantageRule = DEFAULT) -> Floats
 
 def teaches(group: Group, rule: AdvantageRule = DEFAULT) -> bool:
     """Whether a group tells anything, by the rewards that its verdicts gave: at least two of them,
-    not all the same.  Without a baseline a group that is all right teaches, too."""
+    not all the same.  Without a baseline a group that is all right teaches, too; with a value head
+    whether one does is seen only later, and ties are kept or not by `train.ties`."""
     rewards = [_reward(rollout, verdict, rule) for rollout, verdict in group.scored]
     return len(rewards) > 1 and _tells(rewards, rule)
 
@@ -167,6 +184,7 @@ def credit(
 
 def _divisor(advantages: list[float], rule: AdvantageRule) -> float:
     """Of the whole batch; 1 where all advantages are the same."""
-    if rule.scale is not AdvantageScale.BATCH or not advantages:
+    by_token = rule.baseline is Baseline.VALUE
+    if rule.scale is not AdvantageScale.BATCH or by_token or not advantages:
         return 1.0
     return float(np.std(advantages)) or 1.0

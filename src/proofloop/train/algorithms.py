@@ -161,6 +161,29 @@ def rft() -> Keys:
     }
 
 
+def ppo() -> Keys:
+    """Schulman et al. 2017 (arXiv:1707.06347), eq. 7 and 9, on tokens as in Ouyang et al. 2022
+    (InstructGPT, arXiv:2203.02155: gamma 1, lambda 0.95), with a value head on the policy's layers.
+
+    J = mean_it { min(w_it A_it, clip(w_it, 1 - e, 1 + e) A_it)
+                  - c max((V_it - R_it)², (cut(V_it) - R_it)²) / 2 },
+    A_it = sum_l (gamma lambda)^l delta_{t+l}, whitened;   R_it = A_it + V_old(s_it)
+
+    The verdict's reward comes with the last token; the papers' leash to the start is `kl_weight`.
+    """
+    return {
+        **_CLIPPED,
+        "baseline": "value",
+        "advantage_scale": "batch",
+        "aggregation": "tokens",
+        "gamma": 1.0,
+        "gae_lambda": 0.95,
+        "value_weight": 0.5,
+        "value_clip": 0.2,
+        "kl_weight": 0.0,
+    }
+
+
 _PLAIN: Keys = {
     "ties": "drop",
     "truncated": "reward",
@@ -197,6 +220,7 @@ _ALL: tuple[Callable[[], Keys], ...] = (
     cispo,
     proofloop,
     rft,
+    ppo,
 )
 ALGORITHMS: Mapping[str, Keys] = {preset.__name__: preset() for preset in _ALL}
 """By the name that recipes give."""

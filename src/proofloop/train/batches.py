@@ -80,7 +80,8 @@ def prepare(config: LoopConfig, crew: Crew, credits: Credits, *, own: bool) -> P
 def with_gradient(groups: Sequence[Sequence[Sample]], objective: Objective) -> list[list[Sample]]:
     """The groups that need to be run: advantages of 0 are in the denominator and nowhere else,
     unless the loss has another part."""
-    return [list(g) for g in groups if objective.kl_in_loss or any(any(s.advantages) for s in g)]
+    other = objective.kl_in_loss or objective.has_values
+    return [list(g) for g in groups if other or any(any(s.advantages) for s in g)]
 
 
 def _logprobs(

@@ -40,6 +40,7 @@ class Algorithm(StrEnum):
     CISPO = "cispo"
     PROOFLOOP = "proofloop"
     RFT = "rft"
+    PPO = "ppo"
 
 
 class LossKind(StrEnum):
@@ -119,6 +120,8 @@ class Baseline(StrEnum):
     """The mean of its group."""
     LEAVE_ONE_OUT = "leave_one_out"
     """The mean of the others of its group."""
+    VALUE = "value"
+    """What a value head expects, token by token (`train.values`)."""
     NONE = "none"
 
 

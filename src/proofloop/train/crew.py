@@ -68,6 +68,10 @@ class Crew(Protocol):
         `train.kl_weight` keeps them, the teacher's where there is one."""
         ...
 
+    def values(self, questions: Sequence[Question]) -> list[tuple[float, ...]]:
+        """What the scalar head says before every token; only where there is one."""
+        ...
+
     def publish(self, step: int) -> list[PolicyVersion]:
         """Tells every engine which step its weights are of; returns the versions they report."""
         ...

@@ -37,6 +37,7 @@ from proofloop.train.teaching import taught
 from proofloop.train.trainer import GradientStats, check_logprob_gap
 from proofloop.train.trends import METRICS, trend_alarms
 from proofloop.train.tripwires import training
+from proofloop.train.values import valued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +89,13 @@ def loop_sync(parts: Parts, state: LoopState) -> Iterator[Report]:
 def credits_of(
     parts: Parts, groups: Sequence[RecordedGroup], penalties: Mapping[RolloutId, float]
 ) -> Credits:
-    """By the rewards or, where there is one, by the teacher."""
+    """By the rewards (and a value head's expectations of them) or, where there is one, by the
+    teacher."""
     config = parts.config
     if config.has_teacher:
         return taught(parts.crew, groups, config.temperature)
-    return credit_of(groups, config.advantages, parts.teacher, parts.crew, penalties)
+    credits = credit_of(groups, config.advantages, parts.teacher, parts.crew, penalties)
+    return valued(parts.crew, credits, config.gae) if config.objective.has_values else credits
 
 
 def note_alarms(parts: Parts, step: int, attempted: Attempted) -> tuple[str, ...]:

@@ -76,6 +76,19 @@ def sequence_ratio(logprobs: Tensor, old_logprobs: Tensor, lengths: Tensor) -> T
     return (sums_S / lengths.clamp(min=1)).exp()[sequence_N]
 
 
+def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip: float) -> TokenLoss:
+    """(V - R)² / 2, or that of V cut to old - clip … old + clip where it is larger: a value is not
+    led further than that from where it was at the start of the step by one batch (Schulman et al.
+    2017, eq. 9; cut as in Huang et al. 2022, "The 37 implementation details of PPO", number 9).
+    clip 0: never cut."""
+    plain = (values - returns).square() / 2
+    if not clip:
+        return TokenLoss(plain, torch.zeros_like(plain, dtype=torch.bool))
+    held = old_values + (values - old_values).clamp(-clip, clip)
+    cut = (held - returns).square() / 2
+    return TokenLoss(torch.maximum(plain, cut), cut > plain)
+
+
 def log_likelihood(logprobs: Tensor, advantages: Tensor) -> TokenLoss:
     """-A log p, whoever sampled: on policy the policy gradient (Williams 1992), and with advantage
     1 the negative log-likelihood of supervised fine-tuning.  Nothing is ever cut."""

@@ -80,6 +80,8 @@ def step_metrics(
         **turn_metrics([a for g in groups for a in g.group.attempts]),
         "num_taught_tokens": float(credits.num_taught_tokens),
         "teacher_gap_mean": credits.teacher_gap_mean,
+        "explained_variance": credits.explained_variance,
+        "value_mean": credits.value_mean,
     }
 
 
@@ -127,12 +129,14 @@ def policy_metrics(learned: Learned) -> dict[str, float]:
     per_token = max(1, stats.num_tokens)
     squares = stats.num_tokens * stats.ratio_squared_sum
     rated = correction.num_tokens or math.nan
+    values = learned.objective.has_values
     return {
         "logprob_gap_max": stats.gap_max,
         "logprob_gap_mean": stats.gap_sum / per_token,
         "clip_share": stats.num_clipped / per_token,
         "effective_token_share": stats.ratio_sum**2 / squares if squares else math.nan,
         "kl_mean": stats.kl_sum / per_token if learned.objective.kl_in_loss else math.nan,
+        "value_loss": stats.value_loss / max(1, learned.denominator) if values else math.nan,
         "masked_share": correction.num_masked / rated,
         "capped_share": correction.num_capped / rated,
     }

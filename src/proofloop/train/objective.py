@@ -5,7 +5,7 @@ sum over trained tokens of weight x loss / denominator: `losses` says what a tok
 """
 
 from proofloop.core.record import Record
-from proofloop.train.config import Aggregation, Correction, KlEstimator, KlIn, LossKind
+from proofloop.train.config import Aggregation, Baseline, Correction, KlEstimator, KlIn, LossKind
 
 
 class Objective(Record):
@@ -26,6 +26,14 @@ class Objective(Record):
     sequence_high: float = 1.01
     icepop_low: float = 0.5
     icepop_high: float = 5.0
+    baseline: Baseline = Baseline.GROUP
+    value_weight: float = 0.5
+    value_clip: float = 0.2
+
+    @property
+    def has_values(self) -> bool:
+        """Whether a value head learns beside the policy."""
+        return self.baseline is Baseline.VALUE
 
     @property
     def kl_in_loss(self) -> bool:

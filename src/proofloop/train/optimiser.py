@@ -106,13 +106,7 @@ class Optimiser:
         Raises TrainingHalted, weights untouched, where the gradient is not finite.
         """
         gradient = half + other
-        norm = float(gradient.norm())
-        if not math.isfinite(norm):
-            raise TrainingHalted(
-                f"update {self.num_updates + 1}: the gradient's norm is {norm}; the weights were "
-                "left as they were. Lower train.learning_rate or look at the step with "
-                "`proofloop peek`"
-            )
+        norm = check_finite(gradient, self.num_updates + 1)
         self._signal.observe(half, other)
         rate = self._rate()
         self._weights.grad = gradient * min(1.0, self._config.grad_clip / max(norm, 1e-12))
@@ -162,6 +156,19 @@ class Optimiser:
                 "exp_avg": tensors["exp_avg"],
                 "exp_avg_sq": tensors["exp_avg_sq"],
             }
+
+
+def check_finite(gradient: Tensor, number: int) -> float:
+    """The norm of the gradient of an update, counted from 1.  Raises TrainingHalted where it is not
+    finite."""
+    norm = float(gradient.norm())
+    if not math.isfinite(norm):
+        raise TrainingHalted(
+            f"update {number}: the gradient's norm is {norm}; the weights were "
+            "left as they were. Lower train.learning_rate or look at the step with "
+            "`proofloop peek`"
+        )
+    return norm
 
 
 def _stepper(weights: torch.nn.Parameter, config: OptimiserConfig) -> torch.optim.Optimizer:

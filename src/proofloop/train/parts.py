@@ -7,6 +7,7 @@ from pathlib import Path
 from proofloop.core.record import Record
 from proofloop.core.task import Environment
 from proofloop.store import RunStore
+from proofloop.train.actor_critic import ActorCritic
 from proofloop.train.advantages import AdvantageRule
 from proofloop.train.config import AlarmsConfig, FeedbackConfig
 from proofloop.train.crew import Crew
@@ -14,6 +15,7 @@ from proofloop.train.curriculum import CurriculumState, TaskPool
 from proofloop.train.distil import Teacher
 from proofloop.train.objective import Objective
 from proofloop.train.optimiser import Optimiser
+from proofloop.train.values import GaeRule
 
 
 class LoopConfig(Record):
@@ -45,6 +47,8 @@ class LoopConfig(Record):
     has_teacher: bool = False
     """Whether another model's log-probabilities are learned from, in place of rewards."""
     max_pass_rate: float = 1.0
+    gae: GaeRule = GaeRule()
+    """Where a value head is what rewards are compared with."""
 
 
 class LoopState(Record):
@@ -61,7 +65,7 @@ class Parts:
     config: LoopConfig
     environment: Environment
     crew: Crew
-    optimiser: Optimiser
+    optimiser: Optimiser | ActorCritic
     weights_sha256: Callable[[], str]
     store: RunStore
     directory: Path

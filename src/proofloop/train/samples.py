@@ -4,6 +4,7 @@ A sample is what one rollout trains: its first context (shared by its group) and
 after it, of which only the sampled ones train, each once.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import repeat
 from typing import NamedTuple
@@ -29,13 +30,17 @@ class Sample:
     """nats; what the loss's ratio is against, where that is not the sampler."""
     reference_logprobs: tuple[float, ...] | None = None
     """nats, of the weights that the run started with, where the loss asks for them."""
+    old_values: tuple[float, ...] | None = None
+    """Of the value head at the start of the step, where there is one; 0 where not trained."""
+    returns: tuple[float, ...] | None = None
+    """What it is to learn; 0 where not trained."""
 
     def __post_init__(self) -> None:
         lengths = {
             len(part)
             for part in (self.tokens, self.trained, self.sampler_logprobs, self.advantages)
         }
-        others = (self.old_logprobs, self.reference_logprobs)
+        others = (self.old_logprobs, self.reference_logprobs, self.old_values, self.returns)
         lengths |= {len(part) for part in others if part is not None}
         if len(lengths) != 1 or not self.context or not any(self.trained):
             raise ValueError(
@@ -74,14 +79,23 @@ def sample_of(credited: Credited) -> Sample:
     """Completions train, stop tokens included: stopping is an action."""
     rollout: Rollout = credited.rollout
     after = continuation_of(rollout)
-    own = iter(credited.token_advantages or repeat(credited.advantage))
+    own = credited.token_advantages or repeat(credited.advantage)
+    targets = credited.targets
     return Sample(
         context=rollout.turns[0].context,
         tokens=tuple(after.tokens),
         trained=tuple(after.sampled),
         sampler_logprobs=tuple(after.logprobs),
-        advantages=tuple(next(own) if t else 0.0 for t in after.sampled),
+        advantages=_placed(own, after.sampled),
+        old_values=None if targets is None else _placed(targets.values, after.sampled),
+        returns=None if targets is None else _placed(targets.returns, after.sampled),
     )
+
+
+def _placed(values: Iterable[float], sampled: list[bool]) -> tuple[float, ...]:
+    """Numbers of the sampled tokens at their places, 0 at the others'."""
+    own = iter(values)
+    return tuple(next(own) if t else 0.0 for t in sampled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

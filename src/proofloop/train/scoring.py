@@ -4,14 +4,17 @@ What a self-teacher says of a rollout (`train.distil`), or what any other weight
 asks chooses the weights by choosing whom to ask.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from proofloop.core.rollout import Rollout
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.train.samples import Bundle, Sample, continuation_of, micro_batches
-from proofloop.train.trainer import collate, trained_logprobs
+from proofloop.train.trainer import MicroBatch, collate, trained_hidden, trained_logprobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,34 @@ def logprobs_of(
     Equal contexts are not shared: what is asked of, mostly differs.  Raises ValueError for an empty
     context, no tokens, or more positions than the model has.
     """
+    return _asked(
+        model,
+        questions,
+        lambda batch: trained_logprobs(model, batch, temperature),
+        max_positions=max_positions,
+    )
+
+
+@torch.inference_mode()
+def values_of(
+    model: Decoder, head: ScalarHead, questions: list[Question], *, max_positions: int
+) -> list[tuple[float, ...]]:
+    """The same, of what `head` says of the state before each token."""
+    return _asked(
+        model,
+        questions,
+        lambda batch: head(trained_hidden(model, batch)),
+        max_positions=max_positions,
+    )
+
+
+def _asked(
+    model: Decoder,
+    questions: list[Question],
+    answer: Callable[[MicroBatch], Tensor],
+    *,
+    max_positions: int,
+) -> list[tuple[float, ...]]:
     bundles = [_bundle(question) for question in questions]
     limit = model.config.max_position_embeddings
     longest = max((b.num_positions for b in bundles), default=0)
@@ -45,7 +76,7 @@ def logprobs_of(
     places = {id(bundle): i for i, bundle in enumerate(bundles)}
     found: dict[int, tuple[float, ...]] = {}
     for part in micro_batches(bundles, max_positions=max_positions):
-        values: list[float] = trained_logprobs(model, collate(part), temperature).tolist()
+        values: list[float] = answer(collate(part)).tolist()
         for bundle in part:
             length = bundle.longest
             found[places[id(bundle)]], values = tuple(values[:length]), values[length:]

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from proofloop.core.errors import TrainingHalted
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.train.kl import kl
-from proofloop.train.losses import token_loss
+from proofloop.train.losses import token_loss, value_loss
 from proofloop.train.objective import Objective
 from proofloop.train.samples import Bundle, Sample, micro_batches
 
@@ -36,6 +37,8 @@ class MicroBatch:
     """The sampler's where samples name no others."""
     reference_logprobs_GST: Tensor | None
     weights_GS: Tensor
+    old_values_GST: Tensor | None = None
+    returns_GST: Tensor | None = None
 
     @property
     def lengths(self) -> Tensor:
@@ -58,6 +61,8 @@ class GradientStats(NamedTuple):
     """Of the probabilities' ratio, trainer to sampler."""
     kl_sum: float = 0.0
     """Of the estimates in the loss, nats."""
+    value_loss: float = 0.0
+    """Weighted as in the batch's loss, but for `train.value_weight`."""
 
     def __add__(self, other: "GradientStats") -> "GradientStats":  # type: ignore[override]
         return GradientStats(
@@ -69,6 +74,7 @@ class GradientStats(NamedTuple):
             self.ratio_sum + other.ratio_sum,
             self.ratio_squared_sum + other.ratio_squared_sum,
             self.kl_sum + other.kl_sum,
+            self.value_loss + other.value_loss,
         )
 
 
@@ -116,13 +122,15 @@ def collate(bundles: list[Bundle]) -> MicroBatch:
         old_logprobs_GST=logprobs_GST if old_GST is None else old_GST,
         reference_logprobs_GST=_others(bundles, logprobs_GST, lambda s: s.reference_logprobs),
         weights_GS=torch.tensor(weights_GS),
+        old_values_GST=_others(bundles, logprobs_GST, lambda s: s.old_values),
+        returns_GST=_others(bundles, logprobs_GST, lambda s: s.returns),
     )
 
 
 def _others(
     bundles: list[Bundle], like_GST: Tensor, read: Callable[[Sample], tuple[float, ...] | None]
 ) -> Tensor | None:
-    """Log-probabilities that all samples have, or none."""
+    """Numbers of tokens that all samples have, or none."""
     if read(bundles[0].samples[0]) is None:
         return None
     values_GST = torch.zeros_like(like_GST)
@@ -136,9 +144,21 @@ def _others(
 
 def trained_logprobs(model: Decoder, batch: MicroBatch, temperature: float) -> Tensor:
     """Log-probabilities (N,) of the trained tokens under the sampling distribution, nats."""
+    return target_logprobs(model, trained_hidden(model, batch), batch, temperature)
+
+
+def trained_hidden(model: Decoder, batch: MicroBatch) -> Tensor:
+    """Final hidden states (N, C) from which the trained tokens are foretold."""
     _, context = model.encode_context(batch.contexts_GP, batch.lengths_G)
     hidden_GSTC = model.extend(batch.inputs_GST, context)
-    logits_NV = model.logits(hidden_GSTC[batch.trained_GST]) / temperature
+    return hidden_GSTC[batch.trained_GST]
+
+
+def target_logprobs(
+    model: Decoder, hidden_NC: Tensor, batch: MicroBatch, temperature: float
+) -> Tensor:
+    """Of the trained tokens, given those."""
+    logits_NV = model.logits(hidden_NC) / temperature
     targets_N = batch.targets_GST[batch.trained_GST]
     return logits_NV.log_softmax(dim=-1).gather(-1, targets_N[:, None])[:, 0]
 
@@ -151,23 +171,27 @@ def accumulate(
     denominator: int,
     temperature: float,
     max_positions: int,
+    head: ScalarHead | None = None,
 ) -> GradientStats:
     """Adds the gradient of sum(weight * loss) / denominator over `bundles` to the parameters'
-    `.grad`."""
+    `.grad`, those of `head` among them where the objective has values."""
     stats = GradientStats()
     for part in micro_batches(bundles, max_positions=max_positions):
         batch = collate(part)
-        logprobs_N = trained_logprobs(model, batch, temperature)
-        total, part_stats = batch_loss(objective, batch, logprobs_N)
+        hidden_NC = trained_hidden(model, batch)
+        logprobs_N = target_logprobs(model, hidden_NC, batch, temperature)
+        values_N = None if head is None else head(hidden_NC)
+        total, part_stats = batch_loss(objective, batch, logprobs_N, values_N)
         (total / denominator).backward()
         stats += part_stats
     return stats
 
 
 def batch_loss(
-    objective: Objective, batch: MicroBatch, logprobs_N: Tensor
+    objective: Objective, batch: MicroBatch, logprobs_N: Tensor, values_N: Tensor | None = None
 ) -> tuple[Tensor, GradientStats]:
-    """The weighted sum over a micro-batch's trained tokens, whose log-probabilities are given."""
+    """The weighted sum over a micro-batch's trained tokens, whose log-probabilities (and values,
+    where the objective has them) are given."""
     sampler_N, old_N, advantages_N = (
         values_GST[batch.trained_GST]
         for values_GST in (batch.sampler_logprobs_GST, batch.old_logprobs_GST, batch.advantages_GST)
@@ -180,7 +204,19 @@ def batch_loss(
         reference_N = batch.reference_logprobs_GST[batch.trained_GST]
         kl_N = kl(objective.kl_estimator, logprobs_N, reference_N)
         loss_N, kl_sum = loss_N + objective.kl_weight * kl_N, float(kl_N.detach().sum())
-    total = (loss_N * batch.weights_GS.flatten().repeat_interleave(lengths)).sum()
+    weights_N = batch.weights_GS.flatten().repeat_interleave(lengths)
+    values = torch.zeros(())
+    if objective.has_values:
+        assert values_N is not None, "the worker has a head"
+        assert batch.old_values_GST is not None, "asked for before the batch was made"
+        assert batch.returns_GST is not None, "made with them"
+        old_values_N, returns_N = (
+            values_GST[batch.trained_GST]
+            for values_GST in (batch.old_values_GST, batch.returns_GST)
+        )
+        clip = objective.value_clip
+        values = (value_loss(values_N, old_values_N, returns_N, clip=clip).loss * weights_N).sum()
+    total = (loss_N * weights_N).sum() + objective.value_weight * values
     gaps_N = logprobs_N.detach() - sampler_N
     ratios_N = gaps_N.exp()
     gaps_N = gaps_N.abs()
@@ -193,4 +229,5 @@ def batch_loss(
         ratio_sum=float(ratios_N.sum()),
         ratio_squared_sum=float(ratios_N.square().sum()),
         kl_sum=kl_sum,
+        value_loss=float(values.detach()),
     )
