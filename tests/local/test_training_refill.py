@@ -16,9 +16,10 @@ from proofloop.core.errors import RunError
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.runs.environments import build_environment
+from proofloop.runs.optimisers import optimiser_config
 from proofloop.runs.recipe import Recipe, RewardConfig
 from proofloop.runs.recipe_train import CurriculumConfig
-from proofloop.runs.training import loop_config, open_run, optimiser_config, run_training
+from proofloop.runs.training import loop_config, open_run, run_training
 from proofloop.store import Phase, RunStore
 from proofloop.store.reader import DATABASE_NAME
 from proofloop.train.config import Correction, KlEstimator, KlIn, Ties

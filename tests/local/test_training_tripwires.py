@@ -19,9 +19,10 @@ from proofloop.measure.report import write_report
 from proofloop.measure.summary import summarise
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.environments import build_environment
+from proofloop.runs.optimisers import optimiser_config
 from proofloop.runs.peek import peek_rollout
 from proofloop.runs.recipe import Recipe
-from proofloop.runs.training import loop_config, open_run, optimiser_config, run_training
+from proofloop.runs.training import loop_config, open_run, run_training
 from proofloop.store import Phase, RunStore
 from proofloop.testing.fakes import ScriptedEngine
 from proofloop.train.config import AlarmsConfig, TripwireConfig

@@ -13,6 +13,7 @@ from proofloop.core.errors import ConfigError
 from proofloop.core.task import Environment, Split
 from proofloop.engine.models.config import TARGETS
 from proofloop.runs.checks_algorithm import check_algorithm
+from proofloop.runs.checks_preference import check_preference
 from proofloop.runs.config import load_config, suggestion
 from proofloop.runs.environments import build_environment, size_of
 from proofloop.runs.recipe import Control, EngineKind, Recipe
@@ -38,6 +39,7 @@ _BOUNDS = (
             "train.updates_per_step",
             "train.micro_batch_tokens",
             "train.checkpoint_every",
+            "preference.pairs_per_task",
             "eval.num_tasks",
             "eval.num_samples",
             "eval.final_num_tasks",
@@ -65,6 +67,7 @@ _BOUNDS = (
             "train.clip_high",
             "train.correction_cap",
             "train.value_weight",
+            "preference.beta",
             "train.value_learning_rate",
             "curriculum.max_pass_rate",
             "lora.alpha",
@@ -82,6 +85,9 @@ _BOUNDS = (
             "train.refill",
             "train.kl_weight",
             "train.gamma",
+            "preference.label_smoothing",
+            "preference.heldout_share",
+            "preference.margin",
             "train.gae_lambda",
             "train.value_clip",
             "train.value_warmup_steps",
@@ -144,6 +150,7 @@ def check_recipe(recipe: Recipe) -> None:
             f"functions are tests, those of {recipe.env.name} are not"
         )
     check_algorithm(recipe)
+    check_preference(recipe)
     if (recipe.engine.kind is EngineKind.SERVER) != bool(recipe.engine.url):
         raise ConfigError(
             f"engine.url: {recipe.engine.url or 'none'} does not go with engine.kind = "

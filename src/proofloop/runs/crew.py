@@ -31,6 +31,7 @@ from proofloop.runs.orders import (
 )
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.retries import circle_of
+from proofloop.runs.reward_models import RewardModel
 from proofloop.runs.worker import serve
 from proofloop.train.config import FeedbackControl, Whose
 from proofloop.train.crew import Assignment, Attempted
@@ -80,6 +81,7 @@ class WorkerCrew:
         teacher: Teacher | None = None,
         adapter: Tensor | None = None,
         head: Tensor | None = None,
+        reward_model: RewardModel | None = None,
     ) -> None:
         """`weights` and `reference` (what the run started with, where anything is compared with it)
         lie in shared memory; so does `adapter`, which trains in place of the weights that follow
@@ -102,6 +104,7 @@ class WorkerCrew:
                 teacher=teacher,
                 adapter=adapter,
                 head=head,
+                reward_model=reward_model,
             )
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(setup, theirs), daemon=True)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from proofloop.core.completion import PolicyVersion
 from proofloop.runs.recipe import Recipe
+from proofloop.runs.reward_models import RewardModel
 from proofloop.train.config import Whose
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.samples import Bundle
@@ -37,6 +38,8 @@ class WorkerSetup:
     """What the gradient is of, where it is not the weights."""
     head: Tensor | None = None
     """Weights of a scalar head on the model, whose gradient comes after the other."""
+    reward_model: RewardModel | None = None
+    """Where training is rewarded by one."""
 
 
 @dataclass(frozen=True, slots=True)

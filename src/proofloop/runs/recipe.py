@@ -14,8 +14,14 @@ from proofloop.core.verdict import Tier
 from proofloop.engine.models.config import TARGETS
 from proofloop.runs.recipe_train import CurriculumConfig, TrainConfig
 from proofloop.train.advantages import AdvantageRule
-from proofloop.train.config import AlarmsConfig, FeedbackConfig, TripwireConfig
-from proofloop.train.objective import Objective
+from proofloop.train.config import (
+    AlarmsConfig,
+    FeedbackConfig,
+    Method,
+    PreferenceConfig,
+    TripwireConfig,
+)
+from proofloop.train.objective import Objective, PairLoss, PairObjective
 
 
 class Control(StrEnum):
@@ -137,6 +143,9 @@ class SamplingConfig(Record):
 class RewardConfig(Record):
     control: Control = Control.NONE
     """`none`: the verdict decides. `random`, `format`, `naive`: control arms."""
+    model: str | None = None
+    """A reward model (its run, or its directory) whose scores are rewarded in place of verdicts;
+    these stay in the record, and held-out tasks are judged by them."""
 
 
 class EngineKind(StrEnum):
@@ -232,6 +241,7 @@ class Recipe(Record):
     tripwire: TripwireConfig = TripwireConfig()
     alarms: AlarmsConfig = AlarmsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
+    preference: PreferenceConfig = PreferenceConfig()
     control: ControlConfig = ControlConfig()
     tracker: TrackerConfig = TrackerConfig()
     engine: EngineConfig = EngineConfig()
@@ -249,5 +259,20 @@ def advantage_rule(recipe: Recipe) -> AdvantageRule:
 
 
 def objective_of(recipe: Recipe) -> Objective:
-    """The keys of the section `train` by the same names."""
-    return Objective(**{key: getattr(recipe.train, key) for key in Objective.__struct_fields__})
+    """The keys of the section `train` by the same names and, where pairs are learned from, those
+    of `preference`."""
+    keys = [key for key in Objective.__struct_fields__ if key != "pairs"]
+    own = {key: getattr(recipe.train, key) for key in keys}
+    return Objective(**own, pairs=_pair_objective(recipe))
+
+
+PAIR_LOSSES = {Method.DPO: PairLoss.DPO, Method.REWARD_MODEL: PairLoss.BRADLEY_TERRY}
+"""By method."""
+
+
+def _pair_objective(recipe: Recipe) -> PairObjective | None:
+    if recipe.train.method not in PAIR_LOSSES:
+        return None
+    keys = [key for key in PairObjective.__struct_fields__ if key != "loss"]
+    own = {key: getattr(recipe.preference, key) for key in keys}
+    return PairObjective(loss=PAIR_LOSSES[recipe.train.method], **own)

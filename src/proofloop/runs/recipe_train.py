@@ -21,8 +21,9 @@ from proofloop.train.config import (
 
 class TrainConfig(Record):
     method: Method = Method.RL
-    """`rl` (from rewards), `distil` (on its own answers, from `train.teacher`); control arms: `sft`
-    (on the successes of `train.sft_from`) and `copy` (no training)."""
+    """`rl` (from rewards), `distil` (on its own answers, from `train.teacher`), `dpo` (from the
+    pairs of `[preference]`), `reward-model` (a score, from the same); control arms: `sft` (on the
+    successes of `train.sft_from`) and `copy` (no training)."""
     teacher: str | None = None
     """Checkpoint directory (or `pico`), of the same tokenizer, whose log-probabilities `distil`
     learns from, token by token."""
@@ -39,7 +40,7 @@ class TrainConfig(Record):
     workers: int = 0
     """Processes of one thread each; 0: as many as there are cores."""
     tasks_per_step: int = 128
-    """Tasks (groups) in a step."""
+    """Tasks (groups, or preference pairs) in a step."""
     samples_per_task: int = 8
     """Rollouts of each task: the size of a group."""
     learning_rate: float = 2e-4

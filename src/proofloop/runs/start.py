@@ -18,9 +18,13 @@ from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import load_run_config
 from proofloop.runs.models import resolve_model
 from proofloop.runs.orders import Teacher
+from proofloop.runs.pairs import lessons_of as pair_lessons
+from proofloop.runs.pairs import pairs_of_run, read_pairs
 from proofloop.runs.recipe import Init, ModelConfig, Recipe, objective_of
+from proofloop.runs.reward_models import RewardModel, load_reward_model
 from proofloop.store import RunReader, RunStore
-from proofloop.train.config import FeedbackArm, Method
+from proofloop.train.config import FeedbackArm, LengthCorrection, Method
+from proofloop.train.loop_pairs import PairLessons
 from proofloop.train.successes import Lessons, lessons_of
 
 
@@ -39,9 +43,15 @@ def start_model(model: ModelConfig) -> Decoder:
 def start_head(recipe: Recipe, width: int) -> Tensor | None:
     """Weights of a scalar head on the model, in shared memory, at 0; None where nothing asks for
     one."""
-    if not objective_of(recipe).has_values:
+    if not objective_of(recipe).has_values and recipe.train.method is not Method.REWARD_MODEL:
         return None
     return flatten(ScalarHead(width)).share_memory_()
+
+
+def keeps_start(recipe: Recipe) -> bool:
+    """Whether anything is compared with the weights that the run starts with."""
+    is_reference = recipe.train.method is Method.DPO and not recipe.preference.reference_free
+    return recipe.train.kl_weight > 0 or is_reference
 
 
 def start_tokenizer(recipe: Recipe) -> ChatTokenizer:
@@ -94,6 +104,47 @@ def open_teacher(recipe: Recipe) -> Teacher | None:
             "take a teacher with as many"
         )
     return Teacher(model_path=path, weights=flatten(model).share_memory_())
+
+
+def open_pairs(
+    recipe: Recipe, tokenizer: ChatTokenizer, *, max_positions: int
+) -> PairLessons | None:
+    """Those of `[preference]`; None for a method that learns from none.  Raises DataError (file,
+    line) for a row that is no pair, RunError for a run without any."""
+    config, seed = recipe.preference, recipe.train.seed
+    if config.data is not None:
+        source = config.data
+        path = Path(source).expanduser()
+        pairs = read_pairs(path, tokenizer, max_positions=max_positions)
+    elif config.run is not None:
+        source = config.run
+        theirs = load_run_config(Recipe, Path(source))
+        if _tokenizer(theirs) != _tokenizer(recipe):
+            raise RunError(
+                f"{source}: its tokens are of {theirs.model.path}, whose tokenizer is not that of "
+                f"{recipe.model.path}; use the same model (model.path)"
+            )
+        with RunStore.read(Path(source)) as reader:
+            pairs = pairs_of_run(reader, pairs_per_task=config.pairs_per_task, seed=seed)
+    else:
+        return None
+    offset = config.length_correction is LengthCorrection.OFFSET
+    return pair_lessons(pairs, config, source=source, seed=seed, offset=offset)
+
+
+def open_reward_model(recipe: Recipe) -> RewardModel | None:
+    """The one of `reward.model`, in shared memory.  Raises ModelError where there is none, or where
+    it cannot read the policy's tokens."""
+    if recipe.reward.model is None:
+        return None
+    found = load_reward_model(Path(recipe.reward.model).expanduser())
+    policy = resolve_model(recipe.model.path)
+    if _tokenizer_of(found.model_path) != _tokenizer_of(policy):
+        raise ModelError(
+            f"reward.model: {recipe.reward.model} has another tokenizer than {policy}, so it "
+            "cannot read its answers; train one from the same model (model.path)"
+        )
+    return found
 
 
 def _tokenizer(recipe: Recipe) -> bytes:

@@ -15,7 +15,6 @@ from types import FrameType
 from typing import assert_never
 
 import torch
-from torch import Tensor
 
 from proofloop.core.errors import ConfigError, TrainingHalted
 from proofloop.engine.models.checkpoint import save_model
@@ -26,6 +25,7 @@ from proofloop.runs.adapters import save_trained_adapter, start_policy
 from proofloop.runs.config import CONFIG_NAME, dump_toml
 from proofloop.runs.crew import WorkerCrew
 from proofloop.runs.environments import build_environment
+from proofloop.runs.length_bias import finish_reward_model
 from proofloop.runs.machine_check import check_machine
 from proofloop.runs.manifest import (
     collect_manifest,
@@ -34,20 +34,29 @@ from proofloop.runs.manifest import (
     write_manifest,
 )
 from proofloop.runs.models import resolve_model
+from proofloop.runs.optimisers import build_optimiser
 from proofloop.runs.recipe import EngineKind, Recipe, advantage_rule, objective_of
-from proofloop.runs.start import open_lessons, open_teacher, start_head, start_tokenizer
+from proofloop.runs.reward_models import NAME
+from proofloop.runs.start import (
+    keeps_start,
+    open_lessons,
+    open_pairs,
+    open_reward_model,
+    open_teacher,
+    start_head,
+    start_tokenizer,
+)
 from proofloop.runs.trackers.feed import open_feed
 from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
-from proofloop.train.actor_critic import ActorCritic
 from proofloop.train.config import FeedbackArm, Method
 from proofloop.train.curriculum import choose_tasks
 from proofloop.train.distil import Teacher
 from proofloop.train.loop_copy import loop_copy
+from proofloop.train.loop_pairs import PairLessons, loop_pairs
 from proofloop.train.loop_sft import loop_sft
 from proofloop.train.loop_sync import Report, load_state, loop_sync
-from proofloop.train.optimiser import Optimiser, OptimiserConfig
 from proofloop.train.parts import LoopConfig, LoopState, Parts
 from proofloop.train.successes import Lessons
 from proofloop.train.values import GaeRule
@@ -78,9 +87,14 @@ def run_training(
     trained = weights if lora is None else flatten(lora).share_memory_()
     if lora is not None:
         lora.merge()
-    reference = weights.clone().share_memory_() if recipe.train.kl_weight else None
+    reference = weights.clone().share_memory_() if keeps_start(recipe) else None
     teacher, workers = open_teacher(recipe), num_workers(recipe.train.workers)
     head = start_head(recipe, model.config.hidden_size)
+    room = model.config.max_position_embeddings
+    pairs, reward_model = (
+        open_pairs(recipe, tokenizer, max_positions=room),
+        open_reward_model(recipe),
+    )
     with (
         open_lessons(recipe) as lessons,
         open_run(recipe, out, resume=resume) as store,
@@ -93,6 +107,7 @@ def run_training(
             teacher=teacher,
             adapter=None if lora is None else trained,
             head=head,
+            reward_model=reward_model,
         ) as crew,
         graceful_interrupt() as interrupted,
     ):
@@ -100,11 +115,11 @@ def run_training(
             config=loop_config(recipe),
             environment=environment,
             crew=crew,
-            optimiser=_optimiser(recipe, trained, head, None if lora is None else lora.merge),
+            optimiser=build_optimiser(recipe, trained, head, None if lora is None else lora.merge),
             weights_sha256=lambda: sha256(weights),
             store=store,
             directory=out / "checkpoints",
-            teacher=teacher_of(recipe, tokenizer, model.config.max_position_embeddings),
+            teacher=teacher_of(recipe, tokenizer, room),
             only=choose_tasks(environment, recipe.train.num_tasks, seed=recipe.train.tasks_seed),
         )
         state = load_state(parts)
@@ -113,7 +128,7 @@ def run_training(
         crew.publish(state.step)
         feed = open_feed(recipe, store)
         try:
-            for report in _loop(recipe.train.method, parts, state, lessons):
+            for report in _loop(recipe.train.method, parts, state, lessons or pairs):
                 on_progress(report)
                 feed.catch_up()
                 if interrupted():
@@ -123,36 +138,29 @@ def run_training(
             raise
         finally:
             feed.close()
+        if head is not None and pairs is not None:
+            finish = partial(
+                finish_reward_model, recipe, parts, pairs, model, head, tokenizer.stop_ids
+            )
+            replace_directory(out / NAME, finish)
+            return
         if lora is not None:
             replace_directory(out / "adapter", partial(save_trained_adapter, lora, recipe))
         replace_directory(out / "model", partial(_save_model, model, recipe, tokenizer))
 
 
-def _optimiser(
-    recipe: Recipe, trained: Tensor, head: Tensor | None, after: Callable[[], None] | None
-) -> Optimiser | ActorCritic:
-    config = optimiser_config(recipe)
-    if head is None:
-        return Optimiser(trained, config, after=after)
-    return ActorCritic(
-        trained,
-        head,
-        config,
-        head_learning_rate=recipe.train.value_learning_rate,
-        head_alone=recipe.train.value_warmup_steps,
-        after=after,
-    )
-
-
 def _loop(
-    method: Method, parts: Parts, state: LoopState, lessons: Lessons | None
+    method: Method, parts: Parts, state: LoopState, lessons: Lessons | PairLessons | None
 ) -> Iterator[Report]:
     match method:
         case Method.RL | Method.DISTIL:
             return loop_sync(parts, state)
         case Method.SFT:
-            assert lessons is not None, "opened with the run"
+            assert isinstance(lessons, Lessons), "opened with the run"
             return loop_sft(parts, state, lessons)
+        case Method.DPO | Method.REWARD_MODEL:
+            assert isinstance(lessons, PairLessons), "opened before the run"
+            return loop_pairs(parts, state, lessons)
         case Method.COPY:
             return loop_copy(parts, state)
         case _:
@@ -237,17 +245,6 @@ def teacher_of(recipe: Recipe, tokenizer: ChatTokenizer, max_positions: int) -> 
         weight=recipe.feedback.weight,
         temperature=recipe.sampling.temperature,
         max_positions=max_positions,
-    )
-
-
-def optimiser_config(recipe: Recipe) -> OptimiserConfig:
-    return OptimiserConfig(
-        learning_rate=recipe.train.learning_rate,
-        schedule=recipe.train.schedule,
-        warmup_steps=recipe.train.warmup_steps,
-        weight_decay=recipe.train.weight_decay,
-        grad_clip=recipe.train.grad_clip,
-        kind=recipe.train.optimiser,
     )
 
 

@@ -47,6 +47,7 @@ from proofloop.runs.orders import (
 )
 from proofloop.runs.recipe import Control, objective_of
 from proofloop.runs.retries import Retries
+from proofloop.runs.reward_models import LearnedReward, rewarded_groups
 from proofloop.runs.seeds import sample_seed
 from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase, RecordedGroup
@@ -93,6 +94,10 @@ class Worker:
         self._engine: Engine = (
             open_engine(recipe.engine, self._local, self._tokenizer) if engine is None else engine
         )
+        self._learned: LearnedReward | None = None
+        if setup.reward_model is not None:
+            most = recipe.train.micro_batch_tokens
+            self._learned = LearnedReward(setup.reward_model, max_positions=most)
         self._known: dict[tuple[int, str], Verdict] = {}
         self._retries = Retries(
             control=recipe.feedback.control,
@@ -148,6 +153,8 @@ class Worker:
             self._judged(*parts)
             for parts in zip(assignments, problems, requests, completions, strict=True)
         )
+        if self._learned is not None:
+            groups = rewarded_groups(self._learned, assignments, groups)
         judged = time.perf_counter()
         after = self._retries.follow(assignments, problems, groups)
         return Attempted(

@@ -14,6 +14,10 @@ class Method(StrEnum):
     """Learns right answers that another run sampled, by their likelihood (`train.loop_sft`)."""
     DISTIL = "distil"
     """Samples, judges and learns from a teacher's log-probabilities (`train.teaching`)."""
+    DPO = "dpo"
+    """Learns which of two answers is preferred, as a policy (`train.loop_pairs`)."""
+    REWARD_MODEL = "reward-model"
+    """The same, as a score of answers."""
     COPY = "copy"
     """Nothing: the same weights are measured twice (`train.loop_copy`)."""
 
@@ -137,6 +141,18 @@ class AdvantageScale(StrEnum):
     NONE = "none"
 
 
+class LengthCorrection(StrEnum):
+    """What is done about a reward model's liking for long answers, or short ones."""
+
+    NONE = "none"
+    OFFSET = "offset"
+    """What length alone says of the pairs is held in the loss while scores are learned, so that
+    they explain the rest (`train.pairs.length_offset`)."""
+    REGRESS = "regress"
+    """The slope of scores on length at equal correctness is taken off them afterwards
+    (`measure.estimators.length_bias`)."""
+
+
 class OptimiserKind(StrEnum):
     """How a gradient becomes a step (`train.optimiser`)."""
 
@@ -191,6 +207,32 @@ class FeedbackConfig(Record):
     any_template: bool = False
     """Whether to go on with a chat template that shows earlier turns otherwise than they were
     sampled (trims them, drops their think blocks); the sampled tokens are kept either way."""
+
+
+class PreferenceConfig(Record):
+    """The section `preference` of a recipe: pairs to learn from, by `dpo` and `reward-model`."""
+
+    data: str | None = None
+    """JSON Lines file of pairs: `prompt` (text) or `messages`, `chosen`, `rejected`."""
+    run: str | None = None
+    """Run directory whose training rollouts make pairs: of one task, one that passed and one that
+    did not."""
+    pairs_per_task: int = 4
+    """Most pairs made of one task of that run."""
+    heldout_share: float = 0.1
+    """Prompts whose pairs are measured by and not learned from."""
+    beta: float = 0.1
+    """Of DPO: how much a change of log-probability counts; smaller lets the policy go further."""
+    label_smoothing: float = 0.0
+    """Probability that a pair is the wrong way round."""
+    margin: float = 0.0
+    """By how much the chosen answer is to be ahead."""
+    length_normalised: bool = False
+    """Of DPO: log-probabilities by token instead of by answer."""
+    reference_free: bool = False
+    """Of DPO: without the weights of the start; with `length_normalised` and a `margin`, SimPO."""
+    length_correction: LengthCorrection = LengthCorrection.NONE
+    """Of `reward-model`: against a bias by length; `offset` or `regress`."""
 
 
 class TripwireConfig(Record):

@@ -4,8 +4,30 @@ sum over trained tokens of weight x loss / denominator: `losses` says what a tok
 `aggregation` what weights and denominator are, `corrections` and `kl` what joins them.
 """
 
+from enum import StrEnum
+
 from proofloop.core.record import Record
 from proofloop.train.config import Aggregation, Baseline, Correction, KlEstimator, KlIn, LossKind
+
+
+class PairLoss(StrEnum):
+    """What a pair's margin is made of."""
+
+    DPO = "dpo"
+    """Log-probabilities of the policy, over those of the start: an implicit reward."""
+    BRADLEY_TERRY = "bradley-terry"
+    """What a scalar head says of the whole answer: a reward model."""
+
+
+class PairObjective(Record):
+    """The recipe's section `preference` says what each means."""
+
+    loss: PairLoss
+    beta: float = 0.1
+    label_smoothing: float = 0.0
+    margin: float = 0.0
+    length_normalised: bool = False
+    reference_free: bool = False
 
 
 class Objective(Record):
@@ -29,6 +51,8 @@ class Objective(Record):
     baseline: Baseline = Baseline.GROUP
     value_weight: float = 0.5
     value_clip: float = 0.2
+    pairs: PairObjective | None = None
+    """Where preference pairs are learned from, and none of the above counts."""
 
     @property
     def has_values(self) -> bool:

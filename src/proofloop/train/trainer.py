@@ -18,7 +18,8 @@ from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.train.kl import kl
 from proofloop.train.losses import token_loss, value_loss
-from proofloop.train.objective import Objective
+from proofloop.train.objective import Objective, PairLoss, PairObjective
+from proofloop.train.pair_losses import bradley_terry, dpo, pair_sums
 from proofloop.train.samples import Bundle, Sample, micro_batches
 
 
@@ -63,6 +64,10 @@ class GradientStats(NamedTuple):
     """Of the estimates in the loss, nats."""
     value_loss: float = 0.0
     """Weighted as in the batch's loss, but for `train.value_weight`."""
+    num_pairs: int = 0
+    num_right_pairs: int = 0
+    margin_sum: float = 0.0
+    """By how much chosen answers are ahead (`train.pairs`)."""
 
     def __add__(self, other: "GradientStats") -> "GradientStats":  # type: ignore[override]
         return GradientStats(
@@ -75,6 +80,9 @@ class GradientStats(NamedTuple):
             self.ratio_squared_sum + other.ratio_squared_sum,
             self.kl_sum + other.kl_sum,
             self.value_loss + other.value_loss,
+            self.num_pairs + other.num_pairs,
+            self.num_right_pairs + other.num_right_pairs,
+            self.margin_sum + other.margin_sum,
         )
 
 
@@ -192,6 +200,8 @@ def batch_loss(
 ) -> tuple[Tensor, GradientStats]:
     """The weighted sum over a micro-batch's trained tokens, whose log-probabilities (and values,
     where the objective has them) are given."""
+    if objective.pairs is not None:
+        return pair_loss(objective.pairs, batch, logprobs_N, values_N)
     sampler_N, old_N, advantages_N = (
         values_GST[batch.trained_GST]
         for values_GST in (batch.sampler_logprobs_GST, batch.old_logprobs_GST, batch.advantages_GST)
@@ -230,4 +240,30 @@ def batch_loss(
         ratio_squared_sum=float(ratios_N.square().sum()),
         kl_sum=kl_sum,
         value_loss=float(values.detach()),
+    )
+
+
+def pair_loss(
+    objective: PairObjective, batch: MicroBatch, logprobs_N: Tensor, values_N: Tensor | None
+) -> tuple[Tensor, GradientStats]:
+    """The sum over a micro-batch's pairs."""
+    lengths = batch.lengths
+    if objective.loss is PairLoss.DPO:
+        own_GS = pair_sums(logprobs_N, lengths)
+        reference_GST, reference_GS = batch.reference_logprobs_GST, torch.zeros_like(own_GS)
+        if reference_GST is not None:
+            reference_GS = pair_sums(reference_GST[batch.trained_GST], lengths)
+        margins = dpo(objective, own_GS, reference_GS, lengths.unflatten(0, (-1, 2)))
+    else:
+        assert values_N is not None, "the worker has a head"
+        offsets_N = batch.advantages_GST[batch.trained_GST]
+        scores_GS, offsets_GS = pair_sums(values_N, lengths), pair_sums(offsets_N, lengths)
+        margins = bradley_terry(objective, scores_GS, offsets_GS)
+    total = margins.loss_G.sum()
+    return total, GradientStats(
+        loss=float(total.detach()),
+        num_tokens=len(logprobs_N),
+        num_pairs=len(margins.margin_G),
+        num_right_pairs=int((margins.margin_G > 0).sum()),
+        margin_sum=float(margins.margin_G.detach().sum()),
     )
