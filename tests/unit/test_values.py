@@ -33,9 +33,7 @@ def test_advantages_by_hand() -> None:
     np.testing.assert_allclose(gae(values, 1.0, gamma=0.5, gae_lambda=0.0), [-0.375, 0.75])
 
 
-@given(
-    st.lists(numbers, min_size=1, max_size=9), numbers, st.floats(0.1, 1), st.floats(0, 1)
-)
+@given(st.lists(numbers, min_size=1, max_size=9), numbers, st.floats(0.1, 1), st.floats(0, 1))
 def test_advantages_are_the_sum_of_later_errors(
     values: list[float], reward: float, gamma: float, gae_lambda: float
 ) -> None:
