@@ -13,6 +13,7 @@ from torch import Tensor
 from proofloop.core.rollout import Rollout
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.scalar_head import ScalarHead
+from proofloop.train.packing import packs
 from proofloop.train.samples import Bundle, Sample, continuation_of, micro_batches
 from proofloop.train.trainer import MicroBatch, collate, trained_hidden, trained_logprobs
 
@@ -75,7 +76,7 @@ def _asked(
         raise ValueError(f"asked for {longest} positions, the model has {limit}")
     places = {id(bundle): i for i, bundle in enumerate(bundles)}
     found: dict[int, tuple[float, ...]] = {}
-    for part in micro_batches(bundles, max_positions=max_positions):
+    for part in micro_batches(bundles, max_positions=max_positions, padded=not packs()):
         values: list[float] = answer(collate(part)).tolist()
         for bundle in part:
             length = bundle.longest

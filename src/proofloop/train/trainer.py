@@ -14,11 +14,14 @@ import torch
 from torch import Tensor
 
 from proofloop.core.errors import TrainingHalted
+from proofloop.engine.models.choices import chosen_logprobs
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.scalar_head import ScalarHead
+from proofloop.engine.native.training import can_train, packed_hidden
 from proofloop.train.kl import kl
 from proofloop.train.losses import token_loss, value_loss
 from proofloop.train.objective import Objective, PairLoss, PairObjective
+from proofloop.train.packing import packed, packs
 from proofloop.train.pair_losses import bradley_terry, dpo, pair_sums
 from proofloop.train.samples import Bundle, Sample, micro_batches
 
@@ -155,20 +158,23 @@ def trained_logprobs(model: Decoder, batch: MicroBatch, temperature: float) -> T
     return target_logprobs(model, trained_hidden(model, batch), batch, temperature)
 
 
-def trained_hidden(model: Decoder, batch: MicroBatch) -> Tensor:
-    """Final hidden states (N, C) from which the trained tokens are foretold."""
-    _, context = model.encode_context(batch.contexts_GP, batch.lengths_G)
-    hidden_GSTC = model.extend(batch.inputs_GST, context)
-    return hidden_GSTC[batch.trained_GST]
-
-
 def target_logprobs(
     model: Decoder, hidden_NC: Tensor, batch: MicroBatch, temperature: float
 ) -> Tensor:
-    """Of the trained tokens, given those."""
-    logits_NV = model.logits(hidden_NC) / temperature
+    """Of the trained tokens, given the states that predict them."""
     targets_N = batch.targets_GST[batch.trained_GST]
-    return logits_NV.log_softmax(dim=-1).gather(-1, targets_N[:, None])[:, 0]
+    return chosen_logprobs(hidden_NC, model.lm_head.weight, targets_N, temperature)
+
+
+def trained_hidden(model: Decoder, batch: MicroBatch) -> Tensor:
+    """Final hidden states (N, C) that predict the trained tokens; by the kernel where it has all of
+    the model, which runs no padding."""
+    contexts_GP, inputs_GST = batch.contexts_GP, batch.inputs_GST
+    if can_train(model, contexts_GP.shape[1] + inputs_GST.shape[2]):
+        parts = (contexts_GP, batch.lengths_G, inputs_GST, batch.trained_GST)
+        return packed_hidden(model, packed(*parts))
+    _, context = model.encode_context(contexts_GP, batch.lengths_G)
+    return model.extend(inputs_GST, context)[batch.trained_GST]
 
 
 def accumulate(
@@ -184,7 +190,7 @@ def accumulate(
     """Adds the gradient of sum(weight * loss) / denominator over `bundles` to the parameters'
     `.grad`, those of `head` among them where the objective has values."""
     stats = GradientStats()
-    for part in micro_batches(bundles, max_positions=max_positions):
+    for part in micro_batches(bundles, max_positions=max_positions, padded=not packs()):
         batch = collate(part)
         hidden_NC = trained_hidden(model, batch)
         logprobs_N = target_logprobs(model, hidden_NC, batch, temperature)
