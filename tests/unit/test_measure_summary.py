@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 
 from proofloop.core import codec
 from proofloop.core.task import Stratum
-from proofloop.measure.data import ReportData
+from proofloop.measure.data import ReportData, Series
 from proofloop.measure.estimators.interval import Interval
 from proofloop.measure.outcomes import Outcomes
 from proofloop.measure.summary import (
@@ -75,6 +75,35 @@ def test_an_interrupted_run_says_what_is_missing():
     empty = summary_of(ReportData(name="r", num_steps_planned=5))
     assert empty.pass_at_k == ()
     assert "base model has not been evaluated" in shown(summary_table(empty))
+
+
+def test_a_run_that_was_rewarded_by_scores_says_how_they_and_the_tests_went():
+    steps = tuple(range(1, 11))
+    data = ReportData(
+        name="r",
+        num_steps_planned=10,
+        num_steps_done=10,
+        base=outcomes(2),
+        metrics={
+            "reward_mean": Series(steps=steps, values=(0.0,) * 5 + (1.5,) * 5),
+            "passed_share": Series(steps=steps, values=(0.3,) * 5 + (0.25,) * 5),
+        },
+        events=("reward_model: rewards are the scores of rm, not verdicts", "alarm: x"),
+    )
+    *_, what, how = summary_of(data).notes
+    assert what == "Rewards are the scores of rm, not verdicts."
+    assert "went from 0.00 to 1.50, the share that passed its tests from 30.0% to 25.0%" in how
+
+
+def test_a_reward_model_is_not_said_to_lack_an_evaluation():
+    metrics = {"pair_accuracy": Series(steps=(1,), values=(0.7,))}
+    events = ("length_bias: length bias on 3 held-out pairs: none",)
+    data = ReportData(
+        name="r", num_steps_planned=1, num_steps_done=1, metrics=metrics, events=events
+    )
+    first, second = summary_of(data).notes
+    assert first.startswith("A reward model answers nothing")
+    assert second == "Length bias on 3 held-out pairs: none."
 
 
 def test_numbers_are_written_with_their_intervals():

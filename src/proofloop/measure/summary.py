@@ -12,7 +12,7 @@ from rich.text import Text
 
 from proofloop.core.record import Record
 from proofloop.measure.arms import WORDS, Arm, lacks_of, title_of
-from proofloop.measure.data import ReportData
+from proofloop.measure.data import ReportData, Series
 from proofloop.measure.estimators.interval import FEW_TASKS, Interval
 from proofloop.measure.outcomes import TABLE_KS, Outcomes, difference_curve
 from proofloop.measure.read import read_run
@@ -220,6 +220,9 @@ def _notes(data: ReportData) -> tuple[str, ...]:
     planned = data.num_steps_planned
     if planned is not None and data.num_steps_done < planned:
         notes.append(f"The run has reached step {data.num_steps_done} of {planned}.")
+    if data.base is None and "pair_accuracy" in data.metrics:
+        notes.append("A reward model answers nothing: no held-out tasks are attempted.")
+        return (*notes, *_told(data))
     if data.base is None or not data.base.num_tasks:
         notes.append("The base model has not been evaluated on held-out tasks.")
     if planned is not None and (data.trained is None or not data.trained.num_tasks):
@@ -240,4 +243,33 @@ def _notes(data: ReportData) -> tuple[str, ...]:
             f"{len(data.tripped)} training rollouts tripped a wire (`proofloop peek RUN "
             "--tripped`): read them before you trust the gain."
         )
-    return tuple(notes)
+    return (*notes, *_told(data))
+
+
+_TOLD = ("pairs", "length_bias", "reward_model")
+"""Kinds of events that a result is not understood without."""
+_WINDOW = 5
+"""Steps at either end of a run."""
+
+
+def _told(data: ReportData) -> tuple[str, ...]:
+    events = [event.partition(": ") for event in data.events]
+    lines = [f"{text[:1].upper()}{text[1:]}." for kind, _, text in events if kind in _TOLD]
+    if any(kind == "reward_model" for kind, _, _ in events):
+        scores, passed = (_ends(data.metrics.get(name)) for name in ("reward_mean", "passed_share"))
+        if scores is not None and passed is not None:
+            lines.append(
+                f"From the first to the last {_WINDOW} steps the mean score of training answers "
+                f"went from {scores[0]:.2f} to {scores[1]:.2f}, the share that passed its tests "
+                f"from {passed[0]:.1%} to {passed[1]:.1%}: where only the former rises, the reward "
+                "model is what was learned."
+            )
+    return tuple(lines)
+
+
+def _ends(series: Series | None) -> tuple[float, float] | None:
+    """Means over the first and the last steps; None where these overlap."""
+    if series is None or len(series.values) < 2 * _WINDOW:
+        return None
+    first, last = series.values[:_WINDOW], series.values[-_WINDOW:]
+    return sum(first) / _WINDOW, sum(last) / _WINDOW

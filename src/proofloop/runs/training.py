@@ -126,6 +126,10 @@ def run_training(
         if resume:
             store.event("resumed", f"from step {state.step}")
         crew.publish(state.step)
+        if recipe.reward.model is not None:
+            store.event_once(
+                "reward_model", f"rewards are the scores of {recipe.reward.model}, not verdicts"
+            )
         feed = open_feed(recipe, store)
         try:
             for report in _loop(recipe.train.method, parts, state, lessons or pairs):
