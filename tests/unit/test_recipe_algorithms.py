@@ -129,3 +129,12 @@ def test_controls_without_samples_take_none_of_what_samples_are_for(tmp_path: Pa
     assert copy.loss is LossKind.CLIP, "what is never used may stay as it is"
     other_seed = control_recipe(Arm.SEED, str(path)).train
     assert (other_seed.refill, other_seed.kl_weight) == (10, 0.1)
+
+
+@pytest.mark.parametrize("arm", [Arm.COPY, Arm.RANDOM])
+def test_controls_of_ppo_and_of_a_learned_reward_lack_these(arm: Arm, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[train]\nalgorithm = "ppo"\n[reward]\nmodel = "runs/rm"\n')
+    recipe = control_recipe(arm, str(path))
+    assert recipe.reward.model is None
+    assert recipe.train.baseline == ("group" if arm is Arm.COPY else "value")

@@ -14,7 +14,7 @@ from proofloop.measure.arms import Arm, arms_of
 from proofloop.runs.checks import load_recipe
 from proofloop.runs.config import CONFIG_NAME, load_config, load_run_config
 from proofloop.runs.recipe import Recipe
-from proofloop.train.config import Correction, FeedbackArm, Method
+from proofloop.train.config import Baseline, Correction, FeedbackArm, Method
 
 LATER_SEED = 1000
 """From `eval.seed` of a copy to its `eval.later_seed`, so that copies of neighbouring seeds share
@@ -62,7 +62,7 @@ def control_settings(arm: Arm, recipe: Recipe, of: Path | None) -> tuple[str, ..
         )
     match arm:
         case Arm.RANDOM | Arm.FORMAT | Arm.NAIVE:
-            settings = (f"reward.control={arm}",)
+            settings = (f"reward.control={arm}", *_no_scores(recipe))
         case Arm.COPY:
             later = f"eval.later_seed={recipe.eval.seed + LATER_SEED}"
             settings = ("train.method=copy", "train.num_steps=1", later, *_unused(recipe))
@@ -96,9 +96,15 @@ def control_settings(arm: Arm, recipe: Recipe, of: Path | None) -> tuple[str, ..
     return settings if of is None else (*settings, f"control.of={of}")
 
 
+def _no_scores(recipe: Recipe) -> tuple[str, ...]:
+    return () if recipe.reward.model is None else ("reward.model=none",)
+
+
 def _unused(recipe: Recipe) -> tuple[str, ...]:
     """Without training by reward these mean nothing, and are not to look as if they did."""
-    settings: list[str] = []
+    settings = [*_no_scores(recipe)]
+    if recipe.train.baseline is Baseline.VALUE:
+        settings.append(f"train.baseline={Baseline.GROUP}")
     if recipe.reward.control != "none":
         settings.append("reward.control=none")
     if recipe.train.num_tasks:

@@ -125,6 +125,7 @@ def open_pairs(
                 f"{recipe.model.path}; use the same model (model.path)"
             )
         with RunStore.read(Path(source)) as reader:
+            _check_finished(reader, theirs, "only of a finished run the pairs stay the same")
             pairs = pairs_of_run(reader, pairs_per_task=config.pairs_per_task, seed=seed)
     else:
         return None
@@ -156,14 +157,19 @@ def _tokenizer_of(directory: Path) -> bytes:
     return path.read_bytes() if path.is_file() else b""
 
 
-def _lessons(recipe: Recipe, source: RunReader, theirs: Recipe) -> Lessons:
+def _check_finished(source: RunReader, theirs: Recipe, why: str) -> None:
     done = source.last_step() or 0
     if done < theirs.train.num_steps:
         raise RunError(
-            f"{source.directory}: has reached step {done} of {theirs.train.num_steps}, and only "
-            "of a finished run it is known how many tokens it trained on; finish it with "
-            f"`proofloop train --resume {source.directory}`"
+            f"{source.directory}: has reached step {done} of {theirs.train.num_steps}, and {why}; "
+            f"finish it with `proofloop train --resume {source.directory}`"
         )
+
+
+def _lessons(recipe: Recipe, source: RunReader, theirs: Recipe) -> Lessons:
+    _check_finished(
+        source, theirs, "only of a finished run it is known how many tokens it trained on"
+    )
     if theirs.train.method is not Method.RL:
         raise RunError(
             f"{source.directory}: sampled nothing to learn from (train.method = "
