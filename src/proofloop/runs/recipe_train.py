@@ -113,7 +113,7 @@ class TrainConfig(Record):
     """Of the value head's loss beside the policy's, in what reaches the shared layers."""
     value_clip: float = 0.2
     """Most that a step may move a value before its loss is cut; 0: no limit."""
-    value_learning_rate: float = 1e-2
+    value_learning_rate: float = 3e-3
     """AdamW's for the scalar head (a value head's, a reward model's)."""
     value_warmup_steps: int = 0
     """First updates in which the value head alone learns, and the policy stays."""
