@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 
 import msgspec
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from proofloop.core.completion import (
     Completion,
@@ -33,7 +33,7 @@ from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.checkpoint import read_config
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.scalar_head import ScalarHead
-from proofloop.engine.models.weights import adopt
+from proofloop.engine.models.weights import adopt, adopt_gradient
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import learn_by_adapters
 from proofloop.runs.controls import controlled
@@ -92,11 +92,11 @@ class Worker:
         if setup.adapter is not None:
             learner = learn_by_adapters(self._model, recipe, setup.adapter)
         num_own = sum(p.numel() for p in learner.parameters())
-        _adopt_gradient(learner, setup.gradient[:num_own])
+        adopt_gradient(learner, setup.gradient[:num_own])
         if setup.head is not None:
             self._head = ScalarHead(self._model.config.hidden_size)
             adopt(self._head, setup.head)
-            _adopt_gradient(self._head, setup.gradient[num_own:])
+            adopt_gradient(self._head, setup.gradient[num_own:])
         self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
         self._engine: Engine = (
             open_engine(recipe.engine, self._local, self._tokenizer) if engine is None else engine
@@ -270,12 +270,6 @@ def _other_models(setup: WorkerSetup) -> dict[Whose, Decoder]:
         others[Whose.TEACHER] = Decoder(read_config(setup.teacher.model_path))
         adopt(others[Whose.TEACHER], setup.teacher.weights)
     return others
-
-
-def _adopt_gradient(model: nn.Module, flat: Tensor) -> None:
-    parameters = list(model.parameters())
-    for p, piece in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        p.grad = piece.view_as(p)
 
 
 def serve(setup: WorkerSetup, orders: Connection) -> None:

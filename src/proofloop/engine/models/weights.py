@@ -26,6 +26,13 @@ def adopt(model: nn.Module, flat: Tensor) -> None:
         p.data = piece.view_as(p)
 
 
+def adopt_gradient(model: nn.Module, flat: Tensor) -> None:
+    """Makes every parameter's gradient a view into `flat`, which backward then adds to."""
+    parameters = list(model.parameters())
+    for p, piece in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        p.grad = piece.view_as(p)
+
+
 def sha256(flat: Tensor) -> str:
     """Of the vector's bytes."""
     return hashlib.sha256(flat.numpy().data).hexdigest()
