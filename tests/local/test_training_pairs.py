@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def recipe(model: Path, method: Method, source: PreferenceConfig, **train: Any) 
 def metrics(run: Path, name: str) -> list[float]:
     with RunStore.read(run) as store:
         return [value for _, value in store.metrics(name)]
+
+
+@pytest.mark.parametrize("which", ["whole", "reward_run"])
+def test_every_step_leaves_its_metrics(which: str, request: pytest.FixtureRequest) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "store.md").read_text()
+    of_pairs = page.partition("| Of pairs | Meaning |")[2].partition("\n\n")[0]
+    documented = set(re.findall(r"^\| `(\w+)`", of_pairs, re.M))
+    shared = {"loss", "grad_norm", "signal_share", "learning_rate", "num_trained_tokens"}
+    shared |= {"train_s", "trained_tokens_per_s", "step_s"}
+    with RunStore.read(request.getfixturevalue(which)) as store:
+        assert set(store.metric_names()) == documented | shared
 
 
 def policy_recipe(model: Path, pairs: Path) -> Recipe:
