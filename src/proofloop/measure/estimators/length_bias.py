@@ -83,24 +83,29 @@ def length_slope(
     """
     cell_A = 2 * answers.task_A * within_tasks + answers.right_A
     x_A, y_A = answers.num_tokens_A / UNIT, answers.score_A
-    if within_tasks:
-        x_A, y_A = _centred(x_A, cell_A), _centred(y_A, cell_A)
+    # Across tasks too, where only resamples move the means of cells: sums then lose no digits.
+    x_A, y_A = _centred(x_A, cell_A), _centred(y_A, cell_A)
+    if not _spread(x_A, answers.num_tokens_A / UNIT) or not _spread(y_A, answers.score_A):
+        return None
     sums_KT = _sums(answers.task_A, x_A, y_A, None if within_tasks else answers.right_A)
-    informative = (sums_KT[3::6] > 1e-12).any(axis=0) if within_tasks else sums_KT[0::6].any(axis=0)
-    num_tasks = int(informative.sum())
+    # Within tasks, those whose answers differ in nothing weigh nothing.
+    xx_T, yy_T = sums_KT[3::6].sum(axis=0), sums_KT[5::6].sum(axis=0)
+    informative = (xx_T + yy_T > 1e-12) if within_tasks else sums_KT[0::6].any(axis=0)
+    num_units = int(informative.sum())
+    num_tasks = int((xx_T > 1e-12).sum()) if within_tasks else num_units
     if num_tasks < 2:
         return None
     rng = np.random.default_rng(seed)
-    drawn_BT = rng.multinomial(num_tasks, np.full(num_tasks, 1 / num_tasks), size=NUM_RESAMPLES)
-    weights_BT = np.vstack([np.ones((1, num_tasks)), drawn_BT]).astype(np.float64)
+    drawn_BT = rng.multinomial(num_units, np.full(num_units, 1 / num_units), size=NUM_RESAMPLES)
+    weights_BT = np.vstack([np.ones((1, num_units)), drawn_BT]).astype(np.float64)
     xx_B, xy_B, yy_B = _moments(weights_BT, sums_KT[:, informative], centre=not within_tasks)
-    if not (xx_B[0] > 1e-12 and yy_B[0] > 1e-18):
-        return None
     with np.errstate(invalid="ignore", divide="ignore"):
         slope_B = np.where(xx_B > 1e-12, xy_B / xx_B, np.nan)
         correlation_B = np.where(xx_B * yy_B > 0, xy_B / np.sqrt(xx_B * yy_B), np.nan)
-    slope = percentile(slope_B, num_tasks=num_tasks)
-    correlation = percentile(correlation_B, num_tasks=num_tasks)
+    slope, correlation = (
+        percentile(values_B, num_tasks=num_tasks, num_units=num_units)
+        for values_B in (slope_B, correlation_B)
+    )
     assert slope is not None, "the data themselves have a spread"
     assert correlation is not None, "of both"
     return LengthSlope(
@@ -171,6 +176,11 @@ def pair_accuracy(
         shorter=curve.at(3),
         longer_share=float(kinds[2].sum()) / unlike if unlike else float("nan"),
     )
+
+
+def _spread(off_A: Floats, values_A: Floats) -> bool:
+    """Whether what is left about the means is more than their rounding."""
+    return float(np.abs(off_A).max(initial=0.0)) > 1e-9 * float(np.abs(values_A).max(initial=1e-9))
 
 
 def _centred(values_A: Floats, cell_A: Ints) -> Floats:
