@@ -2,9 +2,9 @@
 
     python examples/studies/feedback.py [--seeds 2] [--out runs/feedback]
 
-The base is `pico` after some pre-training on second attempts (`pretrain-second-attempts`):
-strings and two operations alone. First its in-context gain FG is measured: second attempts that
-pass when told what the shown tests say, less those that pass after `# try again` alone. Then arms
+The base is `pico` after some pre-training on second attempts (`pretrain-second-attempts`): two
+functions of one operation in one answer, so that the tests tell which one is wrong.  First its
+in-context gain FG is measured: second attempts that pass when told what the shown tests say, less those that pass after `# try again` alone. Then arms
 of training on the same tasks: the reward alone; `retry`, another attempt after the feedback;
 `distil`, the policy that has read the feedback teaches itself; of both, controls that say nothing
 (bare) or what belongs to another task (shuffled). A retry samples more a step, so arms take
@@ -33,7 +33,7 @@ from proofloop.measure.second_attempts import second_attempts
 from proofloop.measure.summary import percent, points
 from proofloop.store import Phase, RunStore
 
-WORLD = ('env.families=["string"]', "env.complexity=[2]")
+WORLD = ("env.complexity=[1]", "env.horizon=[2]", "sampling.max_tokens=80")
 NUM_EVALS = 6
 
 
@@ -92,7 +92,7 @@ def train(here: Study, arm: Arm, seed: int, base: Path) -> Run:
         f"train.seed={seed}",
         f"train.num_steps={arm.every * NUM_EVALS}",
         "train.tasks_per_step=32",
-        *("train.schedule=constant", "train.warmup_steps=2", "train.learning_rate=6e-4"),
+        *("train.schedule=constant", "train.warmup_steps=2", "train.learning_rate=2e-4"),
         f"eval.every={arm.every}",
         *("eval.num_tasks=96", "eval.num_samples=4"),
         *("eval.final_num_tasks=96", "eval.final_num_samples=4"),

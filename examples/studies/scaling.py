@@ -22,18 +22,19 @@ from proofloop.train.pretrain import Progress
 SIZES = "32x3,64x3,96x3"
 FIT_SHARE = 0.5
 CORPUS = (
-    # First right programs, then authors of two styles, of which one is mostly wrong: what reward
-    # can find is whom to follow, and then to err less.
-    *('opening.families=["string"]', "opening.complexity=[0.9, 0.1]", "opening.horizon=[1.0]"),
-    *("training.opening_share=0.75", "corpus.complexity=[0.9, 0.1]"),
-    *("corpus.stepwise=0.4", "corpus.lambdas=0.6", "corpus.lambdas_wrong=0.9"),
-    "training.num_steps=240",
+    # First right programs, long enough for sizes to differ in skill; then authors of two styles, of
+    # which one is mostly wrong: what reward can find is whom to follow, and then to err less.
+    *('opening.families=["string"]', "opening.complexity=[1.0]", "opening.horizon=[1.0]"),
+    *("opening.stepwise=1.0", "opening.stepwise_wrong=0.0", "opening.lambdas=0.0"),
+    *("corpus.stepwise=0.25", "corpus.lambdas=0.75", "corpus.lambdas_wrong=0.9"),
+    *("training.num_steps=320", "training.opening_share=0.75"),
 )
 REWARD = (
-    *('env.families=["string"]', "env.complexity=[1,2]", "sampling.max_tokens=48"),
-    *("train.num_steps=20", "train.tasks_per_step=32", "train.learning_rate=1e-3"),
-    *("eval.every=2", "eval.num_tasks=64", "eval.num_samples=4"),
-    *("eval.final_num_tasks=64", "eval.final_num_samples=4"),
+    *('env.families=["string"]', "env.complexity=[1]", "sampling.max_tokens=32"),
+    *("train.num_steps=48", "train.tasks_per_step=32", "train.schedule=constant"),
+    *("train.learning_rate=2e-4", "train.warmup_steps=2"),
+    *("eval.every=2", "eval.num_tasks=96", "eval.num_samples=4"),
+    *("eval.final_num_tasks=96", "eval.final_num_samples=4"),
 )
 SMOKE = (
     *("train.num_steps=2", "train.tasks_per_step=4", "eval.every=1"),

