@@ -4,12 +4,12 @@
 
 The base is `pico` after some pre-training on second attempts (`pretrain-second-attempts`): two
 functions of one operation in one answer, so that the tests tell which one is wrong.  First its
-in-context gain FG is measured: second attempts that pass when told what the shown tests say, less those that pass after `# try again` alone. Then arms
-of training on the same tasks: the reward alone; `retry`, another attempt after the feedback;
-`distil`, the policy that has read the feedback teaches itself; of both, controls that say nothing
-(bare) or what belongs to another task (shuffled). A retry samples more a step, so arms take
-different numbers of steps and are compared where they have sampled equally many tokens, those of
-the cheapest run.
+in-context gain FG is measured: second attempts that pass when told what the shown tests say, less
+those that pass after `# try again` alone.  Then arms of training on the same tasks: the reward
+alone; `retry`, another attempt after the feedback; `distil`, the policy that has read the feedback
+teaches itself; of both, controls that say nothing (bare) or what belongs to another task
+(shuffled).  A retry samples more a step, so arms take different numbers of steps and are compared
+where they have sampled equally many tokens, those of the cheapest run.
 
 Plotted: held-out pass@1 of one turn, without feedback, which is what went into the weights, over
 sampled tokens; bands from resampled tasks.  The null of an arm is its bare control.
