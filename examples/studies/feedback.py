@@ -3,11 +3,11 @@
     python examples/studies/feedback.py [--seeds 2] [--out runs/feedback]
 
 The base is `pico` after some pre-training on second attempts (`pretrain-second-attempts`): two
-functions of one operation in one answer, so that the tests tell which one is wrong.  First its
-in-context gain FG is measured: second attempts that pass when told what the shown tests say, less
-those that pass after `# try again` alone.  Then arms of training on the same tasks: the reward
-alone; `retry`, another attempt after the feedback; `distil`, the policy that has read the feedback
-teaches itself; of both, controls that say nothing (bare) or what belongs to another task
+functions of one operation on an int in one answer, so that the tests tell which one is wrong.
+First its in-context gain FG is measured: second attempts that pass when told what the shown tests
+say, less those that pass after `# try again` alone.  Then arms of training on the same tasks: the
+reward alone; `retry`, another attempt after the feedback; `distil`, the policy that has read the
+feedback teaches itself; of both, controls that say nothing (bare) or what belongs to another task
 (shuffled).  A retry samples more a step, so arms take different numbers of steps and are compared
 where they have sampled equally many tokens, those of the cheapest run.
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from study import Study, print_table, study
+from study import Job, Study, print_table, study
 
 from proofloop.measure.attempts import base_of, trained_of
 from proofloop.measure.drawing import ACCENT, INK, MUTED, Figure
@@ -33,7 +33,7 @@ from proofloop.measure.second_attempts import second_attempts
 from proofloop.measure.summary import percent, points
 from proofloop.store import Phase, RunStore
 
-WORLD = ("env.complexity=[1]", "env.horizon=[2]", "sampling.max_tokens=80")
+WORLD = ('env.families=["int"]', "env.complexity=[1]", "env.horizon=[2]", "sampling.max_tokens=80")
 NUM_EVALS = 6
 
 
@@ -82,9 +82,8 @@ class Run:
         return np.array([np.interp(tokens, spent_E, column_E) for column_E in columns_EX.T])
 
 
-def train(here: Study, arm: Arm, seed: int, base: Path) -> Run:
-    run = here.train(
-        f"{arm.name.replace(', ', '-').replace(' ', '-')}-{seed}",
+def job(arm: Arm, seed: int, base: Path) -> Job:
+    settings = (
         f"model.path={base}",
         *WORLD,
         f"feedback.arm={arm.arm}",
@@ -97,6 +96,10 @@ def train(here: Study, arm: Arm, seed: int, base: Path) -> Run:
         *("eval.num_tasks=96", "eval.num_samples=4"),
         *("eval.final_num_tasks=96", "eval.final_num_samples=4"),
     )
+    return Job(name=f"{arm.name.replace(', ', '-').replace(' ', '-')}-{seed}", settings=settings)
+
+
+def read(run: Path) -> Run:
     with RunStore.read(run) as store:
         steps = store.recorded_steps(Phase.EVAL)
         by_step = [dict(store.metrics(name)) for name in COSTS]
@@ -203,7 +206,11 @@ def main() -> None:
     here = study("feedback", __doc__)
     base = here.base("base", "pretrain-second-attempts")
     read_feedback(here, "base", base, ("none", "bare", "shuffled", "masked"))
-    found = {arm: [train(here, arm, seed, base) for seed in here.seeds] for arm in ARMS}
+    cells = [(arm, seed) for seed in here.seeds for arm in ARMS]
+    paths = here.train_all([job(arm, seed, base) for arm, seed in cells])
+    found: dict[Arm, list[Run]] = {arm: [] for arm in ARMS}
+    for (arm, _), path in zip(cells, paths, strict=True):
+        found[arm].append(read(path))
     tokens = min(run.costs_EC[-1, 0] for runs in found.values() for run in runs)
     here.write("feedback", draw(found, tokens))
     plain = found[PLAIN]

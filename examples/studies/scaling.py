@@ -9,7 +9,7 @@ compute; the second half is forecast.  Plotted: the miss for each size, and the 
 size.  Beside the forecast the null: the last score seen, carried forward.
 """
 
-from study import WORKERS, Study, print_table, study
+from study import Study, print_table, study
 
 from proofloop.measure.compare.scale import Curves, scaling
 from proofloop.runs.checks import load_recipe
@@ -21,18 +21,20 @@ from proofloop.train.pretrain import Progress
 
 SIZES = "32x3,64x3,96x3"
 FIT_SHARE = 0.5
+WORKERS = 2
+"""Small networks would wait for each other.  What is drawn depends on how many there are."""
 CORPUS = (
-    # First right programs, long enough for sizes to differ in skill; then authors of two styles, of
-    # which one is mostly wrong: what reward can find is whom to follow, and then to err less.
+    # First right programs, long enough for skill; then authors of two styles, of which one is
+    # mostly wrong: what reward can find is whom to follow, and then to err less.
     *('opening.families=["string"]', "opening.complexity=[1.0]", "opening.horizon=[1.0]"),
     *("opening.stepwise=1.0", "opening.stepwise_wrong=0.0", "opening.lambdas=0.0"),
     *("corpus.stepwise=0.25", "corpus.lambdas=0.75", "corpus.lambdas_wrong=0.9"),
-    *("training.num_steps=320", "training.opening_share=0.75"),
+    *("training.num_steps=400", "training.opening_share=0.8", "training.documents_per_step=64"),
 )
 REWARD = (
     *('env.families=["string"]', "env.complexity=[1]", "sampling.max_tokens=32"),
-    *("train.num_steps=48", "train.tasks_per_step=32", "train.schedule=constant"),
-    *("train.learning_rate=2e-4", "train.warmup_steps=2"),
+    *("train.num_steps=32", "train.tasks_per_step=32", "train.schedule=constant"),
+    *("train.learning_rate=2e-4", "train.warmup_steps=2", "tripwire.share=0"),
     *("eval.every=2", "eval.num_tasks=96", "eval.num_samples=4"),
     *("eval.final_num_tasks=96", "eval.final_num_samples=4"),
 )

@@ -139,19 +139,21 @@ def spoiled(rng: Random, chain: Chain) -> Chain:
 
 
 def _second_attempt(rng: Random, exercises: tuple[Exercise, ...], mix: CorpusMix) -> Text:
-    """A wrong program, what is said of it, and a right one."""
+    """A wrong program, what is said of it, and a right one; functions that were right stay."""
     wrong: list[str] = []
+    right: list[str] = []
     tested: list[tuple[Exercise, Chain | None]] = []
     for exercise, fails in zip(exercises, _which_fail(rng, len(exercises)), strict=True):
         chain = _mistaken(rng, exercise.chain, mix) if fails else exercise.chain
         looks_up = fails and rng.random() < mix.lookup
         text = _lookup(rng, exercise, mix) if looks_up else _written(rng, exercise, chain, mix)
         wrong.append(text)
+        right.append(solution_text(exercise.name, exercise.chain) if fails else text)
         tested.append((exercise, None if looks_up else chain))
     said = BARE if rng.random() < mix.feedback_bare else _feedback(tested)
     return Text(
         prompt=prompt_text(exercises),
-        answer="".join(solution_text(e.name, e.chain) for e in exercises),
+        answer="".join(right),
         earlier=(("".join(wrong), feedback_text(said)),),
     )
 
