@@ -19,7 +19,7 @@ from proofloop.runs.sweep import Cell, read_sizes, sweep
 from proofloop.train.loop_sync import Report
 from proofloop.train.pretrain import Progress
 
-SIZES = "32x3,64x3,96x3"
+SIZES = "32x3,64x2,64x3"
 FIT_SHARE = 0.5
 WORKERS = 2
 """Small networks would wait for each other.  What is drawn depends on how many there are."""

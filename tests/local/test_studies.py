@@ -18,7 +18,7 @@ STUDIES = Path(__file__).parents[2] / "examples" / "studies"
         ("nines", ("nines", "nines-gain")),
         ("one_example", ("one-example", "one-example-curves")),
         ("placebo", ("placebo",)),
-        ("scaling", ("scaling-sizes", "scaling-32x3", "scaling-64x3", "scaling-96x3")),
+        ("scaling", ("scaling-sizes", "scaling-32x3", "scaling-64x2", "scaling-64x3")),
         ("surface", ("surface",)),
         ("takeoff", ("takeoff", "takeoff-curves")),
     ],
