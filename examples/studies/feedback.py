@@ -34,7 +34,7 @@ from proofloop.measure.summary import percent, points
 from proofloop.store import Phase, RunStore
 
 WORLD = ('env.families=["int"]', "env.complexity=[1]", "env.horizon=[2]", "sampling.max_tokens=80")
-NUM_EVALS = 4
+NUM_EVALS = 3
 
 
 class Arm(NamedTuple):
@@ -91,10 +91,10 @@ def job(arm: Arm, seed: int, base: Path) -> Job:
         f"train.seed={seed}",
         f"train.num_steps={arm.every * NUM_EVALS}",
         "train.tasks_per_step=32",
-        *("train.schedule=constant", "train.warmup_steps=2", "train.learning_rate=3e-4"),
+        *("train.schedule=constant", "train.warmup_steps=2", "train.learning_rate=1.5e-4"),
         f"eval.every={arm.every}",
-        *("eval.num_tasks=96", "eval.num_samples=4"),
-        *("eval.final_num_tasks=96", "eval.final_num_samples=4"),
+        *("eval.num_tasks=72", "eval.num_samples=4"),
+        *("eval.final_num_tasks=72", "eval.final_num_samples=4"),
     )
     return Job(name=f"{arm.name.replace(', ', '-').replace(' ', '-')}-{seed}", settings=settings)
 

@@ -126,6 +126,19 @@ def test_no_curve_of_the_region_rises_above_the_ceiling():
         assert prediction.low < prediction.predicted < prediction.high
 
 
+def test_no_curve_of_the_region_falls_below_the_floor():
+    """Scores that fall towards 0 and are forecast: an asymptote below it is none."""
+    rng = np.random.default_rng(8)
+    compute = np.geomspace(0.1, 2, 16)
+    score = score_at(compute, start=0.1, asymptote=0.0, midpoint=1.0, steepness=1.5)
+    score = np.abs(score + 0.003 * rng.normal(size=16))
+    found = forecast(compute, score, fit_up_to=1.0, start=0.1)
+    assert all(p.predicted >= 0 for p in found.predictions)
+    assert all(p.low > -0.01 for p in found.predictions)  # the noise comes on top
+    free = forecast(compute, score, fit_up_to=0.7, start=0.1, floor=-np.inf)
+    assert min(p.low for p in free.predictions) < min(p.low for p in found.predictions)
+
+
 def test_a_forecast_reports_its_miss():
     compute, score = run(8.0, 6)
     late = forecast(compute, score, fit_up_to=4.0)

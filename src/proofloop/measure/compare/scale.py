@@ -144,7 +144,10 @@ def _told(values_S: NDArray[np.float64], interval: Interval | None) -> Interval 
     return msgspec.structs.replace(interval, low=None, high=None)
 
 
-def scaling(sizes: Mapping[str, Curves], fit_share: float) -> Section:
+def scaling(
+    sizes: Mapping[str, Curves], fit_share: float, *, score: str = "held-out pass@1"
+) -> Section:
+    """`score`: what the curves are of."""
     fits = {name: fit_size(curves, fit_share) for name, curves in sizes.items()}
     return Section(
         title="Forecast against outcome",
@@ -163,9 +166,9 @@ def scaling(sizes: Mapping[str, Curves], fit_share: float) -> Section:
             rows=tuple(_row(name, found) for name, found in fits.items()),
         ),
         figures=(
-            *_over_size(fits),
+            *_over_size(fits, score),
             *(
-                _over_compute(name, sizes[name], found, fit_share)
+                _over_compute(name, sizes[name], found, fit_share, score)
                 for name, found in fits.items()
                 if sizes[name].trained
             ),
@@ -173,17 +176,17 @@ def scaling(sizes: Mapping[str, Curves], fit_share: float) -> Section:
     )
 
 
-def _over_compute(name: str, curves: Curves, found: SizeFit, fit_share: float) -> Drawn:
+def _over_compute(name: str, curves: Curves, found: SizeFit, fit_share: float, score: str) -> Drawn:
     return Drawn(
         name=f"scale-{name}",
-        caption=f"{name}: held-out pass@1 over compute, every seed's evaluations. Fitted on what "
+        caption=f"{name}: {score} over compute, every seed's evaluations. Fitted on what "
         "lies left of the dotted line; the band is where the fit expects further evaluations "
         "(95%).",
-        figure=_figure(curves, found, fit_share),
+        figure=_figure(curves, found, fit_share, score),
     )
 
 
-def _over_size(fits: Mapping[str, SizeFit]) -> tuple[Drawn, ...]:
+def _over_size(fits: Mapping[str, SizeFit], score: str) -> tuple[Drawn, ...]:
     """Last scores over the number of parameters; nothing where there is only one size."""
     known = sorted(
         ((f.num_parameters, f.start, f.final) for f in fits.values() if f.final is not None),
@@ -197,8 +200,8 @@ def _over_size(fits: Mapping[str, SizeFit]) -> tuple[Drawn, ...]:
     return (
         Drawn(
             name="scale-sizes",
-            caption="Held-out pass@1 before training and after it, over the size of the network. "
-            "Intervals: 95%, seeds are the unit.",
+            caption=f"{score.capitalize()} before training and after it, over the size of the "
+            "network. Intervals: 95%, seeds are the unit.",
             figure=bands(
                 [
                     Band(
@@ -220,7 +223,7 @@ def _over_size(fits: Mapping[str, SizeFit]) -> tuple[Drawn, ...]:
                     ),
                 ],
                 x_label="parameters",
-                y_label="held-out pass@1",
+                y_label=score,
                 log_x=True,
                 is_share=True,
             ),
@@ -273,7 +276,7 @@ def _share(bounds: Bounds) -> str:
     return f"{100 * bounds.value:.1f}% [{low}, {high}]"
 
 
-def _figure(curves: Curves, found: SizeFit, fit_share: float) -> Figure:
+def _figure(curves: Curves, found: SizeFit, fit_share: float, score: str) -> Figure:
     seen: Sequence[CurvePoint] = sorted(curves.trained, key=lambda p: p.flops)
     flops = [p.flops for p in seen]
     nothing = [math.nan] * len(seen)
@@ -303,6 +306,6 @@ def _figure(curves: Curves, found: SizeFit, fit_share: float) -> Figure:
     return bands(
         shown,
         x_label="operations of sampling and training",
-        y_label="held-out pass@1",
+        y_label=score,
         mark=(fit_share * max(flops), "fitted up to here"),
     )

@@ -55,7 +55,7 @@ class Region:
     start_G: Floats
     """R0 of the unconstrained fit at each point."""
     asymptote_G: Floats
-    """A, which may lie above the ceiling; `rss_G` is of the fit that does not."""
+    """A, which may lie beyond the bounds; `rss_G` is of the fit that does not."""
     rss_G: Floats
     free_rss_G: Floats
     var_start_G: Floats
@@ -126,14 +126,14 @@ class Region:
         )
 
     def _held_start(self) -> Floats:
-        """R0 of the best fit whose A is not above the ceiling."""
-        over_G = np.maximum(self.asymptote_G - self.ceiling, 0.0)
-        return self.start_G - over_G * self.cov_G / self.var_asymptote_G
+        """R0 of the best fit whose A lies within the bounds."""
+        beyond_G = self.asymptote_G - np.clip(self.asymptote_G, self.floor, self.ceiling)
+        return self.start_G - beyond_G * self.cov_G / self.var_asymptote_G
 
     def best_curve(self, log_compute_M: Floats) -> Floats:
         best = int(self.rss_G.argmin())
         s_M = curve(log_compute_M, self.log_mid_G[best], np.exp(self.log_bend_G[best]))
-        asymptote = min(float(self.asymptote_G[best]), self.ceiling)
+        asymptote = float(np.clip(self.asymptote_G[best], self.floor, self.ceiling))
         return self._held_start()[best] * (1 - s_M) + asymptote * s_M
 
     def curve_range(self, log_compute: float) -> tuple[float, float]:
@@ -148,17 +148,27 @@ class Region:
         ends: list[float] = []
         for sign in (-1, 1):
             end_G = centre_G + sign * np.sqrt(self.slack * var_G)
-            # The curve that is extreme there may need an A above the ceiling: then the extreme
-            # lies on the chord A = ceiling of the ellipse.
+            # The curve that is extreme there may need an A beyond a bound: then the extreme lies
+            # on the chord A = bound of the ellipse.
             needed_G = self.asymptote_G + sign * along_G * root_G / np.sqrt(var_G)
-            away_G = self.ceiling - self.asymptote_G
-            chord_G = np.maximum(self.slack - away_G**2 / self.var_asymptote_G, 0.0)
-            on_chord_G = self.start_G + away_G * self.cov_G / self.var_asymptote_G
-            on_chord_G = on_chord_G + sign * np.sqrt(chord_G * left_G)
-            held_G = on_chord_G * (1 - s_G) + self.ceiling * s_G
-            end_G = np.where(needed_G > self.ceiling, held_G, end_G)[self.inside]
+            for bound, is_beyond_G in (
+                (self.ceiling, needed_G > self.ceiling),
+                (self.floor, needed_G < self.floor),
+            ):
+                if is_beyond_G.any():
+                    on_chord_G = self._on_chord(bound, sign * np.sqrt(left_G))
+                    held_G = on_chord_G * (1 - s_G) + bound * s_G
+                    end_G = np.where(is_beyond_G, held_G, end_G)
+            end_G = end_G[self.inside]
             ends.append(float(end_G.min() if sign < 0 else end_G.max()))
         return ends[0], ends[1]
+
+    def _on_chord(self, bound: float, across_G: Floats) -> Floats:
+        """R0 at the end of the chord A = `bound`."""
+        away_G = bound - self.asymptote_G
+        chord_G = np.maximum(self.slack - away_G**2 / self.var_asymptote_G, 0.0)
+        middle_G = self.start_G + away_G * self.cov_G / self.var_asymptote_G
+        return middle_G + across_G * np.sqrt(chord_G)
 
     def profile(self, num: int = 81) -> list[tuple[float, float]]:
         """(A, log-likelihood relative to the best) over the interval and half as much again."""
@@ -261,7 +271,7 @@ def _fits(
         asymptote_G = (left_GN * s_GN).sum(1) * var_asymptote_G
     fitted_GN = start_G[:, None] * (1 - s_GN) + asymptote_G[:, None] * s_GN
     free_rss_G = ((score_N - fitted_GN) ** 2).sum(1)
-    over_G = np.maximum(asymptote_G - ceiling, 0.0)
+    beyond_G = asymptote_G - np.clip(asymptote_G, floor, ceiling)
     return Region(
         log_compute_N=log_compute_N,
         score_N=score_N,
@@ -272,7 +282,7 @@ def _fits(
         log_bend_G=log_bend_G,
         start_G=start_G,
         asymptote_G=asymptote_G,
-        rss_G=free_rss_G + over_G**2 / var_asymptote_G,
+        rss_G=free_rss_G + beyond_G**2 / var_asymptote_G,
         free_rss_G=free_rss_G,
         var_start_G=var_start_G,
         cov_G=cov_G,
