@@ -278,7 +278,8 @@ def _share(bounds: Bounds) -> str:
 
 def _figure(curves: Curves, found: SizeFit, fit_share: float, score: str) -> Figure:
     seen: Sequence[CurvePoint] = sorted(curves.trained, key=lambda p: p.flops)
-    flops = [p.flops for p in seen]
+    unit = 10 ** math.floor(math.log10(max(p.flops for p in seen)))
+    flops = [p.flops / unit for p in seen]
     nothing = [math.nan] * len(seen)
     shown = [
         Band(
@@ -296,7 +297,7 @@ def _figure(curves: Curves, found: SizeFit, fit_share: float, score: str) -> Fig
         shown.append(
             Band(
                 label="forecast",
-                x=[p.compute for p in ahead],
+                x=[p.compute / unit for p in ahead],
                 mean=[p.predicted for p in ahead],
                 low=[p.low for p in ahead],
                 high=[p.high for p in ahead],
@@ -305,7 +306,8 @@ def _figure(curves: Curves, found: SizeFit, fit_share: float, score: str) -> Fig
         )
     return bands(
         shown,
-        x_label="operations of sampling and training",
+        x_label=f"operations of sampling and training, 1e{round(math.log10(unit))}",
         y_label=score,
+        in_percent=True,
         mark=(fit_share * max(flops), "fitted up to here"),
     )
