@@ -27,7 +27,6 @@ from proofloop.measure.attempts import base_of, trained_of
 from proofloop.measure.drawing import ACCENT, INK, MUTED, Figure
 from proofloop.measure.estimators.bootstrap import Floats, bootstrap_mean, paired_difference
 from proofloop.measure.estimators.feedback_gain import fixed_share, fresh_fixes, gain
-from proofloop.measure.estimators.multiplier import multipliers
 from proofloop.measure.figures import Band, bands
 from proofloop.measure.second_attempts import second_attempts
 from proofloop.measure.summary import percent, points
@@ -184,24 +183,6 @@ def draw(found: dict[Arm, list[Run]], tokens: float) -> Figure:
     )
 
 
-def speed_up(runs: Sequence[Run], plain: Sequence[Run], score: float) -> str:
-    """Tokens of the reward alone over those of an arm, at this score."""
-    curves = [
-        [(r.costs_EC[1:, 0], r.rates_ET[1:].mean(axis=1)) for r in arm] for arm in (plain, runs)
-    ]
-    start = float(np.mean([r.rates_ET[0].mean() for r in plain]))
-    try:
-        (found,) = multipliers(curves[0], curves[1], [score], start=start)
-    except ValueError as error:
-        return f"– ({error})"
-    if found.ratio is None:
-        return f"– ({found.mark})"
-    value = f"{found.ratio.value:.2f}"
-    if found.ratio.low is not None and found.ratio.high is not None:
-        value += f" [{found.ratio.low:.2f}, {found.ratio.high:.2f}]"
-    return f"{value} ({found.mark})"
-
-
 def main() -> None:
     here = study("feedback", __doc__)
     base = here.base("base", "pretrain-second-attempts")
@@ -214,7 +195,6 @@ def main() -> None:
     tokens = min(run.costs_EC[-1, 0] for runs in found.values() for run in runs)
     here.write("feedback", draw(found, tokens))
     plain = found[PLAIN]
-    score = float(np.mean([r.at(tokens)[0].mean() for r in plain]))
     rows: list[list[str]] = []
     for arm, runs in found.items():
         costs = np.mean([r.at(tokens)[1] for r in runs], axis=0) / 1e3
@@ -223,17 +203,16 @@ def main() -> None:
         rows.append(
             [
                 arm.name,
-                *(f"{cost:.0f}" for cost in costs),
+                *(f"{cost:.1f}" for cost in costs),
                 percent(bootstrap_mean(rates_T[:, None]).at(0)),
                 "" if arm is PLAIN else difference(runs, plain, tokens),
                 "" if bare is arm else difference(runs, found[bare], tokens),
-                "" if arm is PLAIN else speed_up(runs, plain, score),
                 *flows(runs),
             ]
         )
-    print(f"{len(here.seeds)} seeds, all at {tokens / 1e3:.0f} thousand sampled tokens")
+    print(f"Seeds: {len(here.seeds)}; all at {tokens / 1e3:.0f} thousand sampled tokens")
     columns = ("arm", "sampled, k", "verdicts, k", "gradient, k", "taught, k", "pass@1")
-    more = ("minus reward alone", "minus bare", "fewer tokens, times", "wrong→right", "right→wrong")
+    more = ("minus reward alone", "minus bare", "wrong→right", "right→wrong")
     print_table((*columns, *more), rows)
     for arm in (PLAIN, ARMS[1], ARMS[4]):
         read_feedback(here, arm.name, found[arm][0].path / "model", ("none", "bare"))
