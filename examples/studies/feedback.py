@@ -180,11 +180,12 @@ def draw(found: dict[Arm, list[Run]], tokens: float) -> Figure:
         lines,
         x_label="sampled tokens, thousands",
         y_label="held-out pass@1, one turn, no feedback",
+        in_percent=True,
     )
 
 
 def main() -> None:
-    here = study("feedback", __doc__)
+    here = study("feedback", __doc__, seeds=2)
     base = here.base("base", "pretrain-second-attempts")
     read_feedback(here, "base", base, ("none", "bare", "shuffled", "masked"))
     cells = [(arm, seed) for seed in here.seeds for arm in ARMS]
