@@ -201,7 +201,7 @@ def compounding_rows(*, num_worlds: int, seed: int) -> Iterator[Row]:
             fit = compounding(steps, complexity, total, passed, seed=number,
                               num_resamples=NUM_RESAMPLES)  # fmt: skip
             name = "compounding.compounding"
-            tally.add(name, world, "mean deviation", ends(fit.mean_deviation), 0.0)
+            tally.add(name, world, "mean deviation", ends(fit.net_deviation), 0.0)
             tally.add(name, world, "kappa", ends(fit.kappa), 1.0)
             cell = next(c for c in fit.cells if (c.complexity, c.steps) == (2.0, 16.0))
             tally.add(name, world, "deviation at C = 2, H = 16", ends(cell.deviation), 0.0)

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from bench.coverage.row import Row
 from proofloop.measure.estimators.lengths import (
-    Attempts,
+    AttemptLengths,
     LengthMatchedGain,
     length_matched_gain,
 )
@@ -49,7 +49,7 @@ WORLDS = (
 )
 
 
-def draw(rng: np.random.Generator, world: World) -> tuple[Attempts, Attempts]:
+def draw(rng: np.random.Generator, world: World) -> tuple[AttemptLengths, AttemptLengths]:
     ease_T = rng.normal(0, 1, world.num_tasks)
     typical_T = rng.normal(5, 0.3, world.num_tasks)
     sides = []
@@ -61,7 +61,7 @@ def draw(rng: np.random.Generator, world: World) -> tuple[Attempts, Attempts]:
         chance_A = 0.85 * expit(ease_T[task_A] + world.slope * (log_A - typical_T[task_A]))
         truncated_A = tokens_A == MAX_TOKENS
         sides.append(
-            Attempts(
+            AttemptLengths(
                 task_A=task_A,
                 num_tokens_A=tokens_A,
                 passed_A=rng.random(task_A.size) < chance_A + gain,

@@ -2,14 +2,14 @@
 
     python examples/studies/feedback.py [--seeds 2] [--out runs/feedback]
 
-The base is `pico` after some pre-training on second attempts (`pretrain-second-attempts`):
-strings and two operations alone. First its in-context gain FG is measured: second attempts that
-pass when told what the shown tests say, less those that pass after `# try again` alone. Then arms
-of training on the same tasks: the reward alone; `retry`, another attempt after the feedback;
-`distil`, the policy that has read the feedback teaches itself; of both, controls that say nothing
-(bare) or what belongs to another task (shuffled). A retry samples more a step, so arms take
-different numbers of steps and are compared where they have sampled equally many tokens, those of
-the cheapest run.
+The base is `pico` after some pre-training on second attempts (`pretrain-second-attempts`): two
+functions of one operation on an int in one answer, so that the tests tell which one is wrong.
+First its in-context gain FG is measured: second attempts that pass when told what the shown tests
+say, less those that pass after `# try again` alone.  Then arms of training on the same tasks: the
+reward alone; `retry`, another attempt after the feedback; `distil`, the policy that has read the
+feedback teaches itself; of both, controls that say nothing (bare) or what belongs to another task
+(shuffled).  A retry samples more a step, so arms take different numbers of steps and are compared
+where they have sampled equally many tokens, those of the cheapest run.
 
 Plotted: held-out pass@1 of one turn, without feedback, which is what went into the weights, over
 sampled tokens; bands from resampled tasks.  The null of an arm is its bare control.
@@ -21,20 +21,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from study import Study, print_table, study
+from study import Job, Study, print_table, study
 
 from proofloop.measure.attempts import base_of, trained_of
 from proofloop.measure.drawing import ACCENT, INK, MUTED, Figure
 from proofloop.measure.estimators.bootstrap import Floats, bootstrap_mean, paired_difference
 from proofloop.measure.estimators.feedback_gain import fixed_share, fresh_fixes, gain
-from proofloop.measure.estimators.multiplier import multipliers
 from proofloop.measure.figures import Band, bands
 from proofloop.measure.second_attempts import second_attempts
 from proofloop.measure.summary import percent, points
 from proofloop.store import Phase, RunStore
 
-WORLD = ('env.families=["string"]', "env.complexity=[2]")
-NUM_EVALS = 6
+WORLD = ('env.families=["int"]', "env.complexity=[1]", "env.horizon=[2]", "sampling.max_tokens=80")
+NUM_EVALS = 3
 
 
 class Arm(NamedTuple):
@@ -82,9 +81,8 @@ class Run:
         return np.array([np.interp(tokens, spent_E, column_E) for column_E in columns_EX.T])
 
 
-def train(here: Study, arm: Arm, seed: int, base: Path) -> Run:
-    run = here.train(
-        f"{arm.name.replace(', ', '-').replace(' ', '-')}-{seed}",
+def job(arm: Arm, seed: int, base: Path) -> Job:
+    settings = (
         f"model.path={base}",
         *WORLD,
         f"feedback.arm={arm.arm}",
@@ -92,11 +90,15 @@ def train(here: Study, arm: Arm, seed: int, base: Path) -> Run:
         f"train.seed={seed}",
         f"train.num_steps={arm.every * NUM_EVALS}",
         "train.tasks_per_step=32",
-        *("train.schedule=constant", "train.warmup_steps=2", "train.learning_rate=6e-4"),
+        *("train.schedule=constant", "train.warmup_steps=2", "train.learning_rate=1.5e-4"),
         f"eval.every={arm.every}",
-        *("eval.num_tasks=96", "eval.num_samples=4"),
-        *("eval.final_num_tasks=96", "eval.final_num_samples=4"),
+        *("eval.num_tasks=72", "eval.num_samples=4"),
+        *("eval.final_num_tasks=72", "eval.final_num_samples=4"),
     )
+    return Job(name=f"{arm.name.replace(', ', '-').replace(' ', '-')}-{seed}", settings=settings)
+
+
+def read(run: Path) -> Run:
     with RunStore.read(run) as store:
         steps = store.recorded_steps(Phase.EVAL)
         by_step = [dict(store.metrics(name)) for name in COSTS]
@@ -178,36 +180,22 @@ def draw(found: dict[Arm, list[Run]], tokens: float) -> Figure:
         lines,
         x_label="sampled tokens, thousands",
         y_label="held-out pass@1, one turn, no feedback",
+        in_percent=True,
     )
 
 
-def speed_up(runs: Sequence[Run], plain: Sequence[Run], score: float) -> str:
-    """Tokens of the reward alone over those of an arm, at this score."""
-    curves = [
-        [(r.costs_EC[1:, 0], r.rates_ET[1:].mean(axis=1)) for r in arm] for arm in (plain, runs)
-    ]
-    start = float(np.mean([r.rates_ET[0].mean() for r in plain]))
-    try:
-        (found,) = multipliers(curves[0], curves[1], [score], start=start)
-    except ValueError as error:
-        return f"– ({error})"
-    if found.ratio is None:
-        return f"– ({found.mark})"
-    value = f"{found.ratio.value:.2f}"
-    if found.ratio.low is not None and found.ratio.high is not None:
-        value += f" [{found.ratio.low:.2f}, {found.ratio.high:.2f}]"
-    return f"{value} ({found.mark})"
-
-
 def main() -> None:
-    here = study("feedback", __doc__)
+    here = study("feedback", __doc__, seeds=2)
     base = here.base("base", "pretrain-second-attempts")
     read_feedback(here, "base", base, ("none", "bare", "shuffled", "masked"))
-    found = {arm: [train(here, arm, seed, base) for seed in here.seeds] for arm in ARMS}
+    cells = [(arm, seed) for seed in here.seeds for arm in ARMS]
+    paths = here.train_all([job(arm, seed, base) for arm, seed in cells])
+    found: dict[Arm, list[Run]] = {arm: [] for arm in ARMS}
+    for (arm, _), path in zip(cells, paths, strict=True):
+        found[arm].append(read(path))
     tokens = min(run.costs_EC[-1, 0] for runs in found.values() for run in runs)
     here.write("feedback", draw(found, tokens))
     plain = found[PLAIN]
-    score = float(np.mean([r.at(tokens)[0].mean() for r in plain]))
     rows: list[list[str]] = []
     for arm, runs in found.items():
         costs = np.mean([r.at(tokens)[1] for r in runs], axis=0) / 1e3
@@ -216,17 +204,16 @@ def main() -> None:
         rows.append(
             [
                 arm.name,
-                *(f"{cost:.0f}" for cost in costs),
+                *(f"{cost:.1f}" for cost in costs),
                 percent(bootstrap_mean(rates_T[:, None]).at(0)),
                 "" if arm is PLAIN else difference(runs, plain, tokens),
                 "" if bare is arm else difference(runs, found[bare], tokens),
-                "" if arm is PLAIN else speed_up(runs, plain, score),
                 *flows(runs),
             ]
         )
-    print(f"{len(here.seeds)} seeds, all at {tokens / 1e3:.0f} thousand sampled tokens")
+    print(f"Seeds: {len(here.seeds)}; all at {tokens / 1e3:.0f} thousand sampled tokens")
     columns = ("arm", "sampled, k", "verdicts, k", "gradient, k", "taught, k", "pass@1")
-    more = ("minus reward alone", "minus bare", "fewer tokens, times", "wrong→right", "right→wrong")
+    more = ("minus reward alone", "minus bare", "wrong→right", "right→wrong")
     print_table((*columns, *more), rows)
     for arm in (PLAIN, ARMS[1], ARMS[4]):
         read_feedback(here, arm.name, found[arm][0].path / "model", ("none", "bare"))

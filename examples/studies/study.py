@@ -5,6 +5,7 @@ and evaluations lie in `--out` and are kept; figures and tables go there, too, a
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,19 +13,26 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NoReturn
+
+import msgspec
 
 from proofloop.measure.attempts import Attempts, base_of
 from proofloop.measure.drawing import Cell, Figure
 from proofloop.runs.checks import load_recipe
-from proofloop.runs.config import load_config
+from proofloop.runs.config import load_config, load_run_config
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.runs.pretraining import PretrainRecipe, run_pretraining
+from proofloop.runs.recipe import Recipe
 from proofloop.runs.training import run_training
+from proofloop.store.reader import DATABASE_NAME
 from proofloop.train.evaluation import EvalReport
 from proofloop.train.loop_sync import Report
 
 FINISHED = "finished"
 """The mark of a base, or of one of several runs at once, that came to its end."""
+ASKED = "recipe.json"
+"""A base's recipe."""
 WORKERS = 4
 """Processes of every base and run, on any machine: what is drawn, and how sums round, depends on
 how many there are."""
@@ -63,10 +71,15 @@ class Study:
     def base(self, name: str, recipe: str, *settings: str) -> Path:
         """A base model: `proofloop pretrain RECIPE --set …`."""
         directory = self.out / name
-        mark = directory / FINISHED
+        shorter = ("training.num_steps=2",) if self.smoke else ()
+        found = load_config(PretrainRecipe, recipe, (*settings, *shorter))
+        wanted = msgspec.json.format(msgspec.json.encode(found), indent=1)
+        asked, mark = directory / ASKED, directory / FINISHED
+        if asked.exists() and asked.read_bytes() != wanted:
+            _refuse(directory)
         if not mark.exists():
-            shorter = ("training.num_steps=2",) if self.smoke else ()
-            found = load_config(PretrainRecipe, recipe, (*settings, *shorter))
+            directory.mkdir(parents=True, exist_ok=True)
+            asked.write_bytes(wanted)
             with _timed(directory):
                 run_pretraining(
                     found, directory, workers=self.workers, on_progress=lambda step: None
@@ -77,12 +90,11 @@ class Study:
     def train(self, name: str, *settings: str, recipe: str = "quickstart") -> Path:
         """A run: `proofloop train RECIPE --set …`."""
         directory = self.out / name
+        found = load_recipe(recipe, (*settings, *self._common()))
+        begun = _begun(directory, found)
         if not (directory / "model").is_dir():
-            found = load_recipe(recipe, (*settings, *self._common()))
             with _timed(directory):
-                run_training(
-                    found, directory, resume=directory.exists(), on_progress=lambda report: None
-                )
+                run_training(found, directory, resume=begun, on_progress=lambda report: None)
         return directory
 
     def train_all(self, jobs: Sequence[Job]) -> list[Path]:
@@ -94,6 +106,9 @@ class Study:
     def _train_job(self, job: Job) -> Path:
         directory = self.out / job.name
         mark = directory / FINISHED
+        settings = (*job.settings, *self._common(), *job.fixed, "train.workers=1")
+        found = load_recipe("quickstart", settings)
+        begun = _begun(directory, found)
         if mark.exists():
             return directory
 
@@ -102,10 +117,8 @@ class Study:
             if measured and job.until is not None and report.passed_share >= job.until:
                 raise _Arrived
 
-        settings = (*job.settings, *self._common(), *job.fixed, "train.workers=1")
-        found = load_recipe("quickstart", settings)
         with _timed(directory), suppress(_Arrived):
-            run_training(found, directory, resume=directory.exists(), on_progress=heed)
+            run_training(found, directory, resume=begun, on_progress=heed)
         mark.touch()
         return directory
 
@@ -113,10 +126,10 @@ class Study:
         """Held-out attempts of a checkpoint: `proofloop eval --model MODEL --set …`."""
         directory = self.out / name
         found = load_recipe("quickstart", (f"model.path={model}", *settings, *self._common()))
+        planned = msgspec.structs.replace(found.train, num_steps=0)  # as an evaluation is recorded
+        begun = _begun(directory, msgspec.structs.replace(found, train=planned))
         with _timed(directory):
-            run_evaluation(
-                found, directory, resume=directory.exists(), on_progress=lambda report: None
-            )
+            run_evaluation(found, directory, resume=begun, on_progress=lambda report: None)
         return base_of(directory)
 
     def write(self, name: str, figure: Figure) -> None:
@@ -136,6 +149,20 @@ class Study:
             *("eval.num_tasks=6", "eval.num_samples=4"),
             *("eval.final_num_tasks=6", "eval.final_num_samples=8"),
         )
+
+
+def _begun(directory: Path, asked: Recipe) -> bool:
+    """Whether that run is there, finished or not; stops the study where another one is."""
+    if not (directory / DATABASE_NAME).is_file():
+        return False
+    if load_run_config(Recipe, directory) != asked:
+        _refuse(directory)
+    return True
+
+
+def _refuse(directory: Path) -> NoReturn:
+    """What lies there would be taken for an answer to what is asked now."""
+    sys.exit(f"{directory}: of other settings than these; give another --out, or delete it")
 
 
 @contextmanager

@@ -117,8 +117,9 @@ def cell_rows(base: Outcomes, seeds: Sequence[Outcomes]) -> list[tuple[str, ...]
 def says(name: str, outcomes: Outcomes) -> None:
     null, fitted = null_of(outcomes), surface_of(outcomes)
     print(
-        f"{name}: longer tasks less p(C)^H, over all settings: {points(null.mean_deviation)} "
-        f"points; kappa (1 under the null): {_number(null.kappa)}."
+        f"{name}: longer tasks less p(C)^H, mean over settings: {points(null.net_deviation)} "
+        f"points{', of which some lie above and some below' if null.both_ways else ''}; kappa "
+        f"(1 under the null): {_number(null.kappa)}."
     )
     if fitted.refusal is not None:
         print(f"  No surface is fitted: {fitted.refusal}.")

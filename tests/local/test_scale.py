@@ -1,6 +1,7 @@
 """`proofloop scale`: a sweep that goes on, and a forecast beside what came."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ from tiny_runs import tiny_recipe
 
 from proofloop.cli import main
 from proofloop.core.errors import ConfigError, ModelError, UserError
-from proofloop.measure.compare.scale import Curves, fit_size, scaling
+from proofloop.measure.compare.scale import Curves, fit_size, mean_over_seeds, scaling
 from proofloop.measure.estimators.scaling import score_at
 from proofloop.measure.learning_curve import CurvePoint, learning_curve
 from proofloop.runs.pretraining import PretrainRecipe
@@ -144,18 +145,41 @@ def test_the_miss_stands_beside_that_of_nothing_changes_any_more() -> None:
     curves = curves_of(law, 3, 0.002)
     miss = fit_size(curves, 0.5).miss
     assert miss is not None
-    assert miss.forecast is not None
-    assert miss.carried is not None
-    assert miss.difference is not None
     assert miss.difference.high is not None
     carried = np.mean([seed[10].score for seed in curves.seeds])
     naive = np.mean([abs(p.score - carried) for seed in curves.seeds for p in seed[11:]])
-    assert miss.carried.value == pytest.approx(naive)
-    assert miss.forecast.value < 0.02 < miss.carried.value
-    assert miss.difference.value == pytest.approx(miss.forecast.value - miss.carried.value)
+    assert miss.carried == pytest.approx(naive)
+    assert miss.forecast < 0.02 < miss.carried
+    assert miss.difference.value == pytest.approx(miss.forecast - miss.carried)
     assert miss.difference.high < 0
     cut = Curves(num_parameters=1, seeds=(*curves.seeds[:2], curves.seeds[2][:9]))
     assert fit_size(cut, 0.5).miss is None  # a seed that ended before the part that is forecast
+
+
+def test_flat_curves_claim_no_asymptote_and_print_no_end_out_of_nowhere() -> None:
+    law = {"start": 0.03, "asymptote": 0.03, "midpoint": 8.0, "steepness": 2.0}
+    alike_ = replace(curves_of(law, 3, 0.0), num_parameters=2000)
+    sizes = {"noisy": curves_of(law, 3, 0.004), "alike": alike_}
+    section = scaling(sizes, 0.5)
+    assert section.table is not None
+    noisy, alike = (dict(zip(section.table.columns, r, strict=True)) for r in section.table.rows)
+    assert (noisy["asymptote"], noisy["identified"]) == ("–", "not identified")
+    bounds = section.facts["fits"]["noisy"].fit.asymptote
+    assert bounds.low is None or bounds.low > 0
+    assert noisy["miss"] == noisy["miss less the null's"] == "–"  # nothing there to forecast
+    assert "noisy: no forecast: up to there a flat line fits as well" in section.says[0]
+    assert (alike["end"], alike["asymptote"]) == ("3.0%", "–")
+
+
+def test_the_interval_over_seeds_is_students() -> None:
+    """Of +1, +2 and +3 hundredths: 4.303 / sqrt(3) hundredths to either side of the mean."""
+    one = mean_over_seeds(np.array([0.01]))
+    assert (one.low, one.high) == (None, None)
+    same = mean_over_seeds(np.array([0.02, 0.02, 0.02]))
+    assert (same.value, same.low, same.high) == (pytest.approx(0.02), None, None)
+    found = mean_over_seeds(np.array([0.01, 0.02, 0.03]))
+    assert found.low == pytest.approx(0.02 - 0.04303 / 3**0.5, abs=1e-5)
+    assert found.high == pytest.approx(0.02 + 0.04303 / 3**0.5, abs=1e-5)
 
 
 def test_the_command_leaves_a_page_and_numbers(

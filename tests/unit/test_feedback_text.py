@@ -277,6 +277,29 @@ def test_second_attempts_are_right_and_follow_wrong_ones(seed: int) -> None:
         assert (left if right == "ok" else f"assert {right} == {wanted}") in text.prompt
 
 
+def test_of_two_functions_one_or_both_are_wrong_at_first() -> None:
+    """The tests tell which; what passes stays as it is."""
+    mix = CorpusMix(
+        feedback=1.0,
+        feedback_bare=0.0,
+        complexity=(1.0,),
+        horizon=(0.0, 1.0),
+        lambdas=0.0,
+        lookup=0.0,
+    )
+    numbers: list[int] = []
+    for seed in range(60):
+        text = draw_text(Random(seed), mix)
+        ((wrong, said),) = text.earlier
+        first, second = (answer.split("def g")[i] for i in (0, 1) for answer in (wrong,))
+        good_first, good_second = text.answer.split("def g")
+        numbers.append((first != good_first) + (second != good_second))
+        if first == good_first:
+            assert said.count("# ok") >= 4
+    assert 0 not in numbers
+    assert 25 < numbers.count(1) < 55  # two of three
+
+
 def test_a_forgotten_step_is_one_step_from_what_is_wanted() -> None:
     mix = CorpusMix(feedback=1.0, feedback_bare=0.0, forgotten=1.0, lookup=0.0, lambdas=0.0)
     for seed in range(50):

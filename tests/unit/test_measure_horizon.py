@@ -231,7 +231,7 @@ def test_metrs_horizon_is_a_weighted_logit_with_a_ridge():
 
 
 def test_weights_of_resamples_add_up_and_keep_families_whole():
-    data = clusters.attempts([4, 4, 4, 4], [1, 2, 3, 4], ["a", "b", "b", "a"])
+    data = clusters.counts([4, 4, 4, 4], [1, 2, 3, 4], ["a", "b", "b", "a"])
     weights = clusters.drawn_weights(data, 50, np.random.default_rng(0))
     assert weights[0].tolist() == [1, 1, 1, 1]
     assert (weights[:, 0] == weights[:, 3]).all()
@@ -365,14 +365,34 @@ def test_compounding_predicts_the_power_of_the_single_step():
     assert first.deviation is not None
     assert first.deviation.value == pytest.approx(0.45 - 0.729)
     assert (other.predicted, other.deviation) == (None, None)
-    assert found.mean_deviation is not None
-    assert found.mean_deviation.value == pytest.approx(0.45 - 0.729)
+    assert found.net_deviation is not None
+    assert found.net_deviation.value == pytest.approx(0.45 - 0.729)
+
+
+def test_cells_that_deviate_both_ways_are_told_where_their_mean_is_none():
+    """Half of one step passes: 1/4 at two, where half pass, and 1/8 at three, where none do, on so
+    many tasks that the mean of +1/4 and -1/8 is 0."""
+    few, many = 20, 40
+    single, above, below = (
+        ([10] * few, [5] * few),
+        ([10] * few, [5] * few),
+        ([10] * many, [0] * many),
+    )
+    steps = [1] * few + [2] * few + [3] * many
+    columns = [[*single[i], *above[i], *below[i]] for i in (0, 1)]
+    found = compounding(steps, [1] * len(steps), *columns)
+    assert found.net_deviation is not None
+    assert found.net_deviation.value == pytest.approx(0)
+    assert found.both_ways is not None
+    assert [cell.steps for cell in found.both_ways] == [2, 3]
+    alike = compounding(steps[: 2 * few], [1] * (2 * few), *(c[: 2 * few] for c in columns))
+    assert alike.both_ways is None
 
 
 def test_compounding_marks_what_a_power_cannot_tell():
     solved = compounding([1, 1, 4, 4], [1] * 4, [5] * 4, [5, 5, 3, 4])
     assert solved.cells[0].predicted is None
-    assert solved.mean_deviation is None
+    assert solved.net_deviation is None
     none_pass = compounding([1, 1, 8, 8], [1] * 4, [5] * 4, [3, 4, 0, 0]).cells[0].deviation
     assert none_pass is not None
     assert none_pass.high is not None

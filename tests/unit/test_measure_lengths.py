@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofloop.measure.estimators.lengths import (
-    Attempts,
+    AttemptLengths,
     length_matched_gain,
     lengths_over_steps,
 )
 
 
-def attempts(*rows: tuple[int, int, int]) -> Attempts:
+def attempts(*rows: tuple[int, int, int]) -> AttemptLengths:
     """Rows of (task, tokens, passed); nothing is truncated."""
     task, tokens, passed = (np.array(column) for column in zip(*rows, strict=True))
-    return Attempts(
+    return AttemptLengths(
         task_A=task,
         num_tokens_A=tokens,
         passed_A=passed.astype(np.bool_),
@@ -100,7 +100,7 @@ def test_truncated_attempts_match_only_each_other():
     base = repeated(0, 50, 2, 4) + repeated(0, 100, 0, 4)
     rows = base + [(1, tokens, passed) for _, tokens, passed in base]
     task, tokens, passed = (np.array(c) for c in zip(*rows, strict=True))
-    cut = Attempts(
+    cut = AttemptLengths(
         task_A=task,
         num_tokens_A=tokens,
         passed_A=passed.astype(np.bool_),
@@ -142,7 +142,7 @@ def test_impossible_tables_are_refused():
     with pytest.raises(ValueError, match="not negative"):
         attempts((-1, 1, 1))
     with pytest.raises(ValueError, match="one length"):
-        Attempts(
+        AttemptLengths(
             task_A=np.zeros(2, np.int64),
             num_tokens_A=np.zeros(1, np.int64),
             passed_A=np.zeros(2, np.bool_),

@@ -9,6 +9,7 @@ from scipy import optimize, stats
 from proofloop.measure.estimators.entropy_law import fit_entropy_law
 from proofloop.measure.estimators.multiplier import MultiplierMark, multipliers
 from proofloop.measure.estimators.scaling import (
+    FLAT,
     Identified,
     fit_sigmoid,
     forecast,
@@ -88,6 +89,17 @@ def test_a_flat_run_has_no_asymptote():
     fit = fit_sigmoid(np.geomspace(1, 100, 15), 0.3 + 0.01 * rng.normal(size=15))
     assert fit.identified is Identified.NO
     assert "no gain" in str(fit.why_not)
+    assert (fit.asymptote.low, fit.asymptote.high) == (None, None)
+    # Scores that are not shares may lie anywhere, and so may the interval's end.
+    free = fit_sigmoid(np.geomspace(1, 100, 15), 0.3 + 0.01 * rng.normal(size=15), floor=-np.inf)
+    assert free.identified is Identified.NO
+
+
+def test_of_flat_runs_few_pass_for_curves():
+    rng = np.random.default_rng(4)
+    compute = np.geomspace(1, 100, 20)
+    fits = [fit_sigmoid(compute, 0.3 + 0.01 * rng.normal(size=20)) for _ in range(40)]
+    assert sum(fit.why_not != FLAT for fit in fits) <= 5  # 1 to 6%; by one parameter 15% would
 
 
 def test_noise_that_carries_over_is_not_identified():
@@ -112,6 +124,19 @@ def test_no_curve_of_the_region_rises_above_the_ceiling():
         # The noise of a single evaluation comes on top.
         assert prediction.high <= 1.05
         assert prediction.low < prediction.predicted < prediction.high
+
+
+def test_no_curve_of_the_region_falls_below_the_floor():
+    """Scores that fall towards 0 and are forecast: an asymptote below it is none."""
+    rng = np.random.default_rng(8)
+    compute = np.geomspace(0.1, 2, 16)
+    score = score_at(compute, start=0.1, asymptote=0.0, midpoint=1.0, steepness=1.5)
+    score = np.abs(score + 0.003 * rng.normal(size=16))
+    found = forecast(compute, score, fit_up_to=1.0, start=0.1)
+    assert all(p.predicted >= 0 for p in found.predictions)
+    assert all(p.low > -0.01 for p in found.predictions)  # the noise comes on top
+    free = forecast(compute, score, fit_up_to=0.7, start=0.1, floor=-np.inf)
+    assert min(p.low for p in free.predictions) < min(p.low for p in found.predictions)
 
 
 def test_a_forecast_reports_its_miss():

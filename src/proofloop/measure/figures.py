@@ -132,6 +132,10 @@ def dot_rows(rows: Sequence[tuple[str, Interval | None, Interval | None]]) -> Fi
     )
 
 
+FEW_PLACES = 6
+"""So few values of x are named one by one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
     """A curve with its interval; NaN where there is none.  `dots`: measured points, no line."""
@@ -146,6 +150,18 @@ class Band:
     dashed: bool = False
 
 
+def _short(number: float) -> str:
+    """47232 as 47k."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return (
+                f"{number / size:.3g}{letter}"
+                if number < 10 * size
+                else f"{number / size:.0f}{letter}"
+            )
+    return f"{number:g}"
+
+
 @in_style
 def bands(
     curves: Sequence[Band],
@@ -154,9 +170,11 @@ def bands(
     y_label: str,
     log_x: bool = False,
     is_share: bool = False,
+    in_percent: bool = False,
     mark: tuple[float, str] | None = None,
 ) -> Figure:
-    """Curves or points with their intervals; `mark`: an upright line at x, with its name."""
+    """Curves or points with their intervals; `mark`: an upright line at x, with its name.  Shares
+    that leave most of the axis empty are told `in_percent` on an axis of their own."""
     sheet, axes = canvas()
     ends: list[tuple[float, str, str]] = []
     if log_x:
@@ -175,11 +193,17 @@ def bands(
             ends.append((float(known[-1]), c.label, c.color))
     if mark is not None:
         axes.axvline(mark[0], color=MUTED, lw=0.8, ls=":")
-        axes.text(mark[0], 1.0, f" {mark[1]}", color=MUTED, transform=axes.get_xaxis_transform())
+        axes.text(mark[0], 0.02, f" {mark[1]}", color=MUTED, transform=axes.get_xaxis_transform())
     if is_share:
         share_axis(axes)
     else:
         axes.margins(y=0.08)
+    if in_percent:
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
+    places = sorted({x for c in curves for x in c.x})
+    if log_x and len(places) <= FEW_PLACES:
+        axes.set_xticks(places, [_short(x) for x in places])
+        axes.minorticks_off()
     return Figure(
         svg=finish(sheet, axes, x_label=x_label, y_label=y_label, ends=ends),
         columns=("curve", x_label, "mean", "low", "high"),

@@ -128,10 +128,21 @@ def _says_change(what: str, change: Interval | None) -> str:
 def _says_nulls(nulls: dict[str, Compounding]) -> tuple[str, ...]:
     return tuple(
         f"{name.capitalize()}: longer tasks against p(complexity)^horizon, the null of steps that "
-        f"fail independently: {points(found.mean_deviation)} points."
+        f"fail independently: {points(found.net_deviation)} points{_both_ways(found)}."
         for name, found in nulls.items()
-        if found.mean_deviation is not None
+        if found.net_deviation is not None
     )
+
+
+def _both_ways(found: Compounding) -> str:
+    """What the mean over settings hides."""
+    if found.both_ways is None:
+        return ""
+    told = (
+        f"{points(cell.deviation)} at complexity {cell.complexity:g}, {cell.steps:g} functions"
+        for cell in found.both_ways
+    )
+    return f" on average, which hides that settings deviate both ways ({'; '.join(told)})"
 
 
 def _number(interval: Interval | None) -> str:

@@ -54,8 +54,8 @@ def _causes(side: Attempts, places: dict[str, int]) -> CauseCounts:
     return CauseCounts.from_attempts(kinds, len(places))
 
 
-def _lengths(side: Attempts, places: dict[str, int]) -> lengths.Attempts:
-    return lengths.Attempts(
+def _lengths(side: Attempts, places: dict[str, int]) -> lengths.AttemptLengths:
+    return lengths.AttemptLengths(
         task_A=np.array([places[t] for t in side.task_ids], np.int64),
         num_tokens_A=side.num_tokens_N,
         passed_A=side.passed_N,

@@ -6,16 +6,29 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
 
 from proofloop.core.record import Record
 from proofloop.measure.compare.section import Drawn, Section, Table
 from proofloop.measure.drawing import ACCENT, MUTED, Figure
 from proofloop.measure.estimators.bootstrap import bootstrap_mean
-from proofloop.measure.estimators.interval import FEW_TASKS, Interval
-from proofloop.measure.estimators.scaling import Bounds, Forecast, SigmoidFit, fit_sigmoid, forecast
+from proofloop.measure.estimators.interval import FEW_TASKS, LEVEL, Interval
+from proofloop.measure.estimators.scaling import (
+    FLAT,
+    Bounds,
+    Forecast,
+    Identified,
+    SigmoidFit,
+    fit_sigmoid,
+    forecast,
+)
 from proofloop.measure.figures import Band, bands
 from proofloop.measure.learning_curve import CurvePoint
 from proofloop.measure.summary import percent, points
+
+SAME = 1e-9
+"""Two scores that are nearer are one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,20 +49,21 @@ class Curves:
 
     @property
     def final(self) -> Interval | None:
-        """Last scores, seeds as the unit."""
-        last_S = np.array([[curve[-1].score] for curve in self.seeds])
-        return bootstrap_mean(last_S).at(0)
+        """Last scores, seeds as the unit; no ends where all are alike."""
+        last_S = np.array([curve[-1].score for curve in self.seeds])
+        return _told(last_S, bootstrap_mean(last_S[:, None]).at(0))
 
 
 class Miss(Record):
     """How far a forecast lies from the evaluations that came, on average and without sign, beside
-    the null that nothing changes any more.  Seeds are the unit of the intervals."""
+    the null that nothing changes any more."""
 
-    forecast: Interval | None
-    carried: Interval | None
+    forecast: float
+    carried: float
     """Of the score carried forward: the mean over seeds of their last evaluations seen."""
-    difference: Interval | None
-    """Forecast minus carried: below 0 where the curve foretells more than the null."""
+    difference: Interval
+    """Forecast minus carried: below 0 where the curve foretells more than the null.  By Student's t
+    over seeds; no ends for one seed, nor where all are alike, of which nothing can be learned."""
 
 
 class SizeFit(Record):
@@ -78,6 +92,9 @@ def fit_size(curves: Curves, fit_share: float) -> SizeFit:
         )
     except ValueError as error:
         why_not = str(error)
+    if found is not None and found.fit.why_not == FLAT:
+        # The best of many curves that all fit noise: where it leads is chance.
+        found, why_not = None, f"up to there {FLAT}"
     return SizeFit(
         num_parameters=curves.num_parameters,
         num_seeds=len(curves.seeds),
@@ -105,32 +122,53 @@ def _miss(curves: Curves, found: Forecast, fit_up_to: float) -> Miss | None:
             for scores in ahead
         ]
     )
-    means = bootstrap_mean(misses_S2)
-    difference = bootstrap_mean(misses_S2[:, :1] - misses_S2[:, 1:], bounds=(-1.0, 1.0))
-    return Miss(forecast=means.at(0), carried=means.at(1), difference=difference.at(0))
+    forecast_, carried_ = (float(mean) for mean in misses_S2.mean(axis=0))
+    difference = mean_over_seeds(misses_S2[:, 0] - misses_S2[:, 1])
+    return Miss(forecast=forecast_, carried=carried_, difference=difference)
 
 
-def scaling(sizes: Mapping[str, Curves], fit_share: float) -> Section:
+def mean_over_seeds(values_S: NDArray[np.float64]) -> Interval:
+    """Mean over seeds.  Few seeds' differences are small beside what they could be, so an interval
+    that holds whatever their distribution would reach over all of it and say nothing."""
+    mean, low, high = float(values_S.mean()), None, None
+    if len(values_S) > 1 and np.ptp(values_S) > SAME:
+        found = stats.ttest_1samp(values_S, 0.0).confidence_interval(LEVEL)
+        low, high = float(found.low), float(found.high)
+    return Interval(value=mean, low=low, high=high, num_tasks=len(values_S))
+
+
+def _told(values_S: NDArray[np.float64], interval: Interval | None) -> Interval | None:
+    """Without ends where all seeds are alike: how far others might lie is not in them."""
+    if interval is None or np.ptp(values_S) > SAME:
+        return interval
+    return msgspec.structs.replace(interval, low=None, high=None)
+
+
+def scaling(
+    sizes: Mapping[str, Curves], fit_share: float, *, score: str = "held-out pass@1"
+) -> Section:
+    """`score`: what the curves are of."""
     fits = {name: fit_size(curves, fit_share) for name, curves in sizes.items()}
     return Section(
         title="Forecast against outcome",
         says=(
             *(_says(name, found, fit_share) for name, found in fits.items()),
             "Miss: mean distance of the held-out evaluations from the forecast, beside that from "
-            'the null "nothing changes any more", each with the seeds as the unit.',
+            'the null "nothing changes any more"; their difference with the seeds as the unit.',
         ),
         facts={"fits": fits, "fit_share": fit_share},
         table=Table(
             columns=(
                 *("size", "parameters", "seeds", "start", "end", "asymptote", "identified"),
-                *("mean miss, points", "held-out inside", "miss", "of the null", "less the null"),
+                *("came less forecast, points", "held-out inside"),
+                *("miss", "miss of the null", "miss less the null's"),
             ),
             rows=tuple(_row(name, found) for name, found in fits.items()),
         ),
         figures=(
-            *_over_size(fits),
+            *_over_size(fits, score),
             *(
-                _over_compute(name, sizes[name], found, fit_share)
+                _over_compute(name, sizes[name], found, fit_share, score)
                 for name, found in fits.items()
                 if sizes[name].trained
             ),
@@ -138,17 +176,17 @@ def scaling(sizes: Mapping[str, Curves], fit_share: float) -> Section:
     )
 
 
-def _over_compute(name: str, curves: Curves, found: SizeFit, fit_share: float) -> Drawn:
+def _over_compute(name: str, curves: Curves, found: SizeFit, fit_share: float, score: str) -> Drawn:
     return Drawn(
         name=f"scale-{name}",
-        caption=f"{name}: held-out pass@1 over compute, every seed's evaluations. Fitted on what "
+        caption=f"{name}: {score} over compute, every seed's evaluations. Fitted on what "
         "lies left of the dotted line; the band is where the fit expects further evaluations "
         "(95%).",
-        figure=_figure(curves, found, fit_share),
+        figure=_figure(curves, found, fit_share, score),
     )
 
 
-def _over_size(fits: Mapping[str, SizeFit]) -> tuple[Drawn, ...]:
+def _over_size(fits: Mapping[str, SizeFit], score: str) -> tuple[Drawn, ...]:
     """Last scores over the number of parameters; nothing where there is only one size."""
     known = sorted(
         ((f.num_parameters, f.start, f.final) for f in fits.values() if f.final is not None),
@@ -162,8 +200,8 @@ def _over_size(fits: Mapping[str, SizeFit]) -> tuple[Drawn, ...]:
     return (
         Drawn(
             name="scale-sizes",
-            caption="Held-out pass@1 before training and after it, over the size of the network. "
-            "Intervals: 95%, seeds are the unit.",
+            caption=f"{score.capitalize()} before training and after it, over the size of the "
+            "network. Intervals: 95%, seeds are the unit.",
             figure=bands(
                 [
                     Band(
@@ -185,7 +223,7 @@ def _over_size(fits: Mapping[str, SizeFit]) -> tuple[Drawn, ...]:
                     ),
                 ],
                 x_label="parameters",
-                y_label="held-out pass@1",
+                y_label=score,
                 log_x=True,
                 is_share=True,
             ),
@@ -201,12 +239,12 @@ def _row(name: str, found: SizeFit) -> tuple[str, ...]:
         str(found.num_seeds),
         f"{100 * found.start:.1f}%",
         percent(_of_seeds(found.final)),
-        _share(fit.asymptote) if fit else "–",
+        _share(fit.asymptote) if fit and fit.identified is not Identified.NO else "–",
         fit.identified.value if fit else "–",
         f"{100 * ahead.mean_miss:+.1f} (largest {100 * ahead.largest_miss:+.1f})" if ahead else "–",
         f"{ahead.share_inside:.0%} of {len(ahead.predictions)}" if ahead else "–",
-        points(_of_seeds(found.miss.forecast)) if found.miss else "–",
-        points(_of_seeds(found.miss.carried)) if found.miss else "–",
+        f"{100 * found.miss.forecast:.1f}" if found.miss else "–",
+        f"{100 * found.miss.carried:.1f}" if found.miss else "–",
         points(_of_seeds(found.miss.difference)) if found.miss else "–",
     )
 
@@ -238,9 +276,10 @@ def _share(bounds: Bounds) -> str:
     return f"{100 * bounds.value:.1f}% [{low}, {high}]"
 
 
-def _figure(curves: Curves, found: SizeFit, fit_share: float) -> Figure:
+def _figure(curves: Curves, found: SizeFit, fit_share: float, score: str) -> Figure:
     seen: Sequence[CurvePoint] = sorted(curves.trained, key=lambda p: p.flops)
-    flops = [p.flops for p in seen]
+    unit = 10 ** math.floor(math.log10(max(p.flops for p in seen)))
+    flops = [p.flops / unit for p in seen]
     nothing = [math.nan] * len(seen)
     shown = [
         Band(
@@ -258,7 +297,7 @@ def _figure(curves: Curves, found: SizeFit, fit_share: float) -> Figure:
         shown.append(
             Band(
                 label="forecast",
-                x=[p.compute for p in ahead],
+                x=[p.compute / unit for p in ahead],
                 mean=[p.predicted for p in ahead],
                 low=[p.low for p in ahead],
                 high=[p.high for p in ahead],
@@ -267,7 +306,8 @@ def _figure(curves: Curves, found: SizeFit, fit_share: float) -> Figure:
         )
     return bands(
         shown,
-        x_label="operations of sampling and training",
-        y_label="held-out pass@1",
+        x_label=f"operations of sampling and training, 1e{round(math.log10(unit))}",
+        y_label=score,
+        in_percent=True,
         mark=(fit_share * max(flops), "fitted up to here"),
     )

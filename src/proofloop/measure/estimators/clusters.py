@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempts:
+class Counts:
     """Counts of T tasks, checked."""
 
     passed_T: Floats
@@ -39,9 +39,9 @@ class Attempts:
         return int(self.family_T.max()) + 1
 
 
-def attempts(
+def counts(
     num_samples_T: ArrayLike, num_passed_T: ArrayLike, families_T: ArrayLike | None = None
-) -> Attempts:
+) -> Counts:
     """Checked counts.  Raises ValueError where they are impossible or differ in number."""
     total_T = np.asarray(num_samples_T, np.float64)
     passed_T = np.asarray(num_passed_T, np.float64)
@@ -55,7 +55,7 @@ def attempts(
         if names_T.shape != total_T.shape:
             raise ValueError(f"{names_T.size} families for {total_T.size} tasks")
         family_T = np.unique(names_T, return_inverse=True)[1]
-    return Attempts(passed_T=passed_T, failed_T=total_T - passed_T, family_T=family_T)
+    return Counts(passed_T=passed_T, failed_T=total_T - passed_T, family_T=family_T)
 
 
 def rows_of(*settings_T: Floats) -> tuple[Floats, Ints]:
@@ -64,7 +64,7 @@ def rows_of(*settings_T: Floats) -> tuple[Floats, Ints]:
     return settings_US, row_T.reshape(-1)
 
 
-def drawn_weights(data: Attempts, num_resamples: int, rng: np.random.Generator) -> Floats:
+def drawn_weights(data: Counts, num_resamples: int, rng: np.random.Generator) -> Floats:
     """How often each resample holds each task, weights_BT; the first row is the data themselves."""
     num = data.num_families
     drawn_BF = rng.multinomial(num, np.full(num, 1 / num), size=num_resamples)
@@ -73,7 +73,7 @@ def drawn_weights(data: Attempts, num_resamples: int, rng: np.random.Generator) 
 
 
 def nested_counts(
-    data: Attempts, num_resamples: int, rng: np.random.Generator
+    data: Counts, num_resamples: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """passed_BT and failed_BT with families, tasks and runs all drawn, as METR's bootstrap does."""
     family_BT = drawn_weights(data, num_resamples, rng)

@@ -41,12 +41,23 @@ class Compounding(Record):
 
     cells: tuple[Cell, ...]
     """Those of more than one step."""
-    mean_deviation: Interval | None
-    """Over the cells that have a deviation, weighted by tasks."""
+    net_deviation: Interval | None
+    """Signed mean over the cells that have a deviation, weighted by tasks: cells above the null and
+    below it cancel, of which `both_ways` warns."""
     kappa: Interval | None
     """Slope of log hazard on log steps with a level of its own for each complexity: 1 under the
     null, below it where later steps fail less often.  None where it cannot be fitted."""
     num_tasks: int
+
+    @property
+    def both_ways(self) -> tuple[Cell, Cell] | None:
+        """The cells that lie farthest above and below the null, where the intervals of both leave
+        out 0; then no one number says how long tasks compound."""
+        above = [c for c in self.cells if c.deviation and (c.deviation.low or 0.0) > 0.0]
+        below = [c for c in self.cells if c.deviation and (c.deviation.high or 0.0) < 0.0]
+        if not above or not below:
+            return None
+        return max(above, key=_lies), min(below, key=_lies)
 
 
 def compounding(
@@ -65,7 +76,7 @@ def compounding(
     Raises ValueError for impossible counts, steps that are not whole and positive, or no task of
     one step at all.
     """
-    data = clusters.attempts(num_samples_T, num_passed_T)
+    data = clusters.counts(num_samples_T, num_passed_T)
     steps, complexity = np.asarray(steps_T, np.float64), np.asarray(complexity_T, np.float64)
     if not steps.shape == complexity.shape == (data.num_tasks,):
         raise ValueError("steps and complexity need one number a task")
@@ -107,10 +118,14 @@ def compounding(
     mean = clusters.percentile(sum_B / num_told, num_tasks=num_told) if num_told else None
     return Compounding(
         cells=tuple(cells),
-        mean_deviation=mean,
+        net_deviation=mean,
         kappa=_kappa(data, settings_KS, cell_T, weights_BT),
         num_tasks=data.num_tasks,
     )
+
+
+def _lies(cell: Cell) -> float:
+    return 0.0 if cell.deviation is None else cell.deviation.value
 
 
 def _weights_in_cells(
@@ -143,7 +158,7 @@ def _deviation(deviation_B: Floats, observed_B: Floats, num_tasks: int) -> Inter
 
 
 def _kappa(
-    data: clusters.Attempts, settings_KS: Floats, cell_T: clusters.Ints, weights_BT: Floats
+    data: clusters.Counts, settings_KS: Floats, cell_T: clusters.Ints, weights_BT: Floats
 ) -> Interval | None:
     passed_BK = clusters.summed(weights_BT * data.passed_T, cell_T)
     failed_BK = clusters.summed(weights_BT * data.failed_T, cell_T)

@@ -63,7 +63,7 @@ def fit_frailty(
     Raises ValueError as `attempts` does and for lengths that are not positive; what cannot be
     fitted comes back marked, without figures.
     """
-    data = clusters.attempts(num_samples_T, num_passed_T)
+    data = clusters.counts(num_samples_T, num_passed_T)
     lengths = np.asarray(lengths_T, np.float64)
     if lengths.shape != (data.num_tasks,) or not (lengths > 0).all():
         raise ValueError("lengths must be positive, one a task")
@@ -94,7 +94,7 @@ def fit_frailty(
 class _Marginal:
     """Minus the log-likelihood with the hidden difficulties integrated out."""
 
-    def __init__(self, x_T: Floats, data: clusters.Attempts, link: glm.Link):
+    def __init__(self, x_T: Floats, data: clusters.Counts, link: glm.Link):
         nodes, weights = special.roots_hermitenorm(_NUM_NODES)
         self.node_Q, self.log_weight_Q = nodes, np.log(weights / weights.sum())
         self.design_TP = np.column_stack([np.ones_like(x_T), x_T])

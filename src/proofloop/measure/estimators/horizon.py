@@ -131,7 +131,7 @@ def fit_horizons(
     Raises ValueError for counts that are impossible and lengths that are not positive; all passed,
     all failed, separated or rising data come back marked, without figures.
     """
-    data = clusters.attempts(num_samples_T, num_passed_T, families_T)
+    data = clusters.counts(num_samples_T, num_passed_T, families_T)
     lengths = checked_lengths(lengths_T, data.num_tasks)
     rows_US, row_T = clusters.rows_of(np.log(lengths))
     rng = np.random.default_rng(seed)
@@ -191,7 +191,7 @@ def fit_link(
     failed_BU: Floats,
     link: HorizonLink,
     shape: Shape,
-    data: clusters.Attempts,
+    data: clusters.Counts,
     successes: Sequence[float],
     ridge_P: Floats | None = None,
 ) -> HorizonFit:
@@ -264,7 +264,7 @@ def _reach(length: Interval | None, log_length_U: Floats) -> Reach:
 
 
 def _dispersion(
-    fits: Sequence[HorizonFit], log_length_T: Floats, data: clusters.Attempts
+    fits: Sequence[HorizonFit], log_length_T: Floats, data: clusters.Counts
 ) -> float | None:
     """Under the link of the lowest AIC; None where nothing is fitted or no freedom is left."""
     fitted = [f for f in fits if f.aic is not None]

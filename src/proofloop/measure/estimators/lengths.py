@@ -29,7 +29,7 @@ MIN_OVERLAP = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempts:
+class AttemptLengths:
     """Scored attempts of one model."""
 
     task_A: Ints
@@ -82,8 +82,8 @@ class LengthsAtStep:
 
 
 def length_matched_gain(
-    base: Attempts,
-    trained: Attempts,
+    base: AttemptLengths,
+    trained: AttemptLengths,
     num_tasks: int,
     *,
     num_bins: int | None = None,
@@ -146,7 +146,7 @@ def length_matched_gain(
     )
 
 
-def lengths_over_steps(step_A: Ints, attempts: Attempts) -> list[LengthsAtStep]:
+def lengths_over_steps(step_A: Ints, attempts: AttemptLengths) -> list[LengthsAtStep]:
     """Lengths of right and of wrong attempts at every step, in order of steps.
 
     Truncated attempts count with the length they got, a lower bound: read `truncated` beside it.
@@ -156,7 +156,7 @@ def lengths_over_steps(step_A: Ints, attempts: Attempts) -> list[LengthsAtStep]:
     return [_at_step(int(step), attempts, step_A == step) for step in np.unique(step_A)]
 
 
-def _by_task(side: Attempts, num_tasks: int) -> list[Ints]:
+def _by_task(side: AttemptLengths, num_tasks: int) -> list[Ints]:
     """The places of every task's attempts."""
     order = np.argsort(side.task_A, kind="stable")
     return np.split(order, np.searchsorted(side.task_A[order], np.arange(1, num_tasks)))
@@ -167,7 +167,11 @@ def _shares(flags_A: Bools, by_task: list[Ints]) -> Floats:
 
 
 def _matched_task(
-    base: Attempts, trained: Attempts, base_places: Ints, trained_places: Ints, num_bins: int | None
+    base: AttemptLengths,
+    trained: AttemptLengths,
+    base_places: Ints,
+    trained_places: Ints,
+    num_bins: int | None,
 ) -> tuple[float, float, float]:
     """(gain at like length, effective pairs, share of attempts with a like) of one task."""
     sides = ((base, base_places), (trained, trained_places))
@@ -201,7 +205,7 @@ def _edges(base: Floats, trained: Floats, num_bins: int) -> Floats:
     return np.unique(lengths[order][np.searchsorted(reached, wanted - 1e-12)])
 
 
-def _at_step(step: int, attempts: Attempts, here_A: Bools) -> LengthsAtStep:
+def _at_step(step: int, attempts: AttemptLengths, here_A: Bools) -> LengthsAtStep:
     tasks, task_A = np.unique(attempts.task_A[here_A], return_inverse=True)
     lengths_A, passed_A = attempts.num_tokens_A[here_A], attempts.passed_A[here_A]
 

@@ -43,7 +43,7 @@ def metr_horizons(
     h80 and h99 to shorter, the slope to flatter.  Theirs is 0 for an agent that never passes; here
     that is a mark.
     """
-    data = clusters.attempts(num_samples_T, num_passed_T, families_T)
+    data = clusters.counts(num_samples_T, num_passed_T, families_T)
     lengths = checked_lengths(lengths_T, data.num_tasks)
     weight_T = 1 / np.sqrt(np.bincount(data.family_T)[data.family_T])
     weight_T = weight_T / weight_T.sum() / (data.passed_T + data.failed_T)

@@ -31,6 +31,9 @@ MOST_CARRIED = 0.3
 """Of 20 evaluations with independent noise 1 run in 100 or so shows more."""
 
 
+FLAT = "a flat line fits as well: no gain beyond noise"
+
+
 class Identified(StrEnum):
     """What may be claimed of the asymptote."""
 
@@ -115,13 +118,15 @@ def fit_sigmoid(
     score_N: ArrayLike,
     *,
     start: float | None = None,
+    floor: float = 0.0,
     ceiling: float = 1.0,
 ) -> SigmoidFit:
     """Least squares with profile likelihood intervals and a verdict on the asymptote.
 
-    `start` fixes R0 where it was measured by itself (a base model's score); `ceiling` is the
-    largest possible score.  Leave early evaluations out before the call if they are noisier than
-    the rest.  The interval of a parameter is where `RSS <= RSS_min (1 + F(1, N-p) / (N-p))`
+    `start` fixes R0 where it was measured by itself (a base model's score); `floor` and `ceiling`
+    are the smallest and largest possible scores: an end of A's interval beyond them is open.
+    Leave early evaluations out before the call if they are noisier than the rest.  The interval of
+    a parameter is where `RSS <= RSS_min (1 + F(1, N-p) / (N-p))`
     (Bates & Watts 1988, section 6.1).  Identified asks for the rules found by simulation (no
     asymptote before 2 C_mid, no claim of 0.02 before 4 C_mid, both by C_mid's upper end) and for a
     profile closed on both sides below the ceiling.
@@ -133,7 +138,7 @@ def fit_sigmoid(
     Raises ValueError for fewer than six evaluations, compute that is not positive, or scores above
     the ceiling or missing.
     """
-    return _fit(region_of(*_checked(compute_N, score_N, ceiling), start=start, ceiling=ceiling))
+    return _fit(_region(compute_N, score_N, start, floor, ceiling))
 
 
 def _fit(region: Region) -> SigmoidFit:
@@ -170,6 +175,7 @@ def forecast(
     *,
     fit_up_to: float,
     start: float | None = None,
+    floor: float = 0.0,
     ceiling: float = 1.0,
 ) -> Forecast:
     """Fit the evaluations with compute <= `fit_up_to`, predict the others, and say by how much the
@@ -182,8 +188,7 @@ def forecast(
     seen_N = compute <= fit_up_to
     if seen_N.all():
         raise ValueError(f"no evaluation beyond compute {fit_up_to:g}: nothing is held out")
-    known = _checked(compute[seen_N], score[seen_N], ceiling)
-    region = region_of(*known, start=start, ceiling=ceiling)
+    region = _region(compute[seen_N], score[seen_N], start, floor, ceiling)
     ahead = _predicted(region, compute[~seen_N])
     actual = score[~seen_N]
     filled = tuple(
@@ -206,10 +211,11 @@ def predict(
     at_M: ArrayLike,
     *,
     start: float | None = None,
+    floor: float = 0.0,
     ceiling: float = 1.0,
 ) -> tuple[Prediction, ...]:
     """Predicted evaluations at new compute; raises ValueError as `fit_sigmoid` does."""
-    region = region_of(*_checked(compute_N, score_N, ceiling), start=start, ceiling=ceiling)
+    region = _region(compute_N, score_N, start, floor, ceiling)
     return _predicted(region, np.asarray(at_M, np.float64))
 
 
@@ -230,6 +236,13 @@ def _predicted(region: Region, at: Floats) -> tuple[Prediction, ...]:
     return tuple(predictions)
 
 
+def _region(
+    compute_N: ArrayLike, score_N: ArrayLike, start: float | None, floor: float, ceiling: float
+) -> Region:
+    log_compute_N, scores_N = _checked(compute_N, score_N, ceiling)
+    return region_of(log_compute_N, scores_N, start=start, floor=floor, ceiling=ceiling)
+
+
 def _checked(compute_N: ArrayLike, score_N: ArrayLike, ceiling: float) -> tuple[Floats, Floats]:
     compute, score = np.asarray(compute_N, np.float64), np.asarray(score_N, np.float64)
     if compute.ndim != 1 or compute.shape != score.shape:
@@ -246,10 +259,10 @@ def _checked(compute_N: ArrayLike, score_N: ArrayLike, ceiling: float) -> tuple[
 
 
 def _why_not(region: Region, asymptote: Range, midpoint: Range, last: float) -> str | None:
-    if float(((region.score_N - region.score_N.mean()) ** 2).sum()) <= region.limit:
-        return "a flat line fits as well: no gain beyond noise"
+    if region.is_flat:
+        return FLAT
     if asymptote.high is None or asymptote.low is None:
-        return "the profile over A does not close: the data allow any asymptote up to the ceiling"
+        return "the profile over A does not close: it may lie as far as scores go"
     if midpoint.high is None:
         return "C_mid has no upper end: the run may not have come to its middle"
     if last < midpoint.high + np.log(2):

@@ -79,11 +79,13 @@ def fit_surface(
     """The surface with intervals from resampled families (or tasks), which carry the task effects.
 
     Contours are given at every complexity of the data.  A refusal comes back where all passed, all
-    failed, passes and failures are separated by a plane, or an axis has one value only.  Coverage:
-    bench/coverage/horizon.py.  Raises ValueError for impossible counts or steps that are not
-    positive.
+    failed, passes and failures are separated by a plane, or an axis has one value only.  In 400
+    worlds of 300 tasks x 8 runs on 5 complexities and 6 horizons (bench/coverage/horizon.py) the
+    intervals of coefficients and of a contour within the tasks hold the truth 94 to 96% of times,
+    those of `movement` 94 to 97%; contours out of reach hang on the form.
+    Raises ValueError for impossible counts or steps that are not positive.
     """
-    axes = _Axes(steps_T, complexity_T, clusters.attempts(num_samples_T, num_passed_T, families_T))
+    axes = _Axes(steps_T, complexity_T, clusters.counts(num_samples_T, num_passed_T, families_T))
     refusal = axes.refusal() or separation(axes.design_UP, *axes.counts())
     if refusal:
         return axes.surface(refusal, link)
@@ -119,7 +121,7 @@ def movement(
     complementary log-log `level` is minus the change of log hazard a step.
     Raises ValueError as `fit_surface` does; what either side refuses is refused here.
     """
-    sides = [_Axes(steps_T, complexity_T, clusters.attempts(n, c, families_T))
+    sides = [_Axes(steps_T, complexity_T, clusters.counts(n, c, families_T))
              for n, c in (base, trained)]  # fmt: skip
     for name, axes in zip(("base", "trained"), sides, strict=True):
         refusal = axes.refusal() or separation(axes.design_UP, *axes.counts())
@@ -160,7 +162,7 @@ def separation(design_UP: Floats, passed_U: Floats, failed_U: Floats) -> str | N
 class _Axes:
     """Tasks on both axes, with what is computed from them once."""
 
-    def __init__(self, steps_T: ArrayLike, complexity_T: ArrayLike, data: clusters.Attempts):
+    def __init__(self, steps_T: ArrayLike, complexity_T: ArrayLike, data: clusters.Counts):
         steps, self.complexity_T = np.asarray(steps_T, float), np.asarray(complexity_T, float)
         if not steps.shape == self.complexity_T.shape == (data.num_tasks,):
             raise ValueError(f"{steps.size} steps, {self.complexity_T.size} complexities for "
