@@ -32,7 +32,7 @@ from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.checks import load_recipe
 from proofloop.runs.engines import open_engine
 from proofloop.runs.evaluation import run_evaluation
-from proofloop.runs.recipe import EngineConfig, EngineKind
+from proofloop.runs.recipe import EngineConfig, EngineKind, Recipe
 from proofloop.runs.training import run_training
 from proofloop.store import Phase, RunStore
 
@@ -103,18 +103,22 @@ def test_a_server_with_other_weights_is_refused(
     save_model(other, tmp_path / "other", tokenizer_from=tiny_model)
     config = EngineConfig(kind=EngineKind.SERVER, url=url)
     tokenizer = ChatTokenizer.load(tiny_model)
-    assert isinstance(open_engine(config, local_engine(tiny_model), tokenizer), ServerEngine)
+    assert isinstance(
+        open_engine(Recipe(engine=config), local_engine(tiny_model), tokenizer), ServerEngine
+    )
     with pytest.raises(ModelError, match=r"serves weights \w{12}, model\.path has"):
-        open_engine(config, local_engine(tmp_path / "other"), tokenizer)
+        open_engine(Recipe(engine=config), local_engine(tmp_path / "other"), tokenizer)
     hashless = ServerEngine.version
     monkeypatch.setattr(
         ServerEngine,
         "version",
         lambda self: type(hashless(self))(step=0, sha256=""),
     )
-    assert isinstance(open_engine(config, local_engine(tiny_model), tokenizer), ServerEngine)
+    assert isinstance(
+        open_engine(Recipe(engine=config), local_engine(tiny_model), tokenizer), ServerEngine
+    )
     with pytest.raises(ModelError, match=r"disagree by .* nats a token, at most"):
-        open_engine(config, local_engine(tmp_path / "other"), tokenizer)
+        open_engine(Recipe(engine=config), local_engine(tmp_path / "other"), tokenizer)
 
 
 @contextlib.contextmanager
@@ -227,7 +231,7 @@ def test_vllms_server_is_one(tmp_path: Path) -> None:
             assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
             time.sleep(1)
         config = EngineConfig(kind=EngineKind.SERVER, url=url, max_gap=1e-4)
-        engine = open_engine(config, local_engine(pico), ChatTokenizer.load(pico))
+        engine = open_engine(Recipe(engine=config), local_engine(pico), ChatTokenizer.load(pico))
         assert engine.version().sha256 == ""
         for asked in (request(), request(temperature=0.6, top_k=20), request(max_tokens=3)):
             (answers,) = engine.generate([asked])

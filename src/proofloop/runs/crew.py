@@ -1,7 +1,7 @@
 """The workers of a run as one: shares work out, puts results back in order, adds gradients up."""
 
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -78,11 +78,13 @@ class WorkerCrew:
         reference: Tensor | None = None,
         teacher: Teacher | None = None,
         adapter: Tensor | None = None,
+        send: Callable[[int], None] | None = None,
     ) -> None:
-        """`weights` and `reference` (what the run started with, where anything is compared with it)
+        """`send`: gives a step's weights to a sampler that does not see them.  `weights` and `reference` (what the run started with, where anything is compared with it)
         lie in shared memory; so does `adapter`, which trains in place of the weights that follow
         it."""
         why_not()  # compiles the kernel where it must be, once, and not in every worker
+        self._send = send
         self._in_circles = recipe.feedback.control is FeedbackControl.SHUFFLED
         context = mp.get_context("spawn")
         trained = weights if adapter is None else adapter
@@ -157,6 +159,8 @@ class WorkerCrew:
         return [parts[i % n].logprobs[i // n] for i in range(len(questions))]
 
     def publish(self, step: int) -> list[PolicyVersion]:
+        if self._send is not None:
+            self._send(step)
         return self._all([Publish(step)] * len(self._pipes), PolicyVersion)
 
     def close(self) -> None:

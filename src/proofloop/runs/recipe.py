@@ -144,15 +144,24 @@ class EngineKind(StrEnum):
 
     LOCAL = "local"
     SERVER = "server"
+    VLLM = "vllm"
 
 
 class EngineConfig(Record):
     kind: EngineKind = EngineKind.LOCAL
-    """`local`, or for `eval` a `server` that speaks OpenAI's API and tells token ids (vLLM,
-    `proofloop serve-model`). `model.path` then names the checkpoint that the server has loaded,
-    whose tokenizer and template are used here."""
+    """`local`; `vllm`, whose weights follow the trainer's; or for `eval` a `server` that speaks
+    OpenAI's API and tells token ids (vLLM, `proofloop serve-model`). `model.path` then names the
+    checkpoint that the server has loaded, whose tokenizer and template are used here."""
     url: str = ""
     """Of the server, up to and with `/v1`."""
+    python: str = ""
+    """Interpreter that has vLLM, in place of `engine.url`: the server is started with the run and
+    ends with it."""
+    options: tuple[str, ...] = ()
+    """Further arguments of a vLLM server that is started with the run."""
+    weights_dir: str = ""
+    """Directory through which weights go to vLLM, which both sides see under this name; empty: the
+    run directory's `sync`."""
     model: str = ""
     """What the server calls the model; empty: the first that it lists. A key that it asks for is
     read from the environment variable PROOFLOOP_API_KEY."""

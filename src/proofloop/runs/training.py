@@ -34,6 +34,7 @@ from proofloop.runs.manifest import (
 )
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import EngineKind, Recipe, advantage_rule, objective_of
+from proofloop.runs.sampler import open_sampler
 from proofloop.runs.start import open_lessons, open_teacher, start_tokenizer
 from proofloop.runs.trackers.feed import open_feed
 from proofloop.runs.verification import check_tasks
@@ -58,10 +59,10 @@ def run_training(
     Ctrl-C once: stops after the step in hand and raises KeyboardInterrupt; the run can be resumed.
     Raises UserError for what the user can mend and WorldError for what broke under way.
     """
-    if recipe.engine.kind is not EngineKind.LOCAL:
+    if recipe.engine.kind is EngineKind.SERVER:
         raise ConfigError(
-            f"engine.kind: {recipe.engine.kind} is for eval; training changes weights, and a "
-            "server's are not its to change"
+            "engine.kind: server is for eval; training changes weights, and a server's are not its "
+            "to change. Use vllm, or local"
         )
     model_path = resolve_model(recipe.model.path)
     tokenizer = start_tokenizer(recipe)
@@ -80,14 +81,16 @@ def run_training(
     with (
         open_lessons(recipe) as lessons,
         open_run(recipe, out, resume=resume) as store,
+        open_sampler(recipe, out, model, weights, tokenizer) as sampler,
         WorkerCrew(
-            recipe,
+            recipe if sampler is None else sampler.recipe,
             model_path,
             weights,
             num_workers=workers,
             reference=reference,
             teacher=teacher,
             adapter=None if lora is None else trained,
+            send=None if sampler is None else sampler.send,
         ) as crew,
         graceful_interrupt() as interrupted,
     ):

@@ -26,6 +26,7 @@ from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.checkpoint import read_config
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import adopt
+from proofloop.engine.vllm import VllmEngine
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import learn_by_adapters
 from proofloop.runs.controls import controlled
@@ -83,7 +84,7 @@ class Worker:
         _adopt_gradient(learner, setup.gradient)
         self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
         self._engine: Engine = (
-            open_engine(recipe.engine, self._local, self._tokenizer) if engine is None else engine
+            open_engine(recipe, self._local, self._tokenizer) if engine is None else engine
         )
         self._known: dict[tuple[int, str], Verdict] = {}
         self._retries = Retries(
@@ -117,6 +118,8 @@ class Worker:
                 )
             case Publish(step):
                 self._local.step = step
+                if isinstance(self._engine, VllmEngine):
+                    self._engine.expect(self._local.version())
                 return self._engine.version()
 
     def close(self) -> None:
