@@ -116,8 +116,8 @@ class VllmEngine(ServerEngine):
     def _body(
         self, context: tuple[int, ...], seed: int, sampling: SamplingParams
     ) -> dict[str, Any]:
-        """Of the settings that only vLLM has, those that would change the distribution are off; what
-        stops a completion is ours to say."""
+        """What only vLLM has and would change the distribution is off; what stops a completion is
+        ours to say."""
         off = {"repetition_penalty": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}
         return super()._body(context, seed, sampling) | off | {"ignore_eos": True}
 

@@ -80,9 +80,9 @@ class WorkerCrew:
         adapter: Tensor | None = None,
         send: Callable[[int], None] | None = None,
     ) -> None:
-        """`send`: gives a step's weights to a sampler that does not see them.  `weights` and `reference` (what the run started with, where anything is compared with it)
+        """`weights` and `reference` (what the run started with, where anything is compared with it)
         lie in shared memory; so does `adapter`, which trains in place of the weights that follow
-        it."""
+        it.  `send` gives a step's weights to a sampler that does not see them."""
         why_not()  # compiles the kernel where it must be, once, and not in every worker
         self._send = send
         self._in_circles = recipe.feedback.control is FeedbackControl.SHUFFLED

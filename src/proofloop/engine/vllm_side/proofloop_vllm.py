@@ -93,7 +93,7 @@ def _pack_tied_head(model: nn.Module) -> None:
     """vLLM 0.32 reloads the table of a tied embedding, but leaves what its kernels for CPUs made
     of it for the head as it was: logits of the old weights."""
     modules = dict(model.named_modules())
-    head = modules.get("lm_head")
+    head: Any = modules.get("lm_head")
     tables = [m for n, m in modules.items() if "embed_tokens" in n or n.endswith("wte")]
     if head is None or not hasattr(head, "cpu_linear"):
         return
