@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from proofloop.core.errors import ConfigError
 from proofloop.core.task import Environment, Split
-from proofloop.engine.models.config import TARGETS
+from proofloop.engine.models.config import TARGETS, Backend
 from proofloop.runs.checks_algorithm import check_algorithm
 from proofloop.runs.config import load_config, suggestion
 from proofloop.runs.environments import build_environment, size_of
@@ -143,6 +143,12 @@ def check_recipe(recipe: Recipe) -> None:
     for target in recipe.lora.targets:
         if target not in TARGETS:
             raise ConfigError(f"lora.targets: {target!r}{suggestion(target, TARGETS)}")
+    if recipe.model.backend is Backend.TRANSFORMERS and (recipe.lora.rank or recipe.model.adapter):
+        key = "lora.rank" if recipe.lora.rank else "model.adapter"
+        raise ConfigError(
+            f"{key}: adapters are of our own network definition, not of model.backend = "
+            "transformers; train all weights, or merge the adapter first"
+        )
     if not recipe.lora.targets:
         raise ConfigError(f"lora.targets: names no layer; some of {', '.join(TARGETS)}")
     width = recipe.eval.until_width

@@ -11,7 +11,7 @@ import msgspec
 from proofloop.core.record import Record
 from proofloop.core.task import Stages
 from proofloop.core.verdict import Tier
-from proofloop.engine.models.config import TARGETS
+from proofloop.engine.models.config import TARGETS, Backend
 from proofloop.runs.recipe_train import CurriculumConfig, TrainConfig
 from proofloop.train.advantages import AdvantageRule
 from proofloop.train.config import AlarmsConfig, FeedbackConfig, TripwireConfig
@@ -50,6 +50,9 @@ class ModelConfig(Record):
     path: str = "pico"
     """A checkpoint directory in Hugging Face format, a hub id (`org/name` or `org/name@revision`),
     or `pico`, the embedded base model."""
+    backend: Backend = Backend.OWN
+    """`own`: our network definition, for the architectures in docs/checkpoints.md. `transformers`:
+    any other that Transformers has as a causal language model, slower."""
     adapter: str | None = None
     """Directory of a LoRA adapter (PEFT) of that model, merged into its weights; with `lora.rank`,
     trained on instead."""

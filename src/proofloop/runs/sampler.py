@@ -15,6 +15,7 @@ from torch import Tensor
 from proofloop.core.completion import PolicyVersion
 from proofloop.core.errors import EngineLost, UserError
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.hub_network import named_tensors
 from proofloop.engine.models.weights import sha256
 from proofloop.engine.vllm import EXTENSION, EXTENSION_DIRECTORY, WEIGHTS_NAME, write_weights
 from proofloop.render.tokenizer import ChatTokenizer
@@ -43,7 +44,7 @@ class Sampler:
 
     def send(self, step: int) -> None:
         """Raises ModelError where the server does not have these weights then."""
-        write_weights(dict(self._model.named_parameters()), self._directory)
+        write_weights(named_tensors(self._model), self._directory)
         self._engine.load(PolicyVersion(step=step, sha256=sha256(self._weights)))
         if not self._is_checked:
             check_gap(self._engine, self._model, self._tokenizer, self.recipe)

@@ -17,8 +17,8 @@ from typing import assert_never
 import torch
 
 from proofloop.core.errors import ConfigError, TrainingHalted
-from proofloop.engine.models.checkpoint import save_model
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.networks import save_network
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import save_trained_adapter, start_policy
@@ -166,7 +166,7 @@ def replace_directory(directory: Path, write: Callable[[Path], None]) -> None:
 
 
 def _save_model(model: Decoder, recipe: Recipe, tokenizer: ChatTokenizer, directory: Path) -> None:
-    save_model(
+    save_network(
         model,
         directory,
         tokenizer_from=resolve_model(recipe.model.path),

@@ -23,8 +23,8 @@ from proofloop.core.sandbox import Limits
 from proofloop.core.task import Problem, Task
 from proofloop.core.verdict import Verdict
 from proofloop.engine.local import LocalEngine
-from proofloop.engine.models.checkpoint import read_config
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.networks import empty_network
 from proofloop.engine.models.weights import adopt
 from proofloop.engine.vllm import VllmEngine
 from proofloop.render.tokenizer import ChatTokenizer
@@ -73,7 +73,7 @@ class Worker:
         self._verifier = build_verifier(recipe.sandbox.tier)
         naive = recipe.reward.control is Control.NAIVE
         self._naive_sandbox = open_sandbox(recipe.sandbox.tier) if naive else None
-        self._model = Decoder(read_config(setup.model_path))
+        self._model = empty_network(setup.model_path, recipe.model.backend)
         adopt(self._model, setup.weights)
         self._models = {Whose.OWN: self._model, **_other_models(setup)}
         self._objective = objective_of(recipe)
@@ -237,11 +237,12 @@ class Worker:
 def _other_models(setup: WorkerSetup) -> dict[Whose, Decoder]:
     """Those that are only asked."""
     others: dict[Whose, Decoder] = {}
+    backend = setup.recipe.model.backend
     if setup.reference is not None:
-        others[Whose.START] = Decoder(read_config(setup.model_path))
+        others[Whose.START] = empty_network(setup.model_path, backend)
         adopt(others[Whose.START], setup.reference)
     if setup.teacher is not None:
-        others[Whose.TEACHER] = Decoder(read_config(setup.teacher.model_path))
+        others[Whose.TEACHER] = empty_network(setup.teacher.model_path, backend)
         adopt(others[Whose.TEACHER], setup.teacher.weights)
     return others
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from proofloop.core.errors import TrainingHalted
 from proofloop.engine.models.choices import chosen_logprobs
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.hub_network import HubNetwork
 from proofloop.engine.native.training import can_train, packed_hidden
 from proofloop.train.kl import kl
 from proofloop.train.losses import token_loss
@@ -139,8 +140,11 @@ def _others(
 
 def trained_logprobs(model: Decoder, batch: MicroBatch, temperature: float) -> Tensor:
     """Log-probabilities (N,) of the trained tokens under the sampling distribution, nats."""
-    hidden_NC = trained_hidden(model, batch)
     targets_N = batch.targets_GST[batch.trained_GST]
+    if isinstance(model, HubNetwork):
+        parts = (batch.contexts_GP, batch.lengths_G, batch.inputs_GST, batch.trained_GST)
+        return model.token_logprobs(*parts, targets_N, temperature)
+    hidden_NC = trained_hidden(model, batch)
     return chosen_logprobs(hidden_NC, model.lm_head.weight, targets_N, temperature)
 
 

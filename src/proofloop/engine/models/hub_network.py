@@ -1,88 +1,107 @@
-"""Any causal language model of Transformers, behind the decoder's own interface.
+"""Any causal language model of Transformers, for what our own definition does not cover.
 
-For architectures that our definition does not cover (`model.backend = "transformers"`).  The same
-trainer, the same sampling: what differs is that every sample runs its context again, and that
-logits are made of all positions of a row from its context's end on.  Slow, and right.
+`model.backend = "transformers"` asks for it.  Trainer, losses and random numbers are the same; but
+every sample runs its context again, padded, and logits are made of all positions after it.
 
-Axes: G groups, S samples a group, P context positions, T new positions, V vocabulary; R = G * S.
+Axes: G groups, S samples a group, R = G * S rows, P context positions, T new positions, L both,
+      N wanted tokens, V vocabulary.
 """
 
 import copy
+import inspect
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from proofloop.core.errors import ModelError
+from proofloop.engine.models.config import DecoderConfig
+from proofloop.engine.models.decoder import Decoder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubSizes:
-    """What the rest of the program asks of a network's configuration."""
-
-    vocab_size: int
-    max_position_embeddings: int
-
-
-class Contexts(NamedTuple):
-    """Right-padded; nothing is run before the samples are."""
-
-    tokens_GP: Tensor
-    lengths_G: Tensor
-
-
-class HubNetwork(nn.Module):
-    """`encode_context`, `extend` and `logits` as of `decoder.Decoder`; here `extend` gives logits
-    for hidden states, because what a class makes of them (caps, scales) is its own."""
+class HubNetwork(Decoder):
+    """A network of Transformers in place of our own; of the decoder's interface it has what the
+    trainer and the sampler ask for: `config`, parameters, `token_logprobs`, and `inner` itself."""
 
     def __init__(self, model: Any) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # without the network of the base class
         self.inner = model.eval()  # no dropout: what trains is what was sampled
-        text = model.config.get_text_config()
-        positions = getattr(text, "max_position_embeddings", None)
-        self.config = HubSizes(
-            vocab_size=int(text.vocab_size), max_position_embeddings=int(positions or 2**20)
-        )
+        self.config = _sizes(model)
+        known = inspect.signature(model.forward).parameters
+        self.takes_positions = "position_ids" in known
+        self._keeps_some = "logits_to_keep" in known
 
-    def named_tensors(self) -> dict[str, Tensor]:
-        """The parameters by the names of their checkpoint, in the order of `parameters()`."""
-        return {name.removeprefix("inner."): p for name, p in self.named_parameters()}
-
-    def encode_context(self, tokens_GP: Tensor, lengths_G: Tensor) -> tuple[Tensor, Contexts]:
-        return tokens_GP, Contexts(tokens_GP, lengths_G)
-
-    def extend(self, tokens_GST: Tensor, context: Contexts, cache: None = None) -> Tensor:
-        """Logits GSTV after every new token, each given its group's context and its own sample."""
-        G, S, T = tokens_GST.shape
-        lengths_R = context.lengths_G.repeat_interleave(S)
-        first = int(lengths_R.min())
-        longest = int(lengths_R.max()) + T
-        rows_RL = tokens_GST.new_zeros(G * S, longest)
-        P = min(context.tokens_GP.shape[1], longest)
-        rows_RL[:, :P] = context.tokens_GP[:, :P].repeat_interleave(S, dim=0)
+    def token_logprobs(
+        self,
+        contexts_GP: Tensor,
+        lengths_G: Tensor,
+        inputs_GST: Tensor,
+        wanted_GST: Tensor,
+        targets_N: Tensor,
+        temperature: float,
+    ) -> Tensor:
+        """Log-probabilities (N,) of the wanted targets, nats: inputs follow their group's context,
+        which is right-padded; each sample's row is context, inputs, padding."""
+        G, S, T = inputs_GST.shape
+        lengths_R = lengths_G.repeat_interleave(S)
+        first, L = int(lengths_R.min()), int(lengths_R.max()) + T
+        P = min(contexts_GP.shape[1], L)
+        rows_RL = inputs_GST.new_zeros(G * S, L)
+        rows_RL[:, :P] = contexts_GP[:, :P].repeat_interleave(S, dim=0)
         places_RT = lengths_R[:, None] + torch.arange(T, device=rows_RL.device)
-        rows_RL.scatter_(1, places_RT, tokens_GST.flatten(0, 1))
-        position_L = torch.arange(longest, device=rows_RL.device)
+        rows_RL.scatter_(1, places_RT, inputs_GST.flatten(0, 1))
+        position_L = torch.arange(L, device=rows_RL.device)
         mask_RL = (position_L < lengths_R[:, None] + T).long()
-        out = self.inner(
-            input_ids=rows_RL,
-            attention_mask=mask_RL,
-            use_cache=False,
-            logits_to_keep=position_L[first:],
-        )
-        logits_RLV = out.logits.float()
-        if logits_RLV.shape[1] == longest:  # a class that does not know logits_to_keep
-            logits_RLV = logits_RLV[:, first:]
-        places_RTV = (places_RT - first)[..., None].expand(-1, -1, logits_RLV.shape[-1])
-        return logits_RLV.gather(1, places_RTV).unflatten(0, (G, S))
+        some = {"logits_to_keep": position_L[first:]} if self._keeps_some else {}
+        logits_RLV = self.inner(
+            input_ids=rows_RL, attention_mask=mask_RL, use_cache=False, **some
+        ).logits
+        wanted_RT = wanted_GST.flatten(0, 1)
+        places_N = (places_RT - (first if self._keeps_some else 0))[wanted_RT]
+        rows_N = wanted_RT.nonzero()[:, 0]
+        logits_NV = logits_RLV[rows_N, places_N].float() / temperature
+        return logits_NV.log_softmax(dim=-1).gather(-1, targets_N[:, None])[:, 0]
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        return hidden
+
+def named_tensors(model: Decoder) -> dict[str, Tensor]:
+    """The parameters by the names of their checkpoint, in the order of `parameters()`."""
+    return {name.removeprefix("inner."): p for name, p in model.named_parameters()}
+
+
+def hub_positions(directory: Path) -> int:
+    """Positions that the network has.  Raises ModelError."""
+    transformers = _transformers()
+    with _quiet(directory):
+        config = transformers.AutoConfig.from_pretrained(directory, trust_remote_code=False)
+    return _positions(config.get_text_config())
+
+
+def _positions(text: Any) -> int:
+    """Without a limit of its own (ALiBi, state spaces): as many as anybody asks for."""
+    return int(getattr(text, "max_position_embeddings", None) or 2**20)
+
+
+def _sizes(model: Any) -> DecoderConfig:
+    """What the rest of the program asks of a configuration; nothing is built by it."""
+    text = model.config.get_text_config()
+    heads = int(getattr(text, "num_attention_heads", None) or 1)
+    hidden = int(text.hidden_size)
+    return DecoderConfig(
+        vocab_size=int(text.vocab_size),
+        hidden_size=hidden,
+        intermediate_size=int(getattr(text, "intermediate_size", None) or 4 * hidden),
+        num_hidden_layers=int(text.num_hidden_layers),
+        num_attention_heads=heads,
+        num_key_value_heads=int(getattr(text, "num_key_value_heads", None) or heads),
+        head_dim=int(getattr(text, "head_dim", None) or hidden // heads),
+        max_position_embeddings=_positions(text),
+        tie_word_embeddings=bool(getattr(text, "tie_word_embeddings", False)),
+        architecture=type(model).__name__,
+    )
 
 
 def empty_hub_network(directory: Path) -> HubNetwork:
