@@ -190,7 +190,7 @@ def test_saved_and_loaded_it_is_the_same_also_in_a_worker(
 
 def test_what_cannot_be_loaded_is_said(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"architectures": ["FooLM"], "model_type": "foo"}')
-    with pytest.raises(ModelError, match='Set model.backend = "transformers" where'):
+    with pytest.raises(ModelError, match=r'Set model\.backend = "transformers" where'):
         load_network(tmp_path, Backend.OWN)
     with pytest.raises(ModelError, match="Transformers does not load it"):
         load_network(tmp_path, Backend.TRANSFORMERS)
@@ -206,5 +206,5 @@ def test_missing_weights_are_not_made_up(checkpoint: Path, tmp_path: Path) -> No
     del tensors[name]
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     (tmp_path / "config.json").write_bytes((checkpoint / "config.json").read_bytes())
-    with pytest.raises(ModelError, match="weights do not fit config.json: missing"):
+    with pytest.raises(ModelError, match=r"weights do not fit config\.json: missing"):
         load_network(tmp_path, Backend.TRANSFORMERS)
