@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(TRL is None, reason="PROOFLOOP_TRL_PYTHON names no interpreter with TRL"),
 ]
 
-SCRIPT = '''
+SCRIPT = """
 import json, sys
 import torch
 from datasets import Dataset
@@ -59,7 +59,7 @@ trainer = GRPOTrainer(
 trainer.train()
 found["trained"] = logprobs(trainer.model.eval())
 print("FOUND " + json.dumps(found))
-'''
+"""
 
 
 def test_checkpoint_and_adapter_in_trl(tiny_model: Path, tmp_path: Path) -> None:

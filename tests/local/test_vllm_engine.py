@@ -23,7 +23,9 @@ from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.engine.server import Address
 from proofloop.engine.vllm import EXTENSION_DIRECTORY, VllmEngine, write_weights
+from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.checks import load_recipe
+from proofloop.runs.sampler import open_sampler
 
 sys.path.insert(0, str(EXTENSION_DIRECTORY))
 import proofloop_vllm
@@ -183,6 +185,22 @@ def test_settings_of_the_recipe_that_do_not_go_together() -> None:
         with pytest.raises(ConfigError, match=match):
             load_recipe("quickstart", settings)
     load_recipe("quickstart", ("engine.kind=vllm", "engine.python=p", "engine.options=['-x']"))
+
+
+def test_an_interpreter_that_cannot_serve_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    model = load_model(tiny_model)
+    tokenizer = ChatTokenizer.load(tiny_model)
+    for python, error, match in (
+        (str(tmp_path / "none"), UserError, r"engine\.python: cannot run .*none"),
+        (sys.executable, EngineLost, r"ended with status 1 before it answered: .*No module.*vllm"),
+    ):
+        settings = (f"model.path={tiny_model}", "engine.kind=vllm", f"engine.python={python}")
+        recipe = load_recipe("quickstart", settings)
+        with (
+            pytest.raises(error, match=match),
+            open_sampler(recipe, tmp_path, model, flatten(model), tokenizer),
+        ):
+            pass
 
 
 class Packed:

@@ -6,6 +6,7 @@ Needs PROOFLOOP_VLLM_PYTHON, an interpreter that has vLLM (docs/vllm.md); its CP
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -26,10 +27,11 @@ from proofloop.engine.server import Address, ServerEngine
 from proofloop.engine.torch_batch import effective_logprobs
 from proofloop.engine.vllm import VllmEngine, write_weights
 from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.runs.evaluation import run_evaluation
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import EngineConfig, EngineKind
 from proofloop.runs.training import run_training
-from proofloop.store import RunStore
+from proofloop.store import Phase, RunStore
 from proofloop.train.scoring import Question, logprobs_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(VLLM is None, reason=WHY_NOT)]
@@ -105,18 +107,17 @@ def test_stale_and_foreign_weights_are_refused(url: str, tmp_path: Path) -> None
         policy.check()
 
 
-def test_a_server_without_weights_gets_them_again(url: str, tmp_path: Path) -> None:
-    policy = Policy(url, tmp_path / "a")
-    wanted = policy.write()
-    policy.engine.load(wanted)
-    broken = {"model.embed_tokens.weight": torch.ones(5, 3)}
-    write_weights(broken, tmp_path / "b")
-    other = VllmEngine(Address(url=url), policy.stop_ids, tmp_path / "b")
-    with pytest.raises(ModelError, match=r"cannot load .*weights\.safetensors"):
-        other.load(PolicyVersion(step=9, sha256=sha256(torch.ones(15))))
-    assert policy.engine.version().sha256 == ""
-    policy.check()
-    assert policy.engine.version() == wanted
+def test_a_server_that_was_restarted_gets_its_weights_again(tmp_path: Path) -> None:
+    with vllm_server(resolve_model("pico"), tmp_path / "log") as url:
+        policy = Policy(url, tmp_path / "w")
+        policy.flat *= 1.05  # not what the server itself loads
+        wanted = policy.write()
+        policy.engine.load(wanted)
+    port = urlsplit(url).port
+    with vllm_server(resolve_model("pico"), tmp_path / "again", port=port):
+        assert policy.engine.version().sha256 == ""
+        policy.check()
+        assert policy.engine.version() == wanted
 
 
 def test_a_run_is_trained_on_what_vllm_samples(url: str, tmp_path: Path) -> None:
@@ -134,15 +135,29 @@ def test_a_run_is_trained_on_what_vllm_samples(url: str, tmp_path: Path) -> None
     assert not (tmp_path / "r" / "sync" / "weights.safetensors").exists()
 
 
+def test_a_server_starts_and_ends_with_an_evaluation(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    assert VLLM is not None
+    options = ("--no-enable-chunked-prefill", "--enforce-eager", "--max-model-len", "512")
+    engine = EngineConfig(kind=EngineKind.VLLM, python=VLLM, options=options)
+    recipe = msgspec.structs.replace(tiny_recipe(resolve_model("pico")), engine=engine)
+    run_evaluation(recipe, tmp_path / "e", resume=False, on_progress=lambda r: None)
+    with RunStore.read(tmp_path / "e") as store:
+        assert sum(c.num_scored for c in store.pass_counts(Phase.EVAL, 0)) == 6
+        rows = store.outcomes(Phase.EVAL, 0, ("policy_sha256",))
+    assert {sha for (sha,) in rows} == {sha256(flatten(load_model(resolve_model("pico"))))}
+    assert "Application shutdown complete" in (tmp_path / "e" / "vllm.log").read_text()
+
+
 STALE = '''
 import proofloop_vllm
 
 
 class Stale(proofloop_vllm.Weights):
-    """Keeps its first weights: at step 1 as vLLM's own reloading may, later lying about it."""
+    """Keeps its first weights: as vLLM's own reloading may, or lying about it."""
 
     def proofloop_load(self, path, step, sha256):
-        if step == 1:
+        if "honest" in path:
             read_back = self.proofloop_read_back(path)
             if "problem" in read_back:
                 return read_back
@@ -155,7 +170,7 @@ def test_a_server_that_keeps_its_weights_is_found_out(tmp_path: Path) -> None:
     (tmp_path / "stale.py").write_text(STALE)
     options: dict[str, Any] = {"extension": "stale.Stale", "path": tmp_path}
     with vllm_server(resolve_model("pico"), tmp_path / "log", **options) as url:
-        policy = Policy(url, tmp_path / "w")
+        policy = Policy(url, tmp_path / "honest")
         policy.engine.load(policy.write())  # its own: nothing to be stale
         policy.flat += 1e-6
         with pytest.raises(ModelError, match=r"embed_tokens\.weight is not what was sent"):
@@ -203,6 +218,7 @@ def test_what_we_save_loads_in_vllm(kind: str, tiny_model: Path, tmp_path: Path)
     model = Decoder(DecoderConfig(vocab_size=vocab, **SIZES, **KINDS[kind]))
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
+    model.model.embed_tokens.weight.data *= 0.05  # or a token would predict itself, whatever comes
     save_model(model, tmp_path / "m", tokenizer_from=tiny_model)
     lora = Lora(model, LoraConfig(rank=8, alpha=16), seed=1)
     for _, _, b in lora.named_pairs():

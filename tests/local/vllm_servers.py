@@ -17,13 +17,19 @@ START_S = 300
 
 @contextlib.contextmanager
 def vllm_server(
-    model: Path, log: Path, *options: str, extension: str = EXTENSION, path: Path | None = None
+    model: Path,
+    log: Path,
+    *options: str,
+    extension: str = EXTENSION,
+    path: Path | None = None,
+    port: int | None = None,
 ) -> Iterator[str]:
     """Its address.  `path`: where `extension` is, if not among ours."""
     assert VLLM is not None
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    if port is None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
     command = [VLLM, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
     command += ["--dtype", "float32", "--max-model-len", "512", "--port", str(port)]
     command += ["--host", "127.0.0.1", "--enforce-eager", "--generation-config", "vllm"]

@@ -171,7 +171,10 @@ def accumulate(
     """Adds the gradient of sum(weight * loss) / denominator over `bundles` to the parameters'
     `.grad`."""
     stats = GradientStats()
-    for part in micro_batches(bundles, max_positions=max_positions, padded=not packs()):
+    padded = not packs()
+    if isinstance(model, HubNetwork):  # shares no context
+        bundles, padded = [Bundle(samples=(s,)) for b in bundles for s in b.samples], True
+    for part in micro_batches(bundles, max_positions=max_positions, padded=padded):
         batch = collate(part)
         logprobs_N = trained_logprobs(model, batch, temperature)
         total, part_stats = batch_loss(objective, batch, logprobs_N)

@@ -64,7 +64,8 @@ class Weights:
             _pack_tied_head(self.model_runner.get_model())  # type: ignore[attr-defined]
             read_back = self.proofloop_read_back(path)
         except Exception as error:
-            return {"problem": f"cannot load {path} ({type(error).__name__}: {error})"}
+            told = f"{type(error).__name__}: {error}".partition("\n")[0]
+            return {"problem": f"cannot load {path} ({told}); restart the server"}
         if "problem" not in read_back:
             self.proofloop_now = {"step": step, "sha256": sha256, **read_back}
         return read_back if self.proofloop_now is None else self.proofloop_now
