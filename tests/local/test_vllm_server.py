@@ -17,10 +17,12 @@ from vllm_servers import VLLM, WHY_NOT, vllm_server
 from proofloop.core.completion import PolicyVersion, Request, SamplingParams
 from proofloop.core.errors import ModelError, TrainingHalted
 from proofloop.engine.local import LocalEngine
-from proofloop.engine.models.checkpoint import load_model, save_model
-from proofloop.engine.models.config import DecoderConfig, Llama3Scaling, LoraConfig
+from proofloop.engine.models.checkpoint import copy_tokenizer, load_model, save_model
+from proofloop.engine.models.config import Backend, DecoderConfig, Llama3Scaling, LoraConfig
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.hub_network import named_tensors
 from proofloop.engine.models.lora import Lora
+from proofloop.engine.models.networks import load_network
 from proofloop.engine.models.peft import save_adapter
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.engine.server import Address, ServerEngine
@@ -180,6 +182,46 @@ def test_a_server_that_keeps_its_weights_is_found_out(tmp_path: Path) -> None:
         recipe = msgspec.structs.replace(recipe, engine=engine)
         with pytest.raises(TrainingHalted, match="sampler and trainer disagree"):
             run_training(recipe, tmp_path / "r", resume=False, on_progress=ignore)
+
+
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpt2": ("GPT2Config", {"n_embd": 64, "n_layer": 2, "n_head": 2, "n_positions": 512}),
+    "phi3": (
+        "Phi3Config",
+        {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+        | {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 512},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_networks_of_transformers_are_sampled_too(
+    kind: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(5)
+    tokenizer = ChatTokenizer.load(tiny_model)
+    name, keys = OTHERS[kind]
+    ids = {"vocab_size": 320, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    config = getattr(transformers, name)(**keys, **ids)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "m")
+    copy_tokenizer(tiny_model, tmp_path / "m")
+    model = load_network(tmp_path / "m", Backend.TRANSFORMERS)
+    flat = flatten(model)
+    with vllm_server(tmp_path / "m", tmp_path / "log") as url:
+        engine = VllmEngine(Address(url=url), tokenizer.stop_ids, tmp_path / "w")
+        for _ in range(2):
+            flat += 0.05 * torch.randn_like(flat)
+            write_weights(named_tensors(model), tmp_path / "w")
+            assert engine.load(PolicyVersion(step=1, sha256=sha256(flat))) == 1.0
+            request = Request(
+                context=(5, 6, 7, 8), seeds=(1, 2, 3), sampling=SamplingParams(max_tokens=20)
+            )
+            (answers,) = engine.generate([request])
+            asked = [Question(context=request.context, tokens=a.tokens) for a in answers]
+            ours = logprobs_of(model, asked, max_positions=999)
+            for answer, told in zip(answers, ours, strict=True):
+                assert answer.logprobs == pytest.approx(told, abs=GAP)
 
 
 SIZES: dict[str, Any] = {
