@@ -1,18 +1,14 @@
 """Sampling from a server: the same tokens and numbers as here, other weights refused, faults named.
 
-The server is `serve-model`.  With PROOFLOOP_VLLM_PYTHON, an interpreter that has vLLM, the same is
-tried with vLLM's own server.
+The server is `serve-model`; `test_vllm_server.py` tries vLLM's own.
 """
 
 import contextlib
 import http.server
 import json
 import math
-import os
 import socket
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +28,7 @@ from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.checks import load_recipe
 from proofloop.runs.engines import open_engine
 from proofloop.runs.evaluation import run_evaluation
-from proofloop.runs.recipe import EngineConfig, EngineKind
+from proofloop.runs.recipe import EngineConfig, EngineKind, Recipe
 from proofloop.runs.training import run_training
 from proofloop.store import Phase, RunStore
 
@@ -103,18 +99,22 @@ def test_a_server_with_other_weights_is_refused(
     save_model(other, tmp_path / "other", tokenizer_from=tiny_model)
     config = EngineConfig(kind=EngineKind.SERVER, url=url)
     tokenizer = ChatTokenizer.load(tiny_model)
-    assert isinstance(open_engine(config, local_engine(tiny_model), tokenizer), ServerEngine)
+    assert isinstance(
+        open_engine(Recipe(engine=config), local_engine(tiny_model), tokenizer), ServerEngine
+    )
     with pytest.raises(ModelError, match=r"serves weights \w{12}, model\.path has"):
-        open_engine(config, local_engine(tmp_path / "other"), tokenizer)
+        open_engine(Recipe(engine=config), local_engine(tmp_path / "other"), tokenizer)
     hashless = ServerEngine.version
     monkeypatch.setattr(
         ServerEngine,
         "version",
         lambda self: type(hashless(self))(step=0, sha256=""),
     )
-    assert isinstance(open_engine(config, local_engine(tiny_model), tokenizer), ServerEngine)
+    assert isinstance(
+        open_engine(Recipe(engine=config), local_engine(tiny_model), tokenizer), ServerEngine
+    )
     with pytest.raises(ModelError, match=r"disagree by .* nats a token, at most"):
-        open_engine(config, local_engine(tmp_path / "other"), tokenizer)
+        open_engine(Recipe(engine=config), local_engine(tmp_path / "other"), tokenizer)
 
 
 @contextlib.contextmanager
@@ -191,49 +191,3 @@ def test_settings_that_do_not_go_together(tmp_path: Path) -> None:
     recipe = load_recipe("quickstart", ("engine.kind=server", "engine.url=http://localhost/v1"))
     with pytest.raises(ConfigError, match=r"engine\.kind: server is for eval"):
         run_training(recipe, tmp_path / "r", resume=False, on_progress=lambda r: None)
-
-
-VLLM = os.environ.get("PROOFLOOP_VLLM_PYTHON")
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(VLLM is None, reason="PROOFLOOP_VLLM_PYTHON names no interpreter with vLLM")
-def test_vllms_server_is_one(tmp_path: Path) -> None:
-    """`pico` behind vLLM's CPU build: what it says of its samples is what we say of them."""
-    from proofloop.runs.models import resolve_model
-
-    pico = resolve_model("pico")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    assert VLLM is not None
-    command = [VLLM, "-m", "vllm.entrypoints.openai.api_server", "--model", str(pico)]
-    options = ["--dtype", "float32", "--max-model-len", "512", "--port", str(port)]
-    modes = ["--logprobs-mode", "processed_logprobs", "--enforce-eager", "--host", "127.0.0.1"]
-    log = (tmp_path / "log").open("w")
-    process = subprocess.Popen(
-        [*command, *options, *modes],
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""},
-    )
-    url = f"http://127.0.0.1:{port}/v1"
-    try:
-        deadline = time.monotonic() + 300
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            assert process.poll() is None, (tmp_path / "log").read_text()[-3000:]
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
-            time.sleep(1)
-        config = EngineConfig(kind=EngineKind.SERVER, url=url, max_gap=1e-4)
-        engine = open_engine(config, local_engine(pico), ChatTokenizer.load(pico))
-        assert engine.version().sha256 == ""
-        for asked in (request(), request(temperature=0.6, top_k=20), request(max_tokens=3)):
-            (answers,) = engine.generate([asked])
-            assert all(len(a.tokens) <= asked.sampling.max_tokens for a in answers)
-            assert all(max(a.logprobs) <= 0 for a in answers)
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-        log.close()

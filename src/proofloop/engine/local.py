@@ -20,7 +20,9 @@ from proofloop.core.completion import (
     StopReason,
 )
 from proofloop.core.errors import ModelError, UserError
+from proofloop.engine.hub_batch import sample_hub
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.hub_network import HubNetwork
 from proofloop.engine.models.weights import sha256
 from proofloop.engine.native.build import KernelUnavailable
 from proofloop.engine.native.network import NativeNetwork, can_run
@@ -83,7 +85,7 @@ class LocalEngine:
                 num_threads=num_threads,
                 text_of=text_of,
             )
-            if kernel
+            if kernel and not isinstance(model, HubNetwork)
             else None
         )
         """None where PyTorch samples."""
@@ -143,8 +145,13 @@ class LocalEngine:
     ) -> Iterator[list[Completion]]:
         for sampling, same in groupby(requests, key=lambda r: r.sampling):
             for chunk in self._chunks(list(same)):
-                for group in sample(self.model, chunk, sampling, self._stop_ids):
+                for group in self._drafts(chunk, sampling):
                     yield [self._of_draft(draft, sampling, version) for draft in group]
+
+    def _drafts(self, requests: list[Request], sampling: SamplingParams) -> list[list[Draft]]:
+        if isinstance(self.model, HubNetwork):
+            return sample_hub(self.model, requests, sampling, self._stop_ids)
+        return sample(self.model, requests, sampling, self._stop_ids)
 
     def _chunks(self, requests: list[Request]) -> list[list[Request]]:
         """Requests in order, cut so that a batch stays under the row limit."""

@@ -29,6 +29,8 @@ CONCURRENCY = 64
 """Requests under way at once: the server batches them."""
 RETRIES = 4
 """Of a connection that breaks, or a server that says it is busy, each after twice the time."""
+LONGEST_PAUSE_S = 8.0
+"""Between two of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class ServerEngine:
             raise UserError(f"engine.url: {address.url!r} is no http:// address")
         self._parts = parts
         self._stop_ids = stop_ids
+        self.retries = RETRIES
         cards = self._models()
         named = [card for card in cards if address.model in ("", card.get("id"))]
         if not named:
@@ -86,23 +89,7 @@ class ServerEngine:
         sampling: SamplingParams,
         version: PolicyVersion,
     ) -> Completion:
-        body: dict[str, Any] = {
-            "model": self._model,
-            "prompt": context,
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": seed,
-            "logprobs": 0,
-            "return_token_ids": True,
-            "stop_token_ids": self._stop_ids,
-        }
-        if sampling.top_k:
-            body["top_k"] = sampling.top_k
-        if sampling.min_p:
-            body["min_p"] = sampling.min_p
-        if sampling.stop:
-            body["stop"] = sampling.stop
+        body = self._body(context, seed, sampling)
         (choice,) = self._ask("POST", "/completions", body)["choices"]
         tokens, told = choice.get("token_ids"), choice.get("logprobs") or {}
         logprobs = told.get("token_logprobs")
@@ -121,6 +108,28 @@ class ServerEngine:
             policy=version,
         )
 
+    def _body(
+        self, context: tuple[int, ...], seed: int, sampling: SamplingParams
+    ) -> dict[str, Any]:
+        """Says what is off, too: what a question leaves out, vLLM takes from the checkpoint's
+        generation_config.json."""
+        body: dict[str, Any] = {
+            "model": self._model,
+            "prompt": context,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+            "min_p": sampling.min_p,
+            "seed": seed,
+            "logprobs": 0,
+            "return_token_ids": True,
+            "stop_token_ids": self._stop_ids,
+        }
+        if sampling.stop:
+            body["stop"] = sampling.stop
+        return body
+
     def _stop_reason(self, tokens: Sequence[int], finish_reason: str) -> StopReason:
         if tokens[-1] in self._stop_ids:
             return StopReason.STOP
@@ -129,12 +138,19 @@ class ServerEngine:
     def _models(self) -> list[dict[str, Any]]:
         return list(self._ask("GET", "/models")["data"])
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Raises UserError for what the server refuses, EngineLost where it does not answer."""
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, beside: bool = False
+    ) -> Any:
+        """`beside`: not below `/v1`, where servers have what is not OpenAI's.
+
+        Raises UserError for what the server refuses, EngineLost where it does not answer.
+        """
+        root = self._parts.path.rstrip("/")
+        path = (root.removesuffix("/v1") if beside else root) + path
         problem = ""
-        for attempt in range(RETRIES + 1):
+        for attempt in range(self.retries + 1):
             if attempt:
-                time.sleep(0.25 * 2**attempt)
+                time.sleep(min(0.25 * 2**attempt, LONGEST_PAUSE_S))
             try:
                 status, answer = self._exchange(method, path, body)
             except (OSError, http.client.HTTPException) as error:
@@ -146,8 +162,8 @@ class ServerEngine:
             if status < 500 and status not in (408, 429):
                 raise UserError(f"{self._address.url} refuses: {problem}")
         raise EngineLost(
-            f"{self._address.url} does not answer ({problem}, {RETRIES + 1} tries); is the server "
-            "running? A resumed evaluation goes on where this one was"
+            f"{self._address.url} does not answer ({problem}, {self.retries + 1} tries); is the "
+            "server running? What is resumed goes on where it was"
         )
 
     def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
@@ -162,7 +178,7 @@ class ServerEngine:
         try:
             connection.request(
                 method,
-                parts.path.rstrip("/") + path,
+                path,
                 None if body is None else msgspec.json.encode(body),
                 headers,
             )

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from proofloop.core.errors import ConfigError
 from proofloop.core.task import Environment, Split
-from proofloop.engine.models.config import TARGETS
+from proofloop.engine.models.config import TARGETS, Backend
 from proofloop.runs.checks_algorithm import check_algorithm
 from proofloop.runs.checks_preference import check_preference
 from proofloop.runs.config import load_config, suggestion
 from proofloop.runs.environments import build_environment, size_of
-from proofloop.runs.recipe import Control, EngineKind, Recipe
+from proofloop.runs.recipe import Control, EngineConfig, EngineKind, Recipe
 from proofloop.train.config import LossKind, Method
 
 
@@ -151,15 +151,17 @@ def check_recipe(recipe: Recipe) -> None:
         )
     check_algorithm(recipe)
     check_preference(recipe)
-    if (recipe.engine.kind is EngineKind.SERVER) != bool(recipe.engine.url):
-        raise ConfigError(
-            f"engine.url: {recipe.engine.url or 'none'} does not go with engine.kind = "
-            f"{recipe.engine.kind}: a server, and nothing else, has an address"
-        )
+    _check_engine(recipe.engine)
     _check_method(recipe)
     for target in recipe.lora.targets:
         if target not in TARGETS:
             raise ConfigError(f"lora.targets: {target!r}{suggestion(target, TARGETS)}")
+    if recipe.model.backend is Backend.TRANSFORMERS and (recipe.lora.rank or recipe.model.adapter):
+        key = "lora.rank" if recipe.lora.rank else "model.adapter"
+        raise ConfigError(
+            f"{key}: adapters are of our own network definition, not of model.backend = "
+            "transformers; train all weights, or merge the adapter first"
+        )
     if not recipe.lora.targets:
         raise ConfigError(f"lora.targets: names no layer; some of {', '.join(TARGETS)}")
     width = recipe.eval.until_width
@@ -184,6 +186,21 @@ def repeats(environment: Environment) -> bool:
     """Whether training comes by its tasks again once it has seen all."""
     sizes = [environment.num_tasks(Split.TRAIN, s) for s in environment.strata(Split.TRAIN)]
     return all(size is not None for size in sizes)
+
+
+def _check_engine(engine: EngineConfig) -> None:
+    starts_own = engine.kind is EngineKind.VLLM and bool(engine.python)
+    if (engine.kind is EngineKind.LOCAL or starts_own) == bool(engine.url):
+        raise ConfigError(
+            f"engine.url: {engine.url or 'none'} does not go with engine.kind = {engine.kind}"
+            f"{' and engine.python' if starts_own else ''}: a server, and nothing else, has an "
+            "address"
+        )
+    if engine.kind is not EngineKind.VLLM and (engine.python or engine.weights_dir):
+        key = "python" if engine.python else "weights_dir"
+        raise ConfigError(f"engine.{key}: goes with engine.kind = vllm, not {engine.kind}")
+    if engine.options and not starts_own:
+        raise ConfigError("engine.options: are of a vLLM server that engine.python starts")
 
 
 def _check_method(recipe: Recipe) -> None:

@@ -82,11 +82,14 @@ class WorkerCrew:
         adapter: Tensor | None = None,
         head: Tensor | None = None,
         reward_model: RewardModel | None = None,
+        send: Callable[[int], None] | None = None,
     ) -> None:
         """`weights` and `reference` (what the run started with, where anything is compared with it)
         lie in shared memory; so does `adapter`, which trains in place of the weights that follow
-        it, and `head`, which trains beside."""
+        it, and `head`, which trains beside.  `send` gives a step's weights to a sampler that does
+        not see them."""
         why_not()  # compiles the kernel where it must be, once, and not in every worker
+        self._send = send
         self._in_circles = recipe.feedback.control is FeedbackControl.SHUFFLED
         context = mp.get_context("spawn")
         trained = weights if adapter is None else adapter
@@ -173,6 +176,8 @@ class WorkerCrew:
         return [parts[i % n].logprobs[i // n] for i in range(len(questions))]
 
     def publish(self, step: int) -> list[PolicyVersion]:
+        if self._send is not None:
+            self._send(step)
         return self._all([Publish(step)] * len(self._pipes), PolicyVersion)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from proofloop.runs.machine_check import check_machine
 from proofloop.runs.manifest import num_workers
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
+from proofloop.runs.sampler import open_sampler
 from proofloop.runs.start import start_model, start_tokenizer
 from proofloop.runs.training import eval_attempts, graceful_interrupt, open_run
 from proofloop.store import PassCount
@@ -44,8 +45,8 @@ def run_evaluation(
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
     torch.set_num_threads(1)
-    start_tokenizer(recipe)
-    weights = flatten(start_model(recipe.model)).share_memory_()
+    tokenizer, model = start_tokenizer(recipe), start_model(recipe.model)
+    weights = flatten(model).share_memory_()
     settings = recipe.eval
     assignments = heldout_assignments(
         environment,
@@ -65,9 +66,17 @@ def run_evaluation(
         if known is not None and known.ended is not None:
             return
         with (
-            WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew,
+            open_sampler(recipe, out, model, weights, tokenizer) as sampler,
+            WorkerCrew(
+                recipe if sampler is None else sampler.recipe,
+                model_path,
+                weights,
+                num_workers=workers,
+                send=None if sampler is None else sampler.send,
+            ) as crew,
             graceful_interrupt() as interrupted,
         ):
+            crew.publish(0)
             for report in attempt_all(
                 crew, store, environment, assignments, stop=stop, rollouts_per_portion=size
             ):

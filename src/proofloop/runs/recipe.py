@@ -11,7 +11,7 @@ import msgspec
 from proofloop.core.record import Record
 from proofloop.core.task import Stages
 from proofloop.core.verdict import Tier
-from proofloop.engine.models.config import TARGETS
+from proofloop.engine.models.config import TARGETS, Backend
 from proofloop.runs.recipe_train import CurriculumConfig, TrainConfig
 from proofloop.train.advantages import AdvantageRule
 from proofloop.train.config import (
@@ -56,6 +56,9 @@ class ModelConfig(Record):
     path: str = "pico"
     """A checkpoint directory in Hugging Face format, a hub id (`org/name` or `org/name@revision`),
     or `pico`, the embedded base model."""
+    backend: Backend = Backend.OWN
+    """`own`: our network definition, for the architectures in docs/checkpoints.md. `transformers`:
+    any other that Transformers has as a causal language model, slower."""
     adapter: str | None = None
     """Directory of a LoRA adapter (PEFT) of that model, merged into its weights; with `lora.rank`,
     trained on instead."""
@@ -153,15 +156,24 @@ class EngineKind(StrEnum):
 
     LOCAL = "local"
     SERVER = "server"
+    VLLM = "vllm"
 
 
 class EngineConfig(Record):
     kind: EngineKind = EngineKind.LOCAL
-    """`local`, or for `eval` a `server` that speaks OpenAI's API and tells token ids (vLLM,
-    `proofloop serve-model`). `model.path` then names the checkpoint that the server has loaded,
-    whose tokenizer and template are used here."""
+    """`local`; `vllm`, whose weights follow the trainer's; or for `eval` a `server` that speaks
+    OpenAI's API and tells token ids (vLLM, `proofloop serve-model`). `model.path` then names the
+    checkpoint that the server has loaded, whose tokenizer and template are used here."""
     url: str = ""
     """Of the server, up to and with `/v1`."""
+    python: str = ""
+    """Interpreter that has vLLM, in place of `engine.url`: the server is started with the run and
+    ends with it."""
+    options: tuple[str, ...] = ()
+    """Further arguments of a vLLM server that is started with the run."""
+    weights_dir: str = ""
+    """Directory through which weights go to vLLM, which both sides see under this name; empty: the
+    run directory's `sync`."""
     model: str = ""
     """What the server calls the model; empty: the first that it lists. A key that it asks for is
     read from the environment variable PROOFLOOP_API_KEY."""

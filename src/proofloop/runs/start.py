@@ -7,9 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from proofloop.core.errors import ModelError, RunError
-from proofloop.engine.models.checkpoint import load_model, read_config
 from proofloop.engine.models.decoder import Decoder
-from proofloop.engine.models.fresh import fresh_model
+from proofloop.engine.models.networks import load_network, positions_of, random_network
 from proofloop.engine.models.peft import merge_adapter
 from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.models.weights import flatten
@@ -32,9 +31,9 @@ def start_model(model: ModelConfig) -> Decoder:
     """With the recipe's adapter merged into its weights.  Raises ModelError."""
     path = resolve_model(model.path)
     if model.init is Init.RANDOM:
-        found = fresh_model(read_config(path), model.init_seed)
+        found = random_network(path, model.backend, model.init_seed)
     else:
-        found = load_model(path)
+        found = load_network(path, model.backend)
     if model.adapter is not None:
         merge_adapter(found, Path(model.adapter).expanduser())
     return found
@@ -96,8 +95,9 @@ def open_teacher(recipe: Recipe) -> Teacher | None:
             f"train.teacher: {recipe.train.teacher} has another tokenizer than {student}, so it "
             "has no log-probabilities of its tokens; take a model of the same family"
         )
-    model = load_model(path)
-    room, needed = (c.max_position_embeddings for c in (model.config, read_config(student)))
+    backend = recipe.model.backend
+    model = load_network(path, backend)
+    room, needed = model.config.max_position_embeddings, positions_of(student, backend)
     if room < needed:
         raise ModelError(
             f"train.teacher: {recipe.train.teacher} reads {room} positions, the student {needed}; "

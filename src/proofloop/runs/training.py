@@ -17,8 +17,8 @@ from typing import assert_never
 import torch
 
 from proofloop.core.errors import ConfigError, TrainingHalted
-from proofloop.engine.models.checkpoint import save_model
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.networks import save_network
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import save_trained_adapter, start_policy
@@ -37,6 +37,7 @@ from proofloop.runs.models import resolve_model
 from proofloop.runs.optimisers import build_optimiser
 from proofloop.runs.recipe import EngineKind, Recipe, advantage_rule, objective_of
 from proofloop.runs.reward_models import NAME
+from proofloop.runs.sampler import open_sampler
 from proofloop.runs.start import (
     keeps_start,
     open_lessons,
@@ -70,10 +71,10 @@ def run_training(
     Ctrl-C once: stops after the step in hand and raises KeyboardInterrupt; the run can be resumed.
     Raises UserError for what the user can mend and WorldError for what broke under way.
     """
-    if recipe.engine.kind is not EngineKind.LOCAL:
+    if recipe.engine.kind is EngineKind.SERVER:
         raise ConfigError(
-            f"engine.kind: {recipe.engine.kind} is for eval; training changes weights, and a "
-            "server's are not its to change"
+            "engine.kind: server is for eval; training changes weights, and a server's are not its "
+            "to change. Use vllm, or local"
         )
     model_path = resolve_model(recipe.model.path)
     tokenizer = start_tokenizer(recipe)
@@ -98,8 +99,9 @@ def run_training(
     with (
         open_lessons(recipe) as lessons,
         open_run(recipe, out, resume=resume) as store,
+        open_sampler(recipe, out, model, weights, tokenizer) as sampler,
         WorkerCrew(
-            recipe,
+            recipe if sampler is None else sampler.recipe,
             model_path,
             weights,
             num_workers=workers,
@@ -108,6 +110,7 @@ def run_training(
             adapter=None if lora is None else trained,
             head=head,
             reward_model=reward_model,
+            send=None if sampler is None else sampler.send,
         ) as crew,
         graceful_interrupt() as interrupted,
     ):
@@ -194,7 +197,7 @@ def replace_directory(directory: Path, write: Callable[[Path], None]) -> None:
 
 
 def _save_model(model: Decoder, recipe: Recipe, tokenizer: ChatTokenizer, directory: Path) -> None:
-    save_model(
+    save_network(
         model,
         directory,
         tokenizer_from=resolve_model(recipe.model.path),

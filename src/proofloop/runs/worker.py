@@ -30,10 +30,11 @@ from proofloop.core.sandbox import Limits
 from proofloop.core.task import Problem, Task
 from proofloop.core.verdict import Verdict
 from proofloop.engine.local import LocalEngine
-from proofloop.engine.models.checkpoint import read_config
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.networks import empty_network
 from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.models.weights import adopt, adopt_gradient
+from proofloop.engine.vllm import VllmEngine
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import learn_by_adapters
 from proofloop.runs.controls import controlled
@@ -82,7 +83,7 @@ class Worker:
         self._verifier = build_verifier(recipe.sandbox.tier)
         naive = recipe.reward.control is Control.NAIVE
         self._naive_sandbox = open_sandbox(recipe.sandbox.tier) if naive else None
-        self._model = Decoder(read_config(setup.model_path))
+        self._model = empty_network(setup.model_path, recipe.model.backend)
         adopt(self._model, setup.weights)
         self._models = {Whose.OWN: self._model, **_other_models(setup)}
         self._objective = objective_of(recipe)
@@ -99,7 +100,7 @@ class Worker:
             adopt_gradient(self._head, setup.gradient[num_own:])
         self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
         self._engine: Engine = (
-            open_engine(recipe.engine, self._local, self._tokenizer) if engine is None else engine
+            open_engine(recipe, self._local, self._tokenizer) if engine is None else engine
         )
         self._learned: LearnedReward | None = None
         if setup.reward_model is not None:
@@ -144,6 +145,8 @@ class Worker:
                 )
             case Publish(step):
                 self._local.step = step
+                if isinstance(self._engine, VllmEngine):
+                    self._engine.expect(self._local.version())
                 return self._engine.version()
 
     def close(self) -> None:
@@ -263,11 +266,12 @@ class Worker:
 def _other_models(setup: WorkerSetup) -> dict[Whose, Decoder]:
     """Those that are only asked."""
     others: dict[Whose, Decoder] = {}
+    backend = setup.recipe.model.backend
     if setup.reference is not None:
-        others[Whose.START] = Decoder(read_config(setup.model_path))
+        others[Whose.START] = empty_network(setup.model_path, backend)
         adopt(others[Whose.START], setup.reference)
     if setup.teacher is not None:
-        others[Whose.TEACHER] = Decoder(read_config(setup.teacher.model_path))
+        others[Whose.TEACHER] = empty_network(setup.teacher.model_path, backend)
         adopt(others[Whose.TEACHER], setup.teacher.weights)
     return others
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from proofloop.core.errors import TrainingHalted
 from proofloop.engine.models.choices import chosen_logprobs
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.hub_network import HubNetwork
 from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.native.training import can_train, packed_hidden
 from proofloop.train.kl import kl
@@ -155,6 +156,10 @@ def _others(
 
 def trained_logprobs(model: Decoder, batch: MicroBatch, temperature: float) -> Tensor:
     """Log-probabilities (N,) of the trained tokens under the sampling distribution, nats."""
+    if isinstance(model, HubNetwork):
+        targets_N = batch.targets_GST[batch.trained_GST]
+        parts = (batch.contexts_GP, batch.lengths_G, batch.inputs_GST, batch.trained_GST)
+        return model.token_logprobs(*parts, targets_N, temperature)
     return target_logprobs(model, trained_hidden(model, batch), batch, temperature)
 
 
@@ -190,11 +195,17 @@ def accumulate(
     """Adds the gradient of sum(weight * loss) / denominator over `bundles` to the parameters'
     `.grad`, those of `head` among them where the objective has values."""
     stats = GradientStats()
-    for part in micro_batches(bundles, max_positions=max_positions, padded=not packs()):
+    padded = not packs()
+    if isinstance(model, HubNetwork):  # shares no context
+        bundles, padded = [Bundle(samples=(s,)) for b in bundles for s in b.samples], True
+    for part in micro_batches(bundles, max_positions=max_positions, padded=padded):
         batch = collate(part)
-        hidden_NC = trained_hidden(model, batch)
-        logprobs_N = target_logprobs(model, hidden_NC, batch, temperature)
-        values_N = None if head is None else head(hidden_NC)
+        if head is None:
+            logprobs_N, values_N = trained_logprobs(model, batch, temperature), None
+        else:
+            hidden_NC = trained_hidden(model, batch)
+            logprobs_N = target_logprobs(model, hidden_NC, batch, temperature)
+            values_N = head(hidden_NC)
         total, part_stats = batch_loss(objective, batch, logprobs_N, values_N)
         (total / denominator).backward()
         stats += part_stats

@@ -5,6 +5,14 @@ Field names follow Hugging Face's `config.json` (`engine.models.hub_config` read
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Backend(StrEnum):
+    """Whose network definition runs a checkpoint."""
+
+    OWN = "own"
+    TRANSFORMERS = "transformers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,7 @@ def _family(path: Path, raw: dict[str, Any]) -> tuple[str, Family]:
     if name not in FAMILIES:
         raise ModelError(
             f"{path}: {name} is not supported; supported: {', '.join(FAMILIES)} (decoders whose "
-            "every layer is dense)"
+            'every layer is dense). Set model.backend = "transformers" where Transformers has it'
         )
     if model_type not in (None, model_type_of(name)):
         raise ModelError(
