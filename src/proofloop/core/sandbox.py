@@ -133,7 +133,8 @@ class Policy(Record):
     write: tuple[str, ...] = (".",)
     """Folders of the workspace in which they may change things; none: nowhere."""
     hidden: tuple[str, ...] = ()
-    """Files and folders of the workspace that they cannot read."""
+    """Files and folders of the workspace that they cannot read; absolute ones are the host's, of
+    which names may still show, but no content."""
     execute: bool = True
     """Whether files of the workspace may be executed."""
     network: bool = False
