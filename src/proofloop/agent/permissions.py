@@ -50,6 +50,8 @@ class Permissions(Record):
     to the policy."""
     host_read: tuple[str, ...] = ()
     """Absolute paths of the machine, such as an interpreter's, that commands may read."""
+    no_host_read: tuple[str, ...] = ()
+    """Absolute paths within those, or within the system's own, whose content they may not."""
     limits: Limits = COMMAND_LIMITS
 
     def may_read(self, path: str) -> str:
@@ -91,7 +93,7 @@ class Permissions(Record):
             limits=self.limits,
             read=self.host_read,
             write=tuple(_writable(self, entries)) if write is None else write,
-            hidden=tuple(_hidden(self, entries)),
+            hidden=(*_hidden(self, entries), *self.no_host_read),
             network=self.network,
             env=(*self.env, *environment),
         )

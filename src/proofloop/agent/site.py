@@ -8,6 +8,8 @@ from proofloop.agent.permissions import Permissions
 from proofloop.core.episode import Denial, ToolResult
 from proofloop.core.sandbox import Command, Entry, Execution, Policy, Workspace
 
+ROOT = "{root}"
+"""In a variable's value: the workspace, as commands see it."""
 MAX_ENTRIES = 100_000
 MAX_FILE_BYTES = 4 << 20
 """Of a file that tools read."""
@@ -35,6 +37,7 @@ class Site:
     secrets: Mapping[str, str] = field(default_factory=dict[str, str])
     """Values by name; where empty, what the process's environment has."""
     _policy: Policy | None = None
+    _root: str = ""
 
     def __post_init__(self) -> None:
         self.secrets = self.secrets or {
@@ -49,9 +52,28 @@ class Site:
         """A command under the permissions' policy.  Raises SandboxLost."""
         return self.workspace.run(Command(argv=argv, policy=self.policy(), stdin=stdin))
 
+    @property
+    def root(self) -> str:
+        """Of the workspace, as commands see it."""
+        if not self._root:
+            where = self.workspace.run(Command(argv=("pwd",), policy=Policy()))
+            self._root = where.output.decode(errors="replace").strip() or "/workspace"
+        return self._root
+
+    def inside(self, path: str) -> str | None:
+        """A path of the workspace, normalised; None where it leads out of it."""
+        if path.startswith("/"):
+            root = self.root
+            if path != root and not path.startswith(f"{root}/"):
+                return None
+            path = path.removeprefix(root).lstrip("/")
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        return None if ".." in parts or "\0" in path else "/".join(parts) or "."
+
     def policy(self) -> Policy:
         """Of a command now: rules of paths are looked up in what is there now."""
-        environment = (*self.environment, *self.secrets.items())
+        given = ((name, value.replace(ROOT, self.root)) for name, value in self.environment)
+        environment = (*given, *self.secrets.items())
         if not self.permissions.restricts_paths:
             if self._policy is None:
                 self._policy = self.permissions.policy((), environment)
@@ -91,14 +113,3 @@ def cut(text: str, most: int) -> tuple[str, int]:
     num_cut = len(text) - head - tail
     end = text[len(text) - tail :] if tail else ""
     return f"{text[:head]}\n[… {num_cut} characters cut …]\n{end}", num_cut
-
-
-def inside(path: str) -> str | None:
-    """A path of the workspace, normalised; None where it leads out of it.  What commands see as
-    /workspace is its root."""
-    if path == "/workspace" or path.startswith("/workspace/"):
-        path = path.removeprefix("/workspace").lstrip("/") or "."
-    if path.startswith("/") or "\0" in path:
-        return None
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    return None if ".." in parts else "/".join(parts) or "."

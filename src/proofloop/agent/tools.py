@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from proofloop.agent.site import MAX_FILE_BYTES, Site, inside
+from proofloop.agent.site import MAX_FILE_BYTES, Site
 from proofloop.core.episode import ToolCall, ToolResult
 from proofloop.core.record import Record
 from proofloop.core.sandbox import Ending, Execution
@@ -162,7 +162,7 @@ class View:
         )
 
     def run(self, site: Site, arguments: Mapping[str, Any]) -> ToolResult:
-        path = inside(arguments["path"])
+        path = site.inside(arguments["path"])
         if path is None:
             return _outside(site, "view", arguments["path"])
         rule = "" if path == "." else site.permissions.may_read(path)
@@ -215,7 +215,7 @@ class Search:
         )
 
     def run(self, site: Site, arguments: Mapping[str, Any]) -> ToolResult:
-        text, path = arguments["text"], inside(arguments.get("path", "."))
+        text, path = arguments["text"], site.inside(arguments.get("path", "."))
         if path is None:
             return _outside(site, "search", arguments["path"])
         if not text:
@@ -249,7 +249,7 @@ class Edit:
         )
 
     def run(self, site: Site, arguments: Mapping[str, Any]) -> ToolResult:
-        path = inside(arguments["path"])
+        path = site.inside(arguments["path"])
         if path is None or path == ".":
             return _outside(site, "edit", arguments["path"])
         rule = site.permissions.may_write(path)
@@ -303,7 +303,7 @@ class RunTests:
 
     def run(self, site: Site, arguments: Mapping[str, Any]) -> ToolResult:
         path = arguments.get("path", "")
-        if path and (inside(path) is None or path.startswith("-")):
+        if path and (site.inside(path) is None or path.startswith("-")):
             return _outside(site, "run_tests", path)
         return site.result(told(site.run((*site.test_command, *([path] if path else [])))))
 
