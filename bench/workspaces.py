@@ -159,14 +159,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--tier", action="append", help="only these; repeatable")
+    parser.add_argument("--repositories", action="store_true", help="only the second part")
     options = parser.parse_args()
     results: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder, "base"))
         repository = make_repository(Path(folder))
-        for tier in Tier:
+        for tier in [tier for tier in Tier if not options.tier or tier in options.tier]:
             try:
-                results[tier.value] = measure_tier(tier, base, options.rounds)
+                results[tier.value] = {}
+                if not options.repositories:
+                    results[tier.value] |= measure_tier(tier, base, options.rounds)
                 results[tier.value] |= measure_repositories(tier, repository, options.rounds)
             except IsolationError as e:
                 print(f"{tier}: {e}", file=sys.stderr)
