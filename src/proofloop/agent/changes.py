@@ -14,7 +14,7 @@ from proofloop.agent.repository import git
 from proofloop.agent.site import MAX_ENTRIES
 from proofloop.core.errors import UserError
 from proofloop.core.record import Record
-from proofloop.core.sandbox import Workspace
+from proofloop.core.sandbox import Entry, Workspace
 
 MAX_BYTES = 32 << 20
 """Of one changed file, and of all of them."""
@@ -36,8 +36,9 @@ class Changes(Record):
 
 
 def changes(workspace: Workspace, base: Path) -> Changes:
-    """By content, whatever times and modes say; caches of tools do not count.  Raises SandboxLost,
-    and UserError for more than can be listed."""
+    """A file that has the base's size, mode and time of change is taken for the base's: who resets
+    them hides their own work.  Caches of tools do not count.  Raises SandboxLost, and UserError for
+    more than can be listed."""
     entries = workspace.entries(max_entries=MAX_ENTRIES)
     if entries is None:
         raise UserError(f"the workspace holds over {MAX_ENTRIES} files; what changed is not known")
@@ -52,6 +53,8 @@ def changes(workspace: Workspace, base: Path) -> Changes:
         if entry.kind != "file":
             if was is None or not was.is_symlink() or entry.kind != "link":
                 left_out.append(entry.path)
+            continue
+        if was is not None and _is_untouched(was, entry):
             continue
         content = workspace.read(entry.path, max_bytes=room)
         if content is None:
@@ -81,6 +84,16 @@ def _files(base: Path) -> list[tuple[str, Path]]:
 def _is_junk(path: str) -> bool:
     return any(f"{path}/".startswith(j) or f"/{j}" in f"{path}/" for j in _LEFT) or path.endswith(
         (".pyc", ".pyo")
+    )
+
+
+def _is_untouched(was: Path, entry: Entry) -> bool:
+    found = was.lstat()
+    return (
+        stat.S_ISREG(found.st_mode)
+        and found.st_size == entry.size_bytes
+        and found.st_mtime_ns == entry.modified_ns
+        and bool(found.st_mode & 0o100) == entry.is_executable
     )
 
 

@@ -162,6 +162,9 @@ class Entry(Record):
     kind: Literal["file", "folder", "link", "other"]
     size_bytes: int
     is_executable: bool
+    modified_ns: int = 0
+    """As the file says, which whoever may write it can make it say; of a file of the base that
+    nobody touched, the base's."""
 
 
 class Workspace(Protocol):
