@@ -6,22 +6,35 @@ An episode's tokens depend on its own contexts and seeds, not on who else is ope
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
 import msgspec
 
-from proofloop.agent.episode import Answer, Ask, Asks, Said, Timed
+from proofloop.agent.episode import Answer, Ask, Asks, Timed
 from proofloop.core.completion import Engine
-from proofloop.core.episode import Episode, EpisodeEnding
+from proofloop.core.episode import Episode
 from proofloop.core.errors import SandboxLost
 from proofloop.core.sandbox import Workspace
 
 
 class Talker(Protocol):
-    """Whoever answers in texts: a server, a person, a script."""
+    """Whoever answers one episode: a server, a person, a script, an engine."""
 
-    def answer(self, ask: Ask) -> Said | EpisodeEnding: ...
+    def answer(self, ask: Ask) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTalker:
+    """An engine, for one episode."""
+
+    engine: Engine
+
+    def answer(self, ask: Ask) -> Timed:
+        began = time.monotonic()
+        ((completion,),) = self.engine.generate([ask.request])
+        return Timed(completion=completion, seconds=time.monotonic() - began)
 
 
 def drive(

@@ -129,6 +129,9 @@ def episode(
             notes=site.all_notes,
             model=model,
             dialect=dialect.name,
+            opening=tuple(
+                Message(role=m["role"], content=m["content"]) for m in dialect.opening(task, specs)
+            ),
         ),
     )
 

@@ -6,6 +6,7 @@ from proofloop.core.completion import Completion
 from proofloop.core.feedback import Feedback
 from proofloop.core.record import Record
 from proofloop.core.task import TaskId
+from proofloop.core.trajectory import Trajectory
 from proofloop.core.verdict import Scored, Verdict
 
 RolloutId = NewType("RolloutId", str)
@@ -43,7 +44,7 @@ class Rollout(Record):
         starts = [i for i, turn in enumerate(self.turns) if turn.restarts or not i]
         return tuple(
             self.turns[start:end]
-            for start, end in zip(starts, [*starts[1:], len(self.turns)], strict=True)
+            for start, end in zip(starts, [*starts[1:], len(self.turns)], strict=False)
         )
 
 
@@ -63,6 +64,8 @@ class Judged(Record, omit_defaults=True):
     """Of the turns before the last, one each."""
     feedback: Feedback | None = None
     """What the policy may be told of the last turn; None: it passed, or nobody asked."""
+    trajectory: Trajectory | None = None
+    """Of an agent's rollout: what its tokens say and did, a step for each turn."""
 
     def __post_init__(self) -> None:
         if self.failures and len(self.failures) != len(self.rollout.turns) - 1:
