@@ -159,6 +159,8 @@ def _is_no_worse(report: "SolveReport") -> bool:
 
 
 def _lines(report: "SolveReport") -> list[str]:
+    from proofloop.measure.text import printable
+
     if report.commit:
         lines = [f"branch {report.branch} at {report.commit[:12]}", report.diffstat]
     else:
@@ -172,7 +174,7 @@ def _lines(report: "SolveReport") -> list[str]:
         f"{report.num_turns} turns, {report.num_calls} calls, {report.num_context_tokens} tokens "
         f"read, {report.num_sampled_tokens} written, {report.seconds:.1f} s{spent}, {report.tier}"
     )
-    lines += [f"denied in turn {d.step + 1}: {d.action} ({d.rule})" for d in report.denied]
-    lines += [f"left out: {path}" for path in report.left_out]
+    denied = [f"denied in turn {d.step + 1}: {d.action} ({d.rule})" for d in report.denied]
+    lines += map(printable, [*denied, *(f"left out: {path}" for path in report.left_out)])
     lines.append(f"trajectory: proofloop peek {report.records}")
     return lines

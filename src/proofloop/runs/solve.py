@@ -28,12 +28,14 @@ from proofloop.core.record import Record
 from proofloop.core.sandbox import Command, Ending, Policy, Sandbox, Workspace
 from proofloop.core.task import Message
 from proofloop.core.verdict import Tier
+from proofloop.measure.text import printable
 from proofloop.runs.agent_policy import AgentPolicy, SolveConfig, open_policy
+from proofloop.runs.peek import TRAJECTORY
 from proofloop.sandbox import open_sandbox
 
 RECORDS = "proofloop"
 """Folder in the repository's Git folder."""
-TRAJECTORY, REPORT, ATIF = "episode.json", "report.json", "atif.json"
+REPORT, ATIF = "report.json", "atif.json"
 _BRANCH = re.compile(r"[^a-z0-9]+")
 
 
@@ -211,7 +213,7 @@ def _watcher(on_progress: Callable[[str], None]) -> Callable[[Ask], None]:
         words = "; ".join(f"{c['name']} {c['arguments']}" for c in calls) or (
             "" if last is None else str(last.get("content") or "")
         )
-        words = " ".join(words.split())
+        words = printable(" ".join(words.split()))
         after = f", after: {words[:100]}" if words else ""
         on_progress(f"turn {num_turns}{after}")
 
