@@ -236,6 +236,7 @@ def test_a_runs_rollout_says_what_trained(
     recipe = tiny_recipe(Path("pico"))
     with RunStore.create(run) as store:
         (run / CONFIG_NAME).write_text(dump_toml(recipe))
+        store.record_draws(Phase.TRAIN, 1, store_examples.draws(1, 1))
         store.record_rollouts(
             Phase.TRAIN, 1, [RecordedGroup(slot=0, task=recorded.task, group=group)]
         )

@@ -78,13 +78,17 @@ def scripted_server(calls: list[tuple[str, dict[str, Any]]]) -> Answer:
     return answer
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    folder = make_repository(tmp_path / "checkout")
+def make_checkout(folder: Path) -> Path:
+    make_repository(folder)
     shell_git(folder, "init", "-q", "-b", "main")
     shell_git(folder, "add", "-A")
     shell_git(folder, "commit", "-qm", "one")
     return folder
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    return make_checkout(tmp_path / "checkout")
 
 
 def state(folder: Path) -> dict[str, object]:

@@ -169,3 +169,32 @@ _SHELL_SYSTEM = (
     "it prints. Nothing but files lasts from one command to the next. When the work is done, "
     "answer with a block that holds the one word submit."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What a person types: a command of the shell, or `submit`."""
+
+    name: str = "typed"
+    stop: tuple[str, ...] = ()
+
+    def opening(self, messages: Sequence[Chat], tools: Sequence[ToolSpec]) -> tuple[Chat, ...]:
+        how = "Type commands of the shell, each run in the repository's root; submit hands in."
+        return (*messages, {"role": "user", "content": how})
+
+    def shown(self, tools: Sequence[ToolSpec]) -> None:
+        return None
+
+    def read(self, text: str) -> Reading:
+        command = text.strip()
+        if not command:
+            return Reading(fault="nothing typed")
+        if command == "submit":
+            return Reading(calls=(ToolCall(tool="submit", arguments="{}"),))
+        return Reading(calls=(ToolCall(tool="shell", arguments=json.dumps({"command": command})),))
+
+    def replies(
+        self, calls: Sequence[ToolCall], results: Sequence[ToolResult], say: str
+    ) -> tuple[Chat, ...]:
+        parts = [*(result.text for result in results), *([say] if say else [])]
+        return ({"role": "user", "content": "\n".join(parts)},)

@@ -31,7 +31,7 @@ VERBS: dict[str, str] = {
     "serve-model": "Serve a model with OpenAI's API, until Ctrl-C.",
     "gateway": "Record what agents of others sample, token for token, behind OpenAI's API.",
     "solve": "Let an agent work on a repository; its work comes back as a branch.",
-    "play": "Be the policy: answer an environment's tasks, or work in a repository.",
+    "play": "Be the policy: answer an environment's task and see how it is judged.",
     "pretrain": "Pre-train the embedded base model from nothing.",
 }
 """Every verb and its line in the help."""

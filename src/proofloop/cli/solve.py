@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     "--model",
     required=True,
     metavar="MODEL",
-    help="A checkpoint directory, pico, or the URL of a server with OpenAI's API, up to /v1; "
-    "its key from PROOFLOOP_API_KEY or OPENAI_API_KEY.",
+    help="A checkpoint directory, pico, or the URL of a server with OpenAI's API, up to /v1, its "
+    "key from PROOFLOOP_API_KEY or OPENAI_API_KEY; or person: you, by commands.",
 )
 @click.option("--model-name", default="", help="At a server; by default the first that it lists.")
 @click.option(

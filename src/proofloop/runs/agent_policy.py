@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from proofloop.agent.dialects import Dialect, NativeCalls, ShellBlocks
+from proofloop.agent.dialects import Dialect, NativeCalls, ShellBlocks, Typed
 from proofloop.agent.drive import EngineTalker, Talker
 from proofloop.agent.limits import EpisodeLimits, Memory
 from proofloop.agent.permissions import Permissions
@@ -13,6 +13,10 @@ from proofloop.core.record import Record
 from proofloop.core.verdict import Tier
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.models import resolve_model
+from proofloop.runs.play import person
+
+PERSON = "person"
+"""In place of a model: whoever sits at the terminal."""
 
 
 class SolveConfig(Record):
@@ -21,7 +25,7 @@ class SolveConfig(Record):
     repository: Path
     task: str
     model: str = "pico"
-    """A checkpoint, `pico`, or the URL of a server, up to `/v1`."""
+    """A checkpoint, `pico`, the URL of a server, up to `/v1`, or `person`."""
     model_name: str = ""
     """At a server; empty: the first that it lists."""
     branch: str = ""
@@ -53,6 +57,8 @@ class AgentPolicy(NamedTuple):
 
 def open_policy(config: SolveConfig) -> AgentPolicy:
     """Raises UserError, ModelError, EngineLost."""
+    if config.model == PERSON:
+        return AgentPolicy(person(), None, Typed(), None, PERSON)
     if config.model.startswith(("http://", "https://")):
         key = os.environ.get("PROOFLOOP_API_KEY") or os.environ.get("OPENAI_API_KEY", "")
         endpoint = Endpoint(

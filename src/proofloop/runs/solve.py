@@ -29,7 +29,7 @@ from proofloop.core.sandbox import Command, Ending, Policy, Sandbox, Workspace
 from proofloop.core.task import Message
 from proofloop.core.verdict import Tier
 from proofloop.measure.text import printable
-from proofloop.runs.agent_policy import AgentPolicy, SolveConfig, open_policy
+from proofloop.runs.agent_policy import PERSON, AgentPolicy, SolveConfig, open_policy
 from proofloop.runs.peek import TRAJECTORY
 from proofloop.sandbox import open_sandbox
 
@@ -178,6 +178,8 @@ def _run_episode(
     on_progress: Callable[[str], None],
 ) -> Episode:
     limits = config.limits
+    if config.model == PERSON:  # who has all the time and needs no notes
+        limits = msgspec.structs.replace(limits, max_turns=10_000, context_tokens=1 << 40)
     if policy.max_positions is not None:
         most = min(limits.context_tokens, policy.max_positions)
         turn = min(limits.max_turn_tokens, most // 4)
@@ -198,7 +200,7 @@ def _run_episode(
         id="solve",
         model=policy.name,
     )
-    return talk(policy.talker, asks, _watcher(on_progress))
+    return talk(policy.talker, asks, None if config.model == PERSON else _watcher(on_progress))
 
 
 def _watcher(on_progress: Callable[[str], None]) -> Callable[[Ask], None]:
