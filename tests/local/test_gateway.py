@@ -14,16 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_places import native_tokenizer, scripted
+from agent_places import make_repository, native_tokenizer, scripted
 
+from proofloop.agent.dialects import NativeCalls
+from proofloop.agent.drive import talk
+from proofloop.agent.episode import episode
+from proofloop.agent.policies import Endpoint, EndpointPolicy
+from proofloop.agent.site import Site
 from proofloop.core import codec
 from proofloop.core.completion import Completion, Engine, PolicyVersion, Request
 from proofloop.core.rollout import Rollout
+from proofloop.core.task import Message
 from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten
 from proofloop.engine.native.library import why_not
 from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.sandbox import open_sandbox
 
 uvicorn = pytest.importorskip("uvicorn")
 BASH = {"type": "function", "function": {"name": "bash", "parameters": {}}}
@@ -221,3 +228,34 @@ def gateway_process(command: list[str]) -> Iterator[int]:
         process.wait(timeout=30)
         if process.stderr is not None:
             process.stderr.close()
+
+
+def test_our_own_agent_through_it_is_one_conversation(tmp_path: Path) -> None:
+    """What it sends back each time is taken for what was sampled."""
+    tokenizer = native_tokenizer()
+    base = make_repository(tmp_path / "base")
+    says = [
+        '<tool_call>{"name": "view", "arguments": {"path": "pkg/add.py"}}</tool_call>',
+        "no call",
+        'So.\n<tool_call>{"name": "edit", "arguments": {"path": "pkg/add.py", "old": "a - b", '
+        '"new": "a + b"}}</tool_call><tool_call>{"name": "shell", "arguments": {"command": "ls"}}'
+        "</tool_call>",
+        '<tool_call>{"name": "submit", "arguments": {}}</tool_call>',
+    ]
+    engine = Watched(scripted(tokenizer, says))
+    with (
+        serving(engine, tmp_path / "sessions", tokenizer) as port,
+        open_sandbox() as sandbox,
+        closing(sandbox.open_workspace(base)) as workspace,
+    ):
+        endpoint = Endpoint(url=f"http://127.0.0.1:{port}/sessions/s/v1")
+        asks = episode(
+            (Message(role="user", content="Mend it."),), site=Site(workspace=workspace),
+            dialect=NativeCalls(), tokenizer=None,
+        )  # fmt: skip
+        done = talk(EndpointPolicy(endpoint), asks)
+        rollout = rollout_of(port)
+    assert done.trajectory.ending == "submitted"
+    assert [len(step.results) for step in done.trajectory.steps] == [1, 0, 2, 1]
+    assert [len(part) for part in rollout.contexts] == [4]
+    check_as_sampled(rollout, engine.seen)

@@ -70,6 +70,9 @@ class Site:
         parts = [part for part in path.split("/") if part not in ("", ".")]
         return None if ".." in parts or "\0" in path else "/".join(parts) or "."
 
+    def is_executable(self, path: str) -> bool:
+        return any(e.path == path and e.is_executable for e in self.entries())
+
     def policy(self) -> Policy:
         """Of a command now: rules of paths are looked up in what is there now."""
         given = ((name, value.replace(ROOT, self.root)) for name, value in self.environment)

@@ -271,11 +271,11 @@ class Edit:
         if found != 1:
             what = "does not hold `old`" if not found else f"holds `old` {found} times, not once"
             return site.result(f"{path}: {what}", is_fault=True)
-        return _written(site, path, content, "edited" if old else "made")
+        executable = data is not None and site.is_executable(path)
+        return _written(site, path, content, executable, "edited" if old else "made")
 
 
-def _written(site: Site, path: str, content: bytes, word: str) -> ToolResult:
-    executable = any(e.path == path and e.is_executable for e in site.entries())
+def _written(site: Site, path: str, content: bytes, executable: bool, word: str) -> ToolResult:
     try:
         site.workspace.write(path, content, executable=executable)
     except OSError as error:
