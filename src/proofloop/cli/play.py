@@ -30,7 +30,7 @@ def command(
     tier: str | None,
     as_json: bool,
 ) -> int:
-    """Be the policy: read a task, type an answer, see how it is judged.
+    """Be the policy: answer an environment's task and see how it is judged.
 
     An answer ends with a line that holds a dot and nothing else.  One that fails is told what a
     policy would be told, and may be followed by another; the end of input (Ctrl-D) is the end.

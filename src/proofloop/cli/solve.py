@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="How calls are written: by the chat template, or as ```bash blocks.",
 )
-@click.option("--max-turns", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option("--max-turns", type=click.IntRange(min=1), default=30, show_default=True,
+              help="Of the agent.")  # fmt: skip
 @click.option("--max-tokens", type=click.IntRange(min=1), default=2048, show_default=True,
               help="Of one answer.")  # fmt: skip
 @click.option("--context-tokens", type=click.IntRange(min=256), default=32_768, show_default=True,
@@ -56,8 +57,9 @@ if TYPE_CHECKING:
 @click.option("--network", is_flag=True, help="Let commands reach the network.")
 @click.option("--secret", multiple=True, metavar="NAME",
               help="Variable that commands get, masked in all that the model sees.")  # fmt: skip
-@click.option("--temperature", type=click.FloatRange(min=0), default=0.7, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--temperature", type=click.FloatRange(min=0), default=0.7, show_default=True,
+              help="Of sampling.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Of a checkpoint's sampling.")
 @tier_option
 @json_option
 def command(
