@@ -22,6 +22,7 @@ from proofloop.cli.app import main
 from proofloop.core import codec
 from proofloop.core.episode import Episode
 from proofloop.core.task import Message
+from proofloop.measure.report import write_report
 from proofloop.runs.config import CONFIG_NAME, dump_toml
 from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase, RecordedGroup, RunStore
@@ -254,6 +255,11 @@ def test_a_runs_rollout_says_what_trained(
     _check(found)
     assert (found.extra or {})["task_id"] == rollout.task_id
     capsys.readouterr()
+    page = write_report(run).read_text()
+    assert "Turn 1: edit, view, " in page
+    assert "Ended: submitted, 1 actions denied" in page
+    assert "denied: write tests/test_add.py" in page
+    assert "\x1b" not in page
     other = others[0].rollout.id
     assert main(["peek", str(run), other, "--atif", str(tmp_path / "no.json")]) == 2
     assert "is no agent's rollout" in capsys.readouterr().err

@@ -88,3 +88,17 @@ def _call(call: ToolCall, result: ToolResult | None) -> list[Text]:
 def _indented(text: str, by: str = "  ") -> str:
     shown = printable(text, max_chars=MAX_CHARS)
     return "\n".join(by + line for line in shown.split("\n"))
+
+
+def turns_of(story: Trajectory) -> tuple[tuple[str, str, str], ...]:
+    """For a page: a heading, what was said and what was told, each turn."""
+    turns: list[tuple[str, str, str]] = []
+    for number, step in enumerate(story.steps, 1):
+        calls = ", ".join(call.tool for call in step.calls)
+        what = "notes" if step.is_memory else calls or "no call"
+        head = f"Turn {number}: {what}, {step.num_sampled_tokens} tokens sampled"
+        told = "\n".join(result.text for result in step.results) or step.fault
+        turns.append((head, step.text, told))
+    ending = story.ending.replace("_", " ")
+    denied = "\n".join(f"{d.action} ({d.rule})" for d in story.denied)
+    return (*turns, (f"Ended: {ending}, {len(story.denied)} actions denied", denied, ""))
