@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from proofloop.agent.episode import Answer, Ask, Asks, Timed
+from proofloop.agent.asks import Answer, Ask, Asks, Timed
 from proofloop.core.completion import Engine
 from proofloop.core.episode import Episode
 from proofloop.core.errors import SandboxLost

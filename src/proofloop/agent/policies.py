@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from proofloop.agent.episode import Ask, Said
+from proofloop.agent.asks import Ask, Said
 from proofloop.core.episode import EpisodeEnding, ToolCall
 from proofloop.core.errors import EngineLost, UserError
 

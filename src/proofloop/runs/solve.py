@@ -13,10 +13,11 @@ from pathlib import Path
 
 import msgspec
 
+from proofloop.agent.asks import Ask
 from proofloop.agent.atif import atif_bytes
 from proofloop.agent.changes import Changes, changes, commit_changes
 from proofloop.agent.drive import talk
-from proofloop.agent.episode import Ask, episode
+from proofloop.agent.episode import episode
 from proofloop.agent.permissions import COMMAND_LIMITS
 from proofloop.agent.repository import Base, git, prepare
 from proofloop.agent.site import Site
