@@ -346,4 +346,6 @@ def test_many_at_once_are_as_one_alone(sandbox: ForkServerSandbox, base: Path) -
         assert isinstance(a, Episode)
         assert isinstance(b, Episode)
         assert a.rollout == b.rollout
+        assert a.trajectory.without_times() == b.trajectory.without_times()
+        assert a.trajectory.seconds > 0 == a.trajectory.without_times().seconds
         assert a.rollout.answer == "1\n2\n3\n"

@@ -132,15 +132,19 @@ def test_changes_become_a_branch_and_touch_nothing_else(
         )
         script = """
             sed -i 's/a - b/a + b/' pkg/add.py; rm run.sh; mkdir new; echo hi > new/x.sh
+            echo odd > "$(printf 'b\\tc\\n\\377"')"; mkfifo pipe
             chmod +x new/x.sh; ln -s x new/link; touch crlf.txt; git commit -qam mine
             python -c 'import pkg.add'; mkdir pkg/__pycache__; echo x > pkg/__pycache__/y.pyc
             """
         use(STANDARD, site, json_call("shell", command=script))
         found = changes(workspace, base.tree)
     assert [(f.path, f.content is None, f.is_executable) for f in found.files] == [
-        ("new/x.sh", False, True), ("pkg/add.py", False, False), ("run.sh", True, False),
+        ('b\tc\n\udcff"', False, False),
+        ("new/x.sh", False, True),
+        ("pkg/add.py", False, False),
+        ("run.sh", True, False),
     ]  # fmt: skip
-    assert found.left_out == ("new/link",)
+    assert found.left_out == ("new/link", "pipe")
     (checkout / "mine.txt").write_text("the user's, staged")
     (checkout / "other.txt").write_text("the user's, untracked")
     shell_git(checkout, "add", "mine.txt")
@@ -151,6 +155,7 @@ def test_changes_become_a_branch_and_touch_nothing_else(
     assert shown.splitlines()[0] == f"Add adds {base.commit}"
     assert shell_git(checkout, "rev-parse", "agent/one").strip() == commit
     listed = shell_git(checkout, "ls-tree", "-r", commit)
+    assert '"b\\tc\\n\\377\\""' in listed
     assert "100755 blob" in next(x for x in listed.splitlines() if x.endswith("new/x.sh"))
     assert "run.sh" not in listed
     assert "a + b" in shell_git(checkout, "show", f"{commit}:pkg/add.py")

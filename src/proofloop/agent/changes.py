@@ -116,7 +116,8 @@ def commit_changes(
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
         git(repository, "read-tree", parent, env=index)
         lines = [_line(repository, file) for file in files]
-        git(repository, "update-index", "--index-info", stdin="".join(lines).encode(), env=index)
+        stdin = os.fsencode("".join(lines))
+        git(repository, "update-index", "-z", "--index-info", stdin=stdin, env=index)
         tree = git(repository, "write-tree", env=index).strip()
     commit = git(
         repository, "commit-tree", tree, "-p", parent, "-F", "-", stdin=message.encode(),
@@ -127,13 +128,11 @@ def commit_changes(
 
 
 def _line(repository: Path, file: Changed) -> str:
-    """For `update-index --index-info`; a tab and a newline in a path would be another line."""
-    if any(c in file.path for c in '\t\n"'):
-        raise UserError(f"{file.path!r}: a path that cannot be committed")
+    """For `update-index -z --index-info`."""
     if file.content is None:
-        return f"0 {'0' * 40}\t{file.path}\n"
+        return f"0 {'0' * 40}\t{file.path}\0"
     blob = git(repository, "hash-object", "-w", "--no-filters", "--stdin", stdin=file.content)
-    return f"{'100755' if file.is_executable else '100644'} {blob.strip()}\t{file.path}\n"
+    return f"{'100755' if file.is_executable else '100644'} {blob.strip()}\t{file.path}\0"
 
 
 def _author(repository: Path) -> Mapping[str, str]:

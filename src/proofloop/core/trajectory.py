@@ -5,6 +5,8 @@ The tokens of it are a `core.rollout.Rollout`, one `Turn` a step; this is how th
 
 from enum import StrEnum
 
+import msgspec
+
 from proofloop.core.record import Record
 from proofloop.core.task import Message
 
@@ -107,3 +109,15 @@ class Trajectory(Record, omit_defaults=True):
     @property
     def cost(self) -> float:
         return sum(step.cost for step in self.steps)
+
+    def without_times(self) -> "Trajectory":
+        """As a run records it that must come out the same a second time."""
+        steps = tuple(
+            msgspec.structs.replace(
+                step,
+                seconds=0.0,
+                results=tuple(msgspec.structs.replace(r, seconds=0.0) for r in step.results),
+            )
+            for step in self.steps
+        )
+        return msgspec.structs.replace(self, steps=steps)

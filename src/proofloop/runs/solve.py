@@ -265,7 +265,7 @@ def _report(
         branch=branch if commit else "",
         commit=commit,
         base_commit=base.commit,
-        diffstat=stat.rstrip(),
+        diffstat=_plain(stat.rstrip()),
         tests_before=before,
         tests_after=after,
         num_turns=len(story.steps),
@@ -275,7 +275,7 @@ def _report(
         cost=story.cost,
         seconds=round(story.seconds, 3),
         denied=story.denied,
-        left_out=found.left_out,
+        left_out=tuple(map(_plain, found.left_out)),
         tier=tier,
         records=str(records),
     )
@@ -284,3 +284,8 @@ def _report(
     (records / ATIF).write_bytes(atif_bytes(done, session=branch))
     (records / REPORT).write_bytes(codec.to_json(report))
     return report
+
+
+def _plain(text: str) -> str:
+    """Names of files may be no Unicode, which JSON must be."""
+    return text.encode(errors="replace").decode()
