@@ -83,6 +83,20 @@ def test_what_may_be_written_can_be(sandbox: ForkServerSandbox, base: Path) -> N
         assert workspace.read("top.txt", max_bytes=9) == b"4"
 
 
+def test_rules_that_cannot_be_looked_up_close_the_shell(
+    sandbox: ForkServerSandbox, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proofloop.agent.site.MAX_ENTRIES", 3)
+    with contextlib.closing(sandbox.open_workspace(base)) as workspace:
+        site = Site(workspace=workspace, permissions=permissions(no_write=("tests/**",)))
+        for call in (json_call("shell", command="echo > tests/x"), json_call("run_tests")):
+            assert use(STANDARD, site, call).is_denied
+        assert len(site.denied) == 2
+        assert workspace.read("tests/x", max_bytes=9) is None
+        free = Site(workspace=workspace, permissions=permissions())
+        assert use(STANDARD, free, json_call("shell", command="echo ok")).text == "ok"
+
+
 def test_there_is_no_network_and_no_variable_of_ours(
     sandbox: ForkServerSandbox, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,10 @@ MAX_FILE_BYTES = 4 << 20
 """Of a file that tools read."""
 
 
+class TreeTooLarge(Exception):
+    """Rules of paths cannot be looked up in so many files; no command is run under them."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Site:
     """What tools act on.  One episode's own."""
@@ -49,7 +53,7 @@ class Site:
         return f"{self.notes}\n{self.memory}".strip()
 
     def run(self, argv: tuple[str, ...], stdin: bytes = b"") -> Execution:
-        """A command under the permissions' policy.  Raises SandboxLost."""
+        """A command under the permissions' policy.  Raises SandboxLost, TreeTooLarge."""
         return self.workspace.run(Command(argv=argv, policy=self.policy(), stdin=stdin))
 
     @property
@@ -74,17 +78,21 @@ class Site:
         return any(e.path == path and e.is_executable for e in self.entries())
 
     def policy(self) -> Policy:
-        """Of a command now: rules of paths are looked up in what is there now."""
+        """Of a command now: rules of paths are looked up in what is there now.  Raises
+        TreeTooLarge."""
         given = ((name, value.replace(ROOT, self.root)) for name, value in self.environment)
         environment = (*given, *self.secrets.items())
         if not self.permissions.restricts_paths:
             if self._policy is None:
                 self._policy = self.permissions.policy((), environment)
             return self._policy
-        return self.permissions.policy(self.entries(), environment)
+        entries = self.workspace.entries(max_entries=MAX_ENTRIES)
+        if entries is None:
+            raise TreeTooLarge
+        return self.permissions.policy(entries, environment)
 
     def entries(self) -> tuple[Entry, ...]:
-        """Of a tree too large to list, none: then no command may write or read by a rule."""
+        """Of a tree too large to list, none."""
         return self.workspace.entries(max_entries=MAX_ENTRIES) or ()
 
     def refusal(self, tool: str, action: str, rule: str) -> ToolResult:

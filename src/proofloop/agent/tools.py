@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from proofloop.agent.site import MAX_FILE_BYTES, Site
+from proofloop.agent.site import MAX_ENTRIES, MAX_FILE_BYTES, Site, TreeTooLarge
 from proofloop.core.episode import ToolCall, ToolResult
 from proofloop.core.record import Record
 from proofloop.core.sandbox import Ending, Execution
@@ -71,7 +71,11 @@ def use(tools: Sequence[Tool], site: Site, call: ToolCall) -> ToolResult:
     arguments = _arguments(tool.spec, call.arguments)
     if isinstance(arguments, str):
         return site.result(f"{call.tool}: {arguments}", is_fault=True)
-    return tool.run(site, arguments)
+    try:
+        return tool.run(site, arguments)
+    except TreeTooLarge:
+        rule = f"paths: over {MAX_ENTRIES} files, in which the rules cannot be looked up"
+        return site.refusal(call.tool, "run a command", rule)
 
 
 def _arguments(spec: ToolSpec, text: str) -> dict[str, Any] | str:
