@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from agent_places import make_repository, native_tokenizer, scripted
+from test_serve_model import ask as ask_model
+from test_serve_model import server as model_server
 
 from proofloop.agent.dialects import NativeCalls
 from proofloop.agent.drive import talk
@@ -259,3 +261,27 @@ def test_our_own_agent_through_it_is_one_conversation(tmp_path: Path) -> None:
     assert [len(step.results) for step in done.trajectory.steps] == [1, 0, 2, 1]
     assert [len(part) for part in rollout.contexts] == [4]
     check_as_sampled(rollout, engine.seen)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(why_not() is not None, reason=f"no kernel: {why_not()}")
+def test_a_server_in_place_of_the_engine(tiny_model: Path, tmp_path: Path) -> None:
+    """The gateway before serve-model (or vLLM): tokens in, tokens out, taken down as they came."""
+    with model_server(tiny_model) as model_port:
+        command = [sys.executable, "-m", "proofloop", "gateway", "--model", str(tiny_model),
+                   "--server", f"http://127.0.0.1:{model_port}/v1", "--name", "m", "--port", "0",
+                   "--temperature", "1", "--out", str(tmp_path)]  # fmt: skip
+        with gateway_process(command) as port:
+            messages: list[Any] = [{"role": "user", "content": "assert f(1) == 2\n"}]
+            for number in range(2):
+                answer = ask(port, messages, max_tokens=12, temperature=0)["choices"][0]
+                messages += [answer["message"], {"role": "user", "content": f"again {number}"}]
+            rollout = rollout_of(port)
+        body = {"prompt": list(rollout.turns[0].context), "max_tokens": 12, "logprobs": 0,
+                "seed": rollout.turns[0].completion.seed, "return_token_ids": True}  # fmt: skip
+        _, again = ask_model(model_port, "/v1/completions", body)
+    stored = rollout.turns[0].completion
+    assert tuple(again["choices"][0]["token_ids"]) == stored.tokens
+    assert again["choices"][0]["logprobs"]["token_logprobs"] == pytest.approx(stored.logprobs)
+    assert stored.sampling.temperature == 1
+    assert len(rollout.contexts) == 1

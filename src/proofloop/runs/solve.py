@@ -20,7 +20,7 @@ from proofloop.agent.drive import talk
 from proofloop.agent.episode import episode
 from proofloop.agent.permissions import COMMAND_LIMITS
 from proofloop.agent.repository import Base, git, prepare
-from proofloop.agent.site import Site
+from proofloop.agent.site import MAX_ENTRIES, Site, TreeTooLarge
 from proofloop.core import codec
 from proofloop.core.completion import SamplingParams
 from proofloop.core.episode import Denial, Episode, EpisodeEnding
@@ -162,7 +162,13 @@ def _site(workspace: Workspace, base: Base, config: SolveConfig) -> Site:
 
 def _run_tests(workspace: Workspace, base: Base, config: SolveConfig) -> TestsRun:
     site = _site(workspace, base, config)
-    done = site.run(site.test_command)
+    try:
+        done = site.run(site.test_command)
+    except TreeTooLarge:
+        raise UserError(
+            f"{config.repository}: over {MAX_ENTRIES} files, among which rules of paths cannot be "
+            "looked up; leave --no-write and --no-read away"
+        ) from None
     lines = (done.output + b"\n" + done.errors).decode(errors="replace").split("\n")
     said = [line.strip(" =\r") for line in lines if line.strip(" =\r")]
     passed = done.ending is Ending.EXITED and done.exit_status == 0
