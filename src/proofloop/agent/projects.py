@@ -6,7 +6,7 @@ elsewhere (a script to try things, an edited test) counts for nothing.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def answer_of(found: Changes, allowed: tuple[str, ...] = ("**",)) -> str:
 
 
 @contextmanager
-def _tree(tests: ProjectTests) -> Iterator[Path]:
+def _tree(tests: ProjectTests) -> Generator[Path]:
     """The project as a folder, for as long as it is needed."""
     if isinstance(tests.tree, FolderTree):
         check_folder(tests.tree)
