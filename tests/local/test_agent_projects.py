@@ -1,15 +1,19 @@
 """An agent at a project's hidden tests, judged by the verifier."""
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from agent_places import native_tokenizer, permissions, scripted
 from test_agent import _call
 
 from proofloop.agent.asks import Asks
+from proofloop.agent.changes import changes
 from proofloop.agent.dialects import NativeCalls
 from proofloop.agent.drive import drive
 from proofloop.agent.episode import episode
 from proofloop.agent.limits import EpisodeLimits
-from proofloop.agent.projects import on_project
+from proofloop.agent.projects import on_project, since_handed_out
 from proofloop.agent.site import Site
 from proofloop.core.episode import Episode
 from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile
@@ -86,3 +90,23 @@ def test_hidden_tests_are_nowhere_to_be_found() -> None:
     lines = done.trajectory.steps[0].results[0].text.splitlines()
     assert sorted(lines) == ["./pkg/__init__.py", "./pkg/add.py", "end"]
     assert "test_hidden" not in done.trajectory.steps[1].results[0].text
+
+
+def test_a_right_answer_may_be_what_the_shared_tree_holds(tmp_path: Path) -> None:
+    """Tasks on one tree hand out their own version of a file; the tree itself is the solution."""
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "add.py").write_text("def add(a, b):\n    return a + b\n")
+    (tmp_path / "pkg" / "other.py").write_text("")
+    given = (TreeFile(path="pkg/add.py", content=b"def add(a, b):\n    return a - b\n"),)
+    with open_sandbox() as sandbox, closing(sandbox.open_workspace(tmp_path)) as workspace:
+        workspace.write(given[0].path, given[0].content)
+
+        def found() -> dict[str, bytes | None]:
+            since = since_handed_out(workspace, changes(workspace, tmp_path), given)
+            return {file.path: file.content for file in since.files}
+
+        assert found() == {}
+        mended = (tmp_path / "pkg" / "add.py").read_bytes()
+        workspace.write("pkg/add.py", mended)
+        workspace.write("pkg/new.py", b"x")
+        assert found() == {"pkg/add.py": mended, "pkg/new.py": b"x"}

@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from proofloop.agent.asks import Asks
-from proofloop.agent.changes import Changes, changes
+from proofloop.agent.changes import MAX_BYTES, Changed, Changes, changes
 from proofloop.agent.drive import in_workspace
 from proofloop.agent.permissions import matches
-from proofloop.core.project import FolderTree, ProjectTests, file_block
+from proofloop.core.project import FolderTree, ProjectTests, TreeFile, file_block
 from proofloop.core.sandbox import Sandbox, Workspace
 from proofloop.verify.projects.tree import check_folder
 
@@ -22,14 +23,37 @@ from proofloop.verify.projects.tree import check_folder
 def on_project(sandbox: Sandbox, tests: ProjectTests, begin: Callable[[Workspace], Asks]) -> Asks:
     """`begin` starts the episode in its workspace; the rollout's answer is what the verifier takes.
     Raises DataError where the project's folder is not what it was."""
+    given = _handed_out(tests)
     with _tree(tests) as folder:
-        return (
-            yield from in_workspace(
-                lambda: sandbox.open_workspace(folder),
-                begin,
-                lambda workspace: answer_of(changes(workspace, folder), tests.allowed),
-            )
-        )
+
+        def opened() -> Workspace:
+            workspace = sandbox.open_workspace(folder)
+            for file in given:
+                workspace.write(file.path, file.content)
+            return workspace
+
+        def answer(workspace: Workspace) -> str:
+            found = since_handed_out(workspace, changes(workspace, folder), given)
+            return answer_of(found, tests.allowed)
+
+        return (yield from in_workspace(opened, begin, answer))
+
+
+def since_handed_out(workspace: Workspace, found: Changes, given: tuple[TreeFile, ...]) -> Changes:
+    """The changes since a task handed out its own version of some files: against those, not against
+    the tree that many tasks share (which is what a right answer may bring back)."""
+    paths = {file.path for file in given}
+    files = [file for file in found.files if file.path not in paths]
+    for file in given:
+        content = workspace.read(file.path, max_bytes=MAX_BYTES)
+        if content != file.content:
+            files.append(Changed(path=file.path, content=content))
+    return Changes(files=tuple(sorted(files, key=lambda f: f.path)), left_out=found.left_out)
+
+
+def _handed_out(tests: ProjectTests) -> tuple[TreeFile, ...]:
+    """Files that a task of many on one tree hands out in another version than the tree's."""
+    return cast("tuple[TreeFile, ...]", getattr(tests, "changed", ()))
 
 
 def answer_of(found: Changes, allowed: tuple[str, ...] = ("**",)) -> str:
