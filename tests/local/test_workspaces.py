@@ -603,7 +603,7 @@ def test_a_path_that_is_not_there_cannot_be_shown(workspace: Workspace) -> None:
     for path in ("/no/such/path", "relative", "/", "/proc/self"):
         with pytest.raises(ValueError, match="Policy"):
             _shell(workspace, "true", read=(path,))
-    for policy in ({"write": ("../x",)}, {"hidden": ("/x",)}):
+    for policy in ({"write": ("../x",)}, {"hidden": ("/x/..",)}):
         with pytest.raises(ValueError, match="Policy"):
             _shell(workspace, "true", **policy)
     with pytest.raises(ValueError, match="argv"):
@@ -904,3 +904,24 @@ def test_an_ordinary_user_gets_the_same(sandbox: ForkServerSandbox, tmp_path: Pa
         )
         assert ran.stdout == b"done\n", ran.stderr.decode()
         assert not list(place.glob("proofloop-workspaces*"))
+
+
+def test_parts_of_the_host_can_be_hidden(workspace: Workspace, tmp_path: Path) -> None:
+    """Its content, whatever names it goes by; all else beside it stays."""
+    site = tmp_path / "site"
+    for name in ("twin", "other"):
+        (site / name).mkdir(parents=True)
+        (site / name / "code.py").write_text(f"{name} = 1\n")
+    (site / "link").symlink_to(site / "twin")
+    script = f"""
+        cat {site}/other/code.py
+        cat {site}/twin/code.py {site}/link/code.py {site}/other/../twin/code.py && echo leaked
+        ls {site}; cp -r {site}/twin got
+        test -e got/code.py && echo leaked
+        true
+        """
+    shown = _says(workspace, script, read=(str(site),), hidden=(str(site / "twin"),))
+    assert "other = 1" in shown
+    assert "twin = 1" not in shown
+    assert "leaked" not in shown
+    assert "other\n" in shown

@@ -29,6 +29,9 @@ VERBS: dict[str, str] = {
     "tasks": "Print an environment's tasks as JSON Lines, without their answers.",
     "doctor": "Show what this machine can give: isolation, cores, devices.",
     "serve-model": "Serve a model with OpenAI's API, until Ctrl-C.",
+    "gateway": "Record what agents of others sample, token for token, behind OpenAI's API.",
+    "solve": "Let an agent work on a repository; its work comes back as a branch.",
+    "play": "Be the policy: answer an environment's task and see how it is judged.",
     "pretrain": "Pre-train the embedded base model from nothing.",
 }
 """Every verb and its line in the help."""

@@ -5,7 +5,8 @@ read, and a content hash that both a task's identity and a policy's version are 
 """
 
 import hashlib
-from typing import Any, TypeVar
+import math
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -32,6 +33,25 @@ def to_json(value: Any) -> bytes:
 def from_json(data: bytes | str, type_: type[T]) -> T:
     """Decode and validate JSON; raises as `from_msgpack` does."""
     return msgspec.json.decode(data, type=type_)
+
+
+def from_json_with_gaps(data: bytes | str, type_: type[T]) -> T:
+    """As `from_json`, of records that hold completions with entropies that nobody told: NaN, which
+    JSON has as null."""
+    return msgspec.convert(_filled(msgspec.json.decode(data)), type_)
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_filled(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {
+            key: [math.nan if e is None else e for e in item]
+            if key == "entropies" and isinstance(item, list)
+            else _filled(item)
+            for key, item in cast("dict[str, Any]", value).items()
+        }
+    return value
 
 
 def content_hash(value: Any, *, length: int = 16) -> str:

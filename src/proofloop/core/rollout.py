@@ -6,17 +6,21 @@ from proofloop.core.completion import Completion
 from proofloop.core.feedback import Feedback
 from proofloop.core.record import Record
 from proofloop.core.task import TaskId
+from proofloop.core.trajectory import Trajectory
 from proofloop.core.verdict import Scored, Verdict
 
 RolloutId = NewType("RolloutId", str)
 
 
-class Turn(Record):
+class Turn(Record, omit_defaults=True):
     """What was put before the policy since its last completion, and what it then sampled."""
 
     context: tuple[int, ...]
-    """New context tokens only; the turns' tokens joined are exactly what the policy saw."""
+    """New context tokens only; the turns' tokens joined are exactly what the policy saw, back to
+    the last turn that `restarts`."""
     completion: Completion
+    restarts: bool = False
+    """The context is whole: the policy saw nothing of the turns before it (memory, `agent`)."""
 
 
 class Rollout(Record):
@@ -31,6 +35,17 @@ class Rollout(Record):
     @property
     def num_sampled_tokens(self) -> int:
         return sum(len(turn.completion.tokens) for turn in self.turns)
+
+    @property
+    def contexts(self) -> "tuple[tuple[Turn, ...], ...]":
+        """The turns, cut where a new context begins: within a part each context extends the tokens
+        before it.  Every sampled token stands in one part, as the policy sampled it; so a part is
+        what one training sample is made of."""
+        starts = [i for i, turn in enumerate(self.turns) if turn.restarts or not i]
+        return tuple(
+            self.turns[start:end]
+            for start, end in zip(starts, [*starts[1:], len(self.turns)], strict=False)
+        )
 
 
 class Failure(Record):
@@ -49,6 +64,8 @@ class Judged(Record, omit_defaults=True):
     """Of the turns before the last, one each."""
     feedback: Feedback | None = None
     """What the policy may be told of the last turn; None: it passed, or nobody asked."""
+    trajectory: Trajectory | None = None
+    """Of an agent's rollout: what its tokens say and did, a step for each turn."""
 
     def __post_init__(self) -> None:
         if self.failures and len(self.failures) != len(self.rollout.turns) - 1:

@@ -133,7 +133,8 @@ class Policy(Record):
     write: tuple[str, ...] = (".",)
     """Folders of the workspace in which they may change things; none: nowhere."""
     hidden: tuple[str, ...] = ()
-    """Files and folders of the workspace that they cannot read."""
+    """Files and folders of the workspace that they cannot read; absolute ones are the host's, of
+    which names may still show, but no content."""
     execute: bool = True
     """Whether files of the workspace may be executed."""
     network: bool = False
@@ -161,6 +162,9 @@ class Entry(Record):
     kind: Literal["file", "folder", "link", "other"]
     size_bytes: int
     is_executable: bool
+    modified_ns: int = 0
+    """As the file says, which whoever may write it can make it say; of a file of the base that
+    nobody touched, the base's."""
 
 
 class Workspace(Protocol):

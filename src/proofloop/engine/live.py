@@ -27,6 +27,7 @@ class Update:
     tokens: tuple[int, ...]
     """Those since the last update."""
     logprobs: tuple[float, ...]
+    entropies: tuple[float, ...]
     stop_reason: StopReason | None
     """None: it goes on."""
     policy: PolicyVersion
@@ -158,6 +159,7 @@ class LiveEngine:
                     place=place,
                     tokens=tuple(sample.tokens[told : sample.num_sampled].tolist()),
                     logprobs=tuple(logprobs),
+                    entropies=tuple(sample.entropies[told : sample.num_sampled].tolist()),
                     stop_reason=STOP_REASONS[sample.stopped] if sample.stopped else None,
                     policy=self.version,
                 )

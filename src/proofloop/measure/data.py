@@ -38,6 +38,8 @@ class Example:
     reward: float | None
     detail: str
     tier: str
+    turns: tuple[tuple[str, str, str], ...] = ()
+    """Of an agent: a heading, what it said, and what it was told, each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from proofloop.core.feedback import feedback_text
 from proofloop.core.record import Record
+from proofloop.core.trajectory import Trajectory
 from proofloop.core.tripwire import Wire, tripped_wire
 from proofloop.measure.text import WIRE_SAYS, one_token, printable
 from proofloop.store import RecordedRollout, TrippedRow
@@ -80,6 +81,8 @@ class Peek(Record):
     """Those before the last that failed and were answered with feedback."""
     note: str = ""
     """What the figures leave out."""
+    trajectory: Trajectory | None = None
+    """Of an agent's rollout."""
 
     @property
     def num_trained(self) -> int:
@@ -160,7 +163,13 @@ def peek_of(
             for failure in recorded.judged.failures
         ),
         note=note,
+        trajectory=recorded.judged.trajectory,
     )
+
+
+def verdict_line(peek: Peek) -> str:
+    reward = "no score" if peek.reward is None else f"reward {peek.reward:g}"
+    return f"verdict {peek.verdict}, {reward}" + (f": {peek.detail}" if peek.detail else "")
 
 
 def peek_table(peek: Peek) -> Group:
@@ -209,11 +218,7 @@ def tripped_table(tripped: Sequence[TrippedRow]) -> Group:
 
 
 def _head(peek: Peek) -> list[str]:
-    reward = "no score" if peek.reward is None else f"reward {peek.reward:g}"
-    lines = [
-        f"rollout {peek.rollout_id} of {peek.task_id}, step {peek.step}",
-        f"verdict {peek.verdict}, {reward}" + (f": {peek.detail}" if peek.detail else ""),
-    ]
+    lines = [f"rollout {peek.rollout_id} of {peek.task_id}, step {peek.step}", verdict_line(peek)]
     if peek.wire is not None:
         lines.append(f"kept aside: tripped wire {peek.wire}, {WIRE_SAYS[peek.wire]}")
     if peek.tripwire:

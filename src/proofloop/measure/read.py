@@ -14,6 +14,7 @@ from proofloop.measure.arms import arms_of, num_train_tasks
 from proofloop.measure.data import Example, ReportData, Series, Tripped
 from proofloop.measure.outcomes import Attempt, Outcomes
 from proofloop.measure.text import WIRE_SAYS
+from proofloop.measure.trajectory import turns_of
 from proofloop.store import Phase, RolloutRow, RunReader, RunStore
 
 NUM_EXAMPLES = 5
@@ -187,4 +188,5 @@ def _example(store: RunReader, row: RolloutRow) -> Example:
         reward=row.reward,
         detail=row.detail,
         tier=row.tier,
+        turns=() if recorded.judged.trajectory is None else turns_of(recorded.judged.trajectory),
     )

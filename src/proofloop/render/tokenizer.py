@@ -4,6 +4,7 @@
 never tokenized twice: what a policy sampled stays the ids that it sampled.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,15 +82,46 @@ class ChatTokenizer:
         puts there.  No special token can come of the reply's text.  Raises ModelError for a
         template that does not show an assistant's words.
         """
-        turns = (
-            *messages,
-            Message(role="assistant", content=_ANSWER),
-            Message(role=reply.role, content=self._inert(reply.content)),
+        return self.extend(
+            [{"role": m.role, "content": m.content} for m in messages],
+            [{"role": reply.role, "content": reply.content}],
+            stopped=stopped,
         )
-        _, found, after = self.text(turns).partition(_ANSWER)
+
+    def opening(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> tuple[int, ...]:
+        """Context tokens of messages as OpenAI's API has them, the tools among what the template
+        shows.  No special token can come of their texts."""
+        return self.encode(self.template.render(list(map(self._harmless, messages)), tools=tools))
+
+    def extend(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        replies: Sequence[Mapping[str, Any]],
+        *,
+        stopped: bool,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> tuple[int, ...]:
+        """As `next_turn`, with any replies (such as a tool's) as OpenAI's API has them."""
+        turns = [
+            *map(self._harmless, messages),
+            {"role": "assistant", "content": _ANSWER},
+            *map(self._harmless, replies),
+        ]
+        _, found, after = self.template.render(turns, tools=tools).partition(_ANSWER)
         if not found:
             raise ModelError("the chat template leaves an assistant's words out: no second turn")
         return self.encode(self._without_stop(after) if stopped else after)
+
+    def _harmless(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        content = message.get("content")
+        if not isinstance(content, str):
+            return message
+        return {**message, "content": self._inert(content).replace(_ANSWER, "")}
 
     def _without_stop(self, text: str) -> str:
         for stop in self.stop_texts:

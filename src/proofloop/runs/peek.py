@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import msgspec
+
+from proofloop.core.codec import from_json_with_gaps
+from proofloop.core.episode import Episode
 from proofloop.core.errors import RunError
 from proofloop.measure.peek import Peek, peek_of
 from proofloop.render.tokenizer import ChatTokenizer
@@ -20,8 +24,33 @@ from proofloop.train.advantages import AdvantageRule, credit
 from proofloop.train.config import Baseline, FeedbackArm
 from proofloop.train.tripwires import training
 
+TRAJECTORY = "episode.json"
+"""What `solve` records of an episode."""
 MODEL_NAME = "model"
 """A finished run's trained model, in the run directory."""
+
+
+def is_episode(path: Path) -> bool:
+    """Whether it is the record of an episode and no run: the file, or a folder of `solve`'s."""
+    return path.is_file() or (path / TRAJECTORY).is_file()
+
+
+def load_episode(path: Path) -> Episode:
+    """Raises RunError."""
+    file = path if path.is_file() else path / TRAJECTORY
+    try:
+        return from_json_with_gaps(file.read_bytes(), Episode)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{file}: is no record of an episode ({error})") from error
+
+
+def recorded_episode(run: Path, rollout: str) -> Episode:
+    """Of a run.  Raises RunError where there is none, or it is no agent's."""
+    with RunStore.read(run) as store:
+        judged = store.load_rollout(rollout).judged
+    if judged.trajectory is None:
+        raise RunError(f"{run}: {rollout} is no agent's rollout, it has no calls to tell of")
+    return Episode(rollout=judged.rollout, trajectory=judged.trajectory)
 
 
 def find_rollout_id(run: Path, *, phase: Phase, step: int | None, task: int, sample: int) -> str:

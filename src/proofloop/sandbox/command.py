@@ -179,7 +179,11 @@ def _check(policy: Policy) -> None:
             raise ValueError(f"Policy.read: {path!r} is no absolute path of this machine")
         if path == "/" or path.startswith(_NOT_SHOWN):
             raise ValueError(f"Policy.read: {path!r} cannot be shown to a command")
-    for path in (*policy.write, *policy.hidden):
+    hidden = [path for path in policy.hidden if not os.path.isabs(path)]
+    for path in policy.hidden:
+        if os.path.isabs(path) and os.path.normpath(path) != path:
+            raise ValueError(f"Policy.hidden: {path!r} is no plain path of this machine")
+    for path in (*policy.write, *hidden):
         if os.path.isabs(path) or ".." in path.split("/"):
             raise ValueError(f"Policy: {path!r} is no path of the workspace")
 

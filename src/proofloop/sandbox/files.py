@@ -10,6 +10,8 @@ import stat
 
 from proofloop.sandbox.kernel import open_beneath
 
+_Entry = tuple[str, str, int, bool, int]
+
 
 def write(folder: int, *, path: str, data: bytes, executable: bool) -> None:
     """Raises OSError where something else is in the way or the space is used up."""
@@ -82,10 +84,10 @@ def read(folder: int, *, path: str, max_bytes: int) -> bytes | None:
         os.close(fd)
 
 
-def entries(folder: int, *, max_entries: int) -> list[tuple[str, str, int, bool]] | None:
-    """(path, kind, size, executable) of all there is; None where there is more, or what cannot be
-    listed."""
-    found: list[tuple[str, str, int, bool]] = []
+def entries(folder: int, *, max_entries: int) -> list[_Entry] | None:
+    """(path, kind, size, executable, time of change in ns) of all there is; None where there is
+    more, or what cannot be listed."""
+    found: list[_Entry] = []
     waiting = [""]
     while waiting:
         above = waiting.pop()
@@ -101,7 +103,8 @@ def entries(folder: int, *, max_entries: int) -> list[tuple[str, str, int, bool]
                     path = f"{above}/{entry.name}" if above else entry.name
                     at_path = entry.stat(follow_symlinks=False)
                     kind = _kind(at_path.st_mode)
-                    found.append((path, kind, at_path.st_size, bool(at_path.st_mode & 0o100)))
+                    executable = bool(at_path.st_mode & 0o100)
+                    found.append((path, kind, at_path.st_size, executable, at_path.st_mtime_ns))
                     if kind == "folder":
                         waiting.append(path)
         finally:

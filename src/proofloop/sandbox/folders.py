@@ -19,7 +19,14 @@ from typing import NoReturn
 from proofloop.sandbox import kernel, landlock
 from proofloop.sandbox.descendants import descendants, end_all_below
 from proofloop.sandbox.order import Order
-from proofloop.sandbox.rooms import DEVICES, SETTINGS, SYSTEM, WRITABLE_DEVICES, write_rules
+from proofloop.sandbox.rooms import (
+    DEVICES,
+    SETTINGS,
+    SYSTEM,
+    WRITABLE_DEVICES,
+    shown_rules,
+    write_rules,
+)
 from proofloop.sandbox.trees import copy_folder, remove, remove_folder, remove_tree, used_bytes
 
 _PREFIX = "proofloop-workspaces"
@@ -151,8 +158,9 @@ class FolderRoom:
     def rules(self, order: Order) -> list[landlock.Rule]:
         execute = landlock.READ | landlock.EXECUTE
         folder = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        shown = [path for path in (*SYSTEM, *order.read) if os.path.exists(path)]
         return [
-            *((path, execute) for path in (*SYSTEM, *order.read) if os.path.exists(path)),
+            *shown_rules(shown, execute, order.hidden),
             *((path, landlock.READ) for path in (*SETTINGS, *DEVICES) if os.path.exists(path)),
             *((path, landlock.WRITE_FILE) for path in WRITABLE_DEVICES),
             (folder, landlock.READ),
@@ -193,7 +201,7 @@ class FolderRoom:
 
     def prepare(self, order: Order) -> None:
         self._most_now = max(self._most_bytes, self._used_bytes() or 0)  # let it tidy up
-        for path in sorted(order.hidden):
+        for path in sorted(path for path in order.hidden if not path.startswith("/")):
             *above, name = [part for part in path.split("/") if part not in ("", ".")]
             folder = _open_folder(self.folder, above)
             if folder is None:

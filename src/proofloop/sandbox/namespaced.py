@@ -169,7 +169,10 @@ class NamespaceRoom:
             for path in (WORKSPACE, temporary):
                 mounts.set_flags(root + path, no_exec=no_exec, read_only=read_only)
         for path in order.hidden:
-            self._hide(path)
+            if path.startswith("/"):
+                self._hide_of_host(os.path.realpath(path), shown)
+            else:
+                self._hide(path)
         # Refused inside some containers, where parts of the outer /proc are covered: then
         # commands have none.
         with contextlib.suppress(kernel.StepFailed):
@@ -188,6 +191,15 @@ class NamespaceRoom:
         kind = "no_folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "no_file"
         mounts.mount("mount(hide)", f"{self._stage}/{kind}", f"/proc/self/fd/{fd}", None, 4096, "")
         os.close(fd)
+
+    def _hide_of_host(self, path: str, shown: list[str]) -> None:
+        """By each name that it is shown under."""
+        for above in shown:
+            real = os.path.realpath(above)
+            target = self._root + above + path.removeprefix(real)
+            if _lies_in(path, [real]) and os.path.exists(target) and not os.path.islink(target):
+                kind = "no_folder" if os.path.isdir(target) else "no_file"
+                mounts.mount("mount(hide)", f"{self._stage}/{kind}", target, None, 4096, "")
 
     def fork(self) -> int:
         """The child is the first process of a new pid namespace."""

@@ -106,6 +106,25 @@ class House(Protocol):
         ...
 
 
+def shown_rules(paths: list[str], rights: int, hidden: list[str]) -> list[landlock.Rule]:
+    """What may be read of the host.  Landlock only ever adds, so a folder that holds something
+    hidden (as an absolute path) is given child by child; of itself, its names alone."""
+    away = [os.path.realpath(path) for path in hidden if path.startswith("/")]
+    rules: list[landlock.Rule] = []
+    waiting = list(paths)
+    while waiting:
+        path = waiting.pop()
+        real = os.path.realpath(path) if away else path
+        if real in away:
+            continue
+        if not any(other.startswith(f"{real}/") for other in away):
+            rules.append((path, rights))
+            continue
+        rules.append((path, landlock.READ_DIR))
+        waiting += [entry.path for entry in os.scandir(real) if os.path.exists(entry.path)]
+    return rules
+
+
 def write_rules(folder: int, order: Order, temporary: str) -> list[landlock.Rule]:
     """What a policy lets its commands do in the workspace `folder`, beyond reading."""
     rules: list[landlock.Rule] = []

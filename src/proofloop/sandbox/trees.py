@@ -29,7 +29,9 @@ def copy_folder(source: str, target: str) -> None:
                 else:
                     continue
                 if not entry.is_symlink():
-                    os.chmod(to, entry.stat().st_mode & 0o777 | 0o200)
+                    found = entry.stat()
+                    os.chmod(to, found.st_mode & 0o777 | 0o200)
+                    os.utime(to, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def _copy_file(source: str, target: str) -> None:

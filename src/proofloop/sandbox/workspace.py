@@ -95,8 +95,14 @@ class KeptWorkspace:
         if words["entries"] is None:
             return None
         return tuple(
-            Entry(path=path, kind=kind, size_bytes=size, is_executable=executable)
-            for path, kind, size, executable in words["entries"]
+            Entry(
+                path=path,
+                kind=kind,
+                size_bytes=size,
+                is_executable=executable,
+                modified_ns=modified_ns,
+            )
+            for path, kind, size, executable, modified_ns in words["entries"]
         )
 
     def run(self, command: Command) -> Execution:

@@ -228,12 +228,10 @@ def build_app(served: Served) -> Starlette:
 async def _respond(
     served: Served, http: HttpRequest, kind: type[ChatAsked] | type[CompletionAsked]
 ) -> Response:
-    if served.api_key is not None:
-        given = http.headers.get("authorization", "").removeprefix("Bearer ")
-        if not secrets.compare_digest(given.encode(), served.api_key.encode()):
-            return _json(error_body("wrong or missing API key", "authentication_error"), 401)
+    if not is_allowed(http, served.api_key):
+        return _json(error_body("wrong or missing API key", "authentication_error"), 401)
     try:
-        asked = msgspec.json.decode(await _body(http), type=kind)
+        asked = msgspec.json.decode(await read_body(http), type=kind)
         if asked.model not in ("", served.name):
             return _json(error_body(f"model: {asked.model!r} is not here; {served.name!r} is"), 404)
         question = _Question(served, asked, _context(served, asked))
@@ -250,7 +248,12 @@ async def _respond(
         return _json(error_body(str(error), "server_error"), 500)
 
 
-async def _body(http: HttpRequest) -> bytes:
+def is_allowed(http: HttpRequest, api_key: str | None) -> bool:
+    given = http.headers.get("authorization", "").removeprefix("Bearer ")
+    return api_key is None or secrets.compare_digest(given.encode(), api_key.encode())
+
+
+async def read_body(http: HttpRequest) -> bytes:
     """Raises UserError for one that is too large, before all of it is read."""
     body = bytearray()
     async for part in http.stream():

@@ -1,0 +1,94 @@
+"""`proofloop gateway`: what agents of others sample, taken down token for token."""
+
+from pathlib import Path
+
+import click
+
+from proofloop.cli.output import note
+
+
+@click.command()
+@click.option(
+    "--model",
+    metavar="MODEL",
+    default="pico",
+    show_default=True,
+    help="A checkpoint directory in Hugging Face format, such as a run's model/, or pico.",
+)
+@click.option(
+    "--server",
+    metavar="URL",
+    help="Sample there (vLLM, serve-model; up to /v1) instead of here; MODEL gives the tokenizer.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("sessions"),
+    show_default=True,
+    help="Folder of the records, a file a session.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8100,
+    show_default=True,
+    help="Port to listen at; 0: any that is free.",
+)
+@click.option("--name", help="What callers call the model; by default as --model says.")
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, help="0: as many as there are cores."
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0),
+    help="Instead of what agents ask for, such as 1 for rollouts that are to train.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    default=1024,
+    show_default=True,
+    help="Of an answer, where an agent does not say.",
+)
+@click.option(
+    "--api-key", envvar="PROOFLOOP_API_KEY", help="What callers must send; none: nothing."
+)
+def command(
+    model: str,
+    server: str | None,
+    out: Path,
+    host: str,
+    port: int,
+    name: str | None,
+    threads: int,
+    temperature: float | None,
+    max_tokens: int,
+    api_key: str | None,
+) -> None:
+    """Record what agents of others sample, token for token, behind OpenAI's API.
+
+    An agent is pointed at URL/sessions/NAME/v1, or sends the header X-Proofloop-Session.  Its calls
+    become the turns of that session: what the engine was given and gave, with log-probabilities.
+    GET URL/sessions/NAME gives them as one rollout.  Needs the extra `serve`.
+
+    \b
+    Examples:
+      proofloop gateway --model runs/seed0/model --out sessions
+      OPENAI_BASE_URL=http://127.0.0.1:8100/sessions/one/v1 your-agent …
+    """
+    from proofloop.serve.start import serve_gateway
+
+    serve_gateway(
+        model,
+        folder=out,
+        server=server,
+        host=host,
+        port=port,
+        name=name,
+        num_threads=threads,
+        temperature=temperature,
+        max_turn_tokens=max_tokens,
+        api_key=api_key,
+        on_ready=lambda url: note(f"recording at {url}/sessions/NAME/v1 (Ctrl-C ends it)"),
+    )
