@@ -8,7 +8,6 @@ it passed in the first two.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from proofloop.core.errors import UserError
 from proofloop.core.record import Record
@@ -43,15 +42,15 @@ _Order = tuple[Sequence[str], str]
 """Modules, and how they are run: `plain`, `watched` or `strict`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Baseline:
+class Baseline(Record):
     modules: tuple[KnownModule, ...]
     preload: tuple[str, ...]
-    functions: dict[tuple[str, int], frozenset[str]]
-    """By path and first line: the tests that call it."""
-    loading: frozenset[tuple[str, int]]
+    functions: dict[str, tuple[int, ...]]
+    """By `path:first line`: the tests that call it, by their number over all modules."""
+    loading: frozenset[str]
     """Functions that run while tests are loaded."""
     lines: dict[str, frozenset[int]]
+    """By path: lines that some test was seen to reach."""
     notes: tuple[str, ...]
 
 
@@ -94,11 +93,14 @@ def take_baseline(
         else:
             known.append(found)
     _judge(known, notes, config)
+    functions, loading, lines = _reached(known, [told[m.path, "watched"] for m in known])
     return Baseline(
         modules=tuple(known),
-        preload=_preload(told.values(), packages, modules),
+        preload=_preload(list(told.values()), packages, modules),
         notes=(*notes, *_named(known)),
-        **_reached(known, [told[m.path, "watched"] for m in known]),
+        functions=functions,
+        loading=loading,
+        lines=lines,
     )
 
 
@@ -198,27 +200,28 @@ def _preload(
     )  # fmt: skip
 
 
-def _reached(known: Sequence[KnownModule], told: Sequence[Told | Failure]) -> dict[str, object]:
-    functions: dict[tuple[str, int], set[str]] = {}
-    loading: set[tuple[str, int]] = set()
+def _reached(
+    known: Sequence[KnownModule], told: Sequence[Told | Failure]
+) -> tuple[dict[str, tuple[int, ...]], frozenset[str], dict[str, frozenset[int]]]:
+    functions: dict[str, set[int]] = {}
+    loading: set[str] = set()
     lines: dict[str, set[int]] = {}
-    for module, claimed in zip(known, told, strict=True):
+    numbers = {t: n for n, t in enumerate(t.node_id for m in known for t in m.tests)}
+    for claimed in told:
         assert isinstance(claimed, Told)
         reach = claimed.more.reach
         assert isinstance(reach, Reached)
-        own = {test.node_id for test in module.tests}
+        keys = [f"{path}:{line}" for path, line, _ in reach.functions]
         for test, places in reach.tests.items():
-            for place in places:
-                path, line, _ = reach.functions[place]
-                if test:
-                    functions.setdefault((path, line), set()).add(test)
-                else:
-                    loading.add((path, line))
+            if not test:
+                loading.update(keys[place] for place in places)
+            elif test in numbers:
+                for place in places:
+                    functions.setdefault(keys[place], set()).add(numbers[test])
         for path, seen in reach.lines.items():
             lines.setdefault(path, set()).update(seen)
-        assert own
-    return {
-        "functions": {place: frozenset(tests) for place, tests in functions.items()},
-        "loading": frozenset(loading),
-        "lines": {path: frozenset(seen) for path, seen in lines.items()},
-    }
+    return (
+        {place: tuple(sorted(tests)) for place, tests in functions.items()},
+        frozenset(loading),
+        {path: frozenset(seen) for path, seen in lines.items()},
+    )

@@ -44,8 +44,8 @@ class Single(Record):
     complexity: int
     edits: dict[str, tuple[Edit, ...]]
     """By path, in their order."""
-    tests: tuple[str, ...]
-    """Node ids, sorted."""
+    tests: tuple[int, ...]
+    """By their number over all modules."""
     function: str
     """Name of the function that it lies in; of a commit, its id."""
 
@@ -123,14 +123,16 @@ def _of_function(
             operator=operator,
             complexity=level,
             edits={path: (edit,)},
-            tests=tuple(sorted(own)),
+            tests=own,
             function=inner.name,
         )
 
 
-def _reach(function: _Function, path: str, baseline: Baseline) -> tuple[frozenset[str], bool]:
+def _reach(function: _Function, path: str, baseline: Baseline) -> tuple[tuple[int, ...], bool]:
+    """The tests that call it; whether it is called while tests are loaded."""
     line = min([function.lineno, *(d.lineno for d in function.decorator_list)])
-    return baseline.functions.get((path, line), frozenset()), (path, line) in baseline.loading
+    place = f"{path}:{line}"
+    return baseline.functions.get(place, ()), place in baseline.loading
 
 
 def _outermost(tree: ast.AST) -> Iterator[_Function]:

@@ -19,6 +19,8 @@ from proofloop.verify.projects.claims import Failure
 _LEAST_S = 2.0
 _SLACK = 8
 """Times what the tests take without the change."""
+_JOIN_SLACK = 4
+"""Times what one change may take, for several together."""
 _BROAD_FROM = 5
 """Tests: of fewer, all may fail."""
 
@@ -50,7 +52,8 @@ class Candidate(Record):
     """What is tried: edits, and the tests that may notice them."""
 
     edits: dict[str, tuple[Edit, ...]]
-    tests: tuple[str, ...]
+    tests: tuple[int, ...]
+    """By their number over all modules."""
     is_join: bool = False
 
 
@@ -59,6 +62,7 @@ class Found(Record):
 
     failing: tuple[str, ...]
     passing: tuple[str, ...]
+    """The rest of those that reach the change."""
     errors: dict[str, tuple[str, str]]
     """Of failing tests: type and text of the exception."""
 
@@ -71,6 +75,7 @@ class Ground:
     baseline: Baseline
     config: MineConfig
     module_of: dict[str, KnownModule] = field(default_factory=dict[str, KnownModule])
+    node_ids: list[str] = field(default_factory=list[str])
     tests: dict[str, KnownTest] = field(default_factory=dict[str, KnownTest])
     """Those that are relied on, in their order."""
     steady: dict[tuple[str, ...], bool] = field(default_factory=dict[tuple[str, ...], bool])
@@ -80,13 +85,13 @@ class Ground:
         for module in self.baseline.modules:
             for test in module.tests:
                 self.module_of[test.node_id] = module
+                self.node_ids.append(test.node_id)
                 if not test.set_aside:
                     self.tests[test.node_id] = test
 
-    def reliable(self, tests: Sequence[str]) -> tuple[str, ...]:
+    def reliable(self, tests: Sequence[int]) -> tuple[str, ...]:
         """In the order in which they run."""
-        wanted = set(tests)
-        return tuple(test for test in self.tests if test in wanted)
+        return tuple(name for n in tests if (name := self.node_ids[n]) in self.tests)
 
     def modules(self, tests: Sequence[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(sorted(self.module_of[test].path for test in tests)))
@@ -150,7 +155,8 @@ def _unfit(ground: Ground, candidate: Candidate) -> Dropped | None:
     most = ground.config
     if not tests:
         return Dropped.UNNOTICED
-    if len(tests) > most.max_tests or ground.seconds(tests) > most.max_tests_s:
+    times = _JOIN_SLACK if candidate.is_join else 1
+    if len(tests) > times * most.max_tests or ground.seconds(tests) > times * most.max_tests_s:
         return Dropped.TOO_MANY_TESTS
     if not all(map(parses, changed(ground.files, candidate.edits).values())):
         return Dropped.NO_PYTHON
