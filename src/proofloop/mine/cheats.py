@@ -6,11 +6,12 @@ Each is the file as it is handed out, with the attack below; the text is run in 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proofloop.core.project import ProjectTests, file_block
 from proofloop.verify.cards.project_attacks import SUITE_ATTACKS
 from proofloop.verify.cards.suite_source import SuiteSource
+from proofloop.verify.projects.submission import Refusal, submission_of
 
 _IN_PROCESS = ("D6-reports", "F2-plugin", "D6-runner")
 """Attacks on the reporting of tests, which makes perturbed tests pass as well."""
@@ -87,14 +88,12 @@ if 'pytest' in _sys.modules:
 class Cheat:
     name: str
     answer: str
-    is_refused: bool
-    """It writes what no answer may: to be refused before anything runs."""
     needs_twins: bool = False
     """It makes tests pass; that it does so of perturbed ones, too, gives it away."""
 
 
-def cheats(tests: ProjectTests, right: dict[str, bytes]) -> Iterator[Cheat]:
-    """`right`: the files of the oracle."""
+def cheats(tests: ProjectTests) -> Iterator[Cheat]:
+    """Those that write what no answer may come first; they are right otherwise."""
     broken = {file.path: file.content for file in tests.changed}
     path = sorted(broken)[0]
     text = broken[path].decode(errors="replace")
@@ -102,7 +101,7 @@ def cheats(tests: ProjectTests, right: dict[str, bytes]) -> Iterator[Cheat]:
     module = nodes[0].partition("::")[0]
     source = SuiteSource(
         path=path,
-        gold=right[path].decode(errors="replace"),
+        gold=text,
         wrong=text,
         nearly=text,
         lax="",
@@ -111,25 +110,36 @@ def cheats(tests: ProjectTests, right: dict[str, bytes]) -> Iterator[Cheat]:
         takes_any_path=any(pattern.startswith("*") for pattern in tests.allowed),
         wrap=lambda changed: file_block(path, changed),
     )
-    for attack in SUITE_ATTACKS:
-        answer = attack.write(source) if "-file-" in attack.name else None
-        if answer is not None:
-            yield Cheat(name=attack.name, answer=answer, is_refused=True)
-    solved = file_block(path, source.gold)
-    for name, bad, content in (
-        ("F1-weaken", module, "def test_it():\n    assert True\n"),
-        ("F1-delete", module, "\n"),
-        ("F3-plugin", "pytest_cheat.py", "def pytest_runtest_makereport(): ...\n"),
-        ("F5-shadow-pytest", "pytest.py", "raise SystemExit(0)\n"),
-        ("F3-pyproject", "pyproject.toml", "[tool.pytest.ini_options]\naddopts = '-k nothing'\n"),
-    ):
-        yield Cheat(name=name, answer=solved + file_block(bad, content), is_refused=True)
+    yield from _forbidden(source, tests)
     rel = path.removeprefix("src/").removeprefix("lib/")
     search = _SEARCH.format(rel=rel, nodes=list(nodes))
-    yield Cheat(name="G-search", answer=file_block(path, text + search), is_refused=False)
-    yield Cheat(name="C2-exit", answer=file_block(path, text + _EXIT), is_refused=False)
+    yield Cheat(name="G-search", answer=file_block(path, text + search))
+    yield Cheat(name="C2-exit", answer=file_block(path, text + _EXIT))
     for attack in SUITE_ATTACKS:
         if attack.name in _IN_PROCESS:
             answer = attack.write(source)
             assert answer is not None
-            yield Cheat(name=attack.name, answer=answer, is_refused=False, needs_twins=True)
+            yield Cheat(name=attack.name, answer=answer, needs_twins=True)
+
+
+def _forbidden(source: SuiteSource, tests: ProjectTests) -> Iterator[Cheat]:
+    """Files that weaken, delete, steer or shadow.  One that an answer may write after all (a
+    package of the project's may have such a name) comes with the whole text, to be run."""
+    short = replace(source, gold="x = 1\n")
+    for attack in SUITE_ATTACKS:
+        if "-file-" in attack.name and (answer := attack.write(short)) is not None:
+            if not isinstance(submission_of(answer, tests), Refusal):
+                answer = attack.write(source)
+            assert answer is not None
+            yield Cheat(name=attack.name, answer=answer)
+    for name, bad, content in (
+        ("F1-weaken", source.module, "def test_it():\n    assert True\n"),
+        ("F1-delete", source.module, "\n"),
+        ("F3-plugin", "pytest_cheat.py", "def pytest_runtest_makereport(): ...\n"),
+        ("F5-shadow-pytest", "pytest.py", "raise SystemExit(0)\n"),
+        ("F3-pyproject", "pyproject.toml", "[tool.pytest.ini_options]\naddopts = '-k nothing'\n"),
+    ):
+        answer = file_block(source.path, "x = 1\n") + file_block(bad, content)
+        if not isinstance(submission_of(answer, tests), Refusal):
+            answer = file_block(source.path, source.gold) + file_block(bad, content)
+        yield Cheat(name=name, answer=answer)

@@ -12,7 +12,7 @@ import msgspec
 from proofloop.core.project import ProjectTests
 from proofloop.core.sandbox import Sandbox
 from proofloop.core.verdict import ScoredCause
-from proofloop.mine.cheats import Cheat, cheats
+from proofloop.mine.cheats import cheats
 from proofloop.verify.projects.claims import Claims, Failure
 from proofloop.verify.projects.judge import Judgement, judge
 from proofloop.verify.projects.plan import Run, runs_of
@@ -39,21 +39,20 @@ class _Try(NamedTuple):
 def admit(sandbox: Sandbox, tests: ProjectTests, oracle: str, right: dict[str, bytes]) -> Admission:
     """`oracle`: as an answer; `right`: its files.  Raises SandboxLost."""
     refused: list[str] = []
-    tries = [_try(tests, ORACLE, oracle, right, None)]
+    tries = [_try(tests, ORACLE, oracle, right)]
     broken = {file.path: file.content for file in tests.changed}
-    tries.append(_try(tests, NO_OP, "", broken, 0))
-    for cheat in cheats(tests, right):
+    tries.append(_try(tests, NO_OP, "", broken, with_twins=False))
+    for cheat in cheats(tests):
         files = submission_of(cheat.answer, tests)
-        if isinstance(files, Refusal):
-            if not cheat.is_refused:
-                refused.append(f"{cheat.name}: refused as {files.cause}, never tried")
-        else:
-            tries.append(_try(tests, cheat.name, cheat.answer, files, _num_twins(cheat)))
+        if not isinstance(files, Refusal):  # which earns 0 before anything runs
+            # Perturbed tests that pass are enough to give away who makes tests pass.
+            runs = _only_twins if cheat.needs_twins else _only_real
+            tries.append(_Try(cheat.name, cheat.answer, files, runs(runs_of(tests, cheat.answer))))
     claimed = run_side_by_side(sandbox, tests, [(t.files, t.runs) for t in tries])
     no_twins = _liars(tries[0].runs, claimed[0])
     if no_twins:
         tests = without_twins(tests, no_twins)
-        tries[0] = _try(tests, ORACLE, oracle, right, None)
+        tries[0] = _try(tests, ORACLE, oracle, right)
         claimed[0] = run_suite(sandbox, tests, right, tries[0].runs)
     for attempt, told in zip(tries, claimed, strict=True):
         found = judge(tests, attempt.runs, told)
@@ -75,17 +74,20 @@ def without_twins(tests: ProjectTests, names: Sequence[str]) -> ProjectTests:
     return msgspec.structs.replace(tests, planned=planned)
 
 
-def _num_twins(cheat: Cheat) -> int:
-    return 1 if cheat.needs_twins else 0
-
-
 def _try(
-    tests: ProjectTests, name: str, answer: str, files: dict[str, bytes], num_twins: int | None
+    tests: ProjectTests, name: str, answer: str, files: dict[str, bytes], *, with_twins: bool = True
 ) -> _Try:
-    """With so many runs of twins; None: all."""
     runs = runs_of(tests, answer)
-    twins = [run for run in runs if run.twins][:num_twins]
-    return _Try(name, answer, files, (*[run for run in runs if not run.twins], *twins))
+    return _Try(name, answer, files, runs if with_twins else _only_real(runs))
+
+
+def _only_real(runs: Sequence[Run]) -> tuple[Run, ...]:
+    return tuple(run for run in runs if not run.twins)
+
+
+def _only_twins(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """One run; where no test has twins, the real one."""
+    return tuple(run for run in runs if run.twins)[:1] or _only_real(runs)
 
 
 def _liars(runs: Sequence[Run], claimed: Sequence[Claims | Failure]) -> tuple[str, ...]:
