@@ -1,12 +1,16 @@
 """`proofloop mine`: a repository with tests becomes a set of tasks."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from proofloop.cli.options import json_option, set_option, tier_option
 from proofloop.cli.output import note, print_json
 from proofloop.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from proofloop.mine.pipeline import Summary
 
 
 @click.command()
@@ -88,7 +92,7 @@ def command(
             return 130
     if as_json:
         print_json(summary)
-        return None
+        return _code(summary)
     print(
         f"{summary.num_tasks} tasks of {summary.num_tried} changes tried "
         f"({summary.num_valid} valid) in {out}"
@@ -104,4 +108,10 @@ def command(
         f"  {summary.tasks_per_hour:.0f} tasks/hour, the first after {first}, "
         f"{summary.bytes_per_task:.0f} bytes a task"
     )
-    return None
+    return _code(summary)
+
+
+def _code(summary: "Summary") -> int | None:
+    if not summary.num_tasks:
+        note("no task was found: its tests notice none of the changes, or reach none of the code")
+    return None if summary.num_tasks else 1

@@ -76,25 +76,28 @@ def build(repository: Repository, folder: Path, extra: Sequence[str], base: str)
 
 
 def adopt(repository: Repository, folder: Path, python: str) -> Installed:
-    """An environment that is there already, as a copy without the project's code.  Raises
-    UserError."""
-    asked = _run(
-        [python, "-I", "-c", "import site, json; print(json.dumps(site.getsitepackages()))"],
-        f"the interpreter {python}",
-    )
+    """An environment that is there already: as it is, or, where the project is installed in it, a
+    copy in `folder` without the project's code.  Raises UserError."""
+    ask = "import site, json; print(json.dumps(site.getsitepackages()))"
+    what = f"the interpreter {python}"
+    sites = [Path(site) for site in json.loads(_run([python, "-I", "-c", ask], what))]
+    own = {Path(package).name for package in repository.packages}
+    if not any((site / name).exists() for site in sites for name in own):
+        chosen = Path(python).absolute()
+        plugins = _plugins(chosen, repository)
+        return Installed(python=chosen, plugins=plugins, generated={}, notes=())
     _run([python, "-m", "venv", "--without-pip", str(folder)], "a virtual environment")
     target = next((folder / "lib").glob("python*")) / "site-packages"
-    own = {Path(package).name for package in repository.packages}
-    for site in json.loads(asked):
-        if Path(site).is_dir():
-            shutil.copytree(
-                site, target, dirs_exist_ok=True, symlinks=True,
-                ignore=lambda place, names, top=site: [
-                    n for n in names if n in own and Path(place) == Path(top)
-                ],
-            )  # fmt: skip
-    own_python = folder / "bin" / "python"
-    return Installed(python=own_python, plugins=_plugins(own_python), generated={}, notes=())
+
+    def left_out(place: str, names: list[str]) -> list[str]:
+        return [name for name in names if name in own and Path(place) in sites]
+
+    for site in sites:
+        if site.is_dir():
+            shutil.copytree(site, target, dirs_exist_ok=True, symlinks=True, ignore=left_out)
+    chosen = folder / "bin" / "python"
+    plugins = _plugins(chosen, repository)
+    return Installed(python=chosen, plugins=plugins, generated={}, notes=())
 
 
 def write_tree(folder: Path, files: Mapping[str, bytes], executables: frozenset[str]) -> None:
@@ -194,10 +197,20 @@ def _missing(repository: Repository, name: str, place: Path) -> dict[str, bytes]
     return {}
 
 
-def _plugins(python: Path) -> tuple[str, ...]:
+def _plugins(python: Path, names_them: Repository | None = None) -> tuple[str, ...]:
+    """Modules of installed plugins.  `names_them`: an environment that serves other ends, too, has
+    plugins that are nothing to this project; those count that its files name."""
     ask = (
         "from importlib.metadata import entry_points as e\n"
-        "print(*(f'{p.name}={p.module}' for p in e(group='pytest11')))"
+        "print(*(f'{p.name}={p.module}={p.dist.name}' for p in e(group='pytest11')))"
     )
-    found = dict(pair.split("=") for pair in _run([str(python), "-I", "-c", ask], "pytest").split())
-    return tuple(sorted(module for name, module in found.items() if name not in _NO_PLUGINS))
+    found = [line.split("=") for line in _run([str(python), "-I", "-c", ask], "pytest").split()]
+    plugins = [(module, dist) for name, module, dist in found if name not in _NO_PLUGINS]
+    if names_them is not None:
+        texts = b"\n".join(
+            content
+            for path, content in names_them.files.items()
+            if path.endswith((".toml", ".cfg", ".ini", "conftest.py")) or "requirement" in path
+        ).decode(errors="replace")
+        plugins = [(module, dist) for module, dist in plugins if dist in texts]
+    return tuple(sorted(module for module, _ in plugins))

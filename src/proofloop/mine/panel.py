@@ -30,6 +30,8 @@ class Admission(NamedTuple):
 
 
 class _Try(NamedTuple):
+    tests: ProjectTests
+    """Those that this answer is shown to."""
     name: str
     answer: str
     files: dict[str, bytes]
@@ -41,13 +43,16 @@ def admit(sandbox: Sandbox, tests: ProjectTests, oracle: str, right: dict[str, b
     refused: list[str] = []
     tries = [_try(tests, ORACLE, oracle, right)]
     broken = {file.path: file.content for file in tests.changed}
-    tries.append(_try(tests, NO_OP, "", broken, with_twins=False))
+    # Whoever earns the reward passes these; who passes these is shown to all.
+    few = only_failing(tests)
+    tries.append(_try(few, NO_OP, "", broken, with_twins=False))
     for cheat in cheats(tests):
         files = submission_of(cheat.answer, tests)
         if not isinstance(files, Refusal):  # which earns 0 before anything runs
             # Perturbed tests that pass are enough to give away who makes tests pass.
             runs = _only_twins if cheat.needs_twins else _only_real
-            tries.append(_Try(cheat.name, cheat.answer, files, runs(runs_of(tests, cheat.answer))))
+            own = runs(runs_of(few, cheat.answer))
+            tries.append(_Try(few, cheat.name, cheat.answer, files, own))
     claimed = run_side_by_side(sandbox, tests, [(t.files, t.runs) for t in tries])
     no_twins = _liars(tries[0].runs, claimed[0])
     if no_twins:
@@ -55,7 +60,7 @@ def admit(sandbox: Sandbox, tests: ProjectTests, oracle: str, right: dict[str, b
         tries[0] = _try(tests, ORACLE, oracle, right)
         claimed[0] = run_suite(sandbox, tests, right, tries[0].runs)
     for attempt, told in zip(tries, claimed, strict=True):
-        found = judge(tests, attempt.runs, told)
+        found = judge(attempt.tests, attempt.runs, told)
         passed = found.cause is ScoredCause.PASSED
         if passed and attempt.name != ORACLE:  # by these runs; what do all of them say?
             runs = runs_of(tests, attempt.answer)
@@ -64,6 +69,18 @@ def admit(sandbox: Sandbox, tests: ProjectTests, oracle: str, right: dict[str, b
         if passed != (attempt.name == ORACLE):
             refused.append(_described(attempt.name, found))
     return Admission(tuple(refused), no_twins)
+
+
+def only_failing(tests: ProjectTests) -> ProjectTests:
+    """The tests that fail before, and their modules."""
+    paths = {test.node_id.partition("::")[0] for test in tests.planned if test.was_failing}
+    planned = tuple(
+        msgspec.structs.replace(test, is_run=test.was_failing)
+        for test in tests.planned
+        if test.node_id.partition("::")[0] in paths
+    )
+    modules = tuple(module for module in tests.modules if module.path in paths)
+    return msgspec.structs.replace(tests, planned=planned, modules=modules)
 
 
 def without_twins(tests: ProjectTests, names: Sequence[str]) -> ProjectTests:
@@ -78,7 +95,7 @@ def _try(
     tests: ProjectTests, name: str, answer: str, files: dict[str, bytes], *, with_twins: bool = True
 ) -> _Try:
     runs = runs_of(tests, answer)
-    return _Try(name, answer, files, runs if with_twins else _only_real(runs))
+    return _Try(tests, name, answer, files, runs if with_twins else _only_real(runs))
 
 
 def _only_real(runs: Sequence[Run]) -> tuple[Run, ...]:

@@ -35,7 +35,7 @@ from proofloop.store.lock import WriterLock
 BATCH = 12
 """Candidates that share a start of the tests' runner."""
 _MATERIAL = 8
-"""Good singles to have before joins are drawn, times the largest horizon."""
+"""Good singles to have before many joins are drawn, times the largest horizon."""
 _JOIN_TRIES = 4
 """Joins to draw for each that is wanted."""
 
@@ -155,7 +155,8 @@ class _Session:
     def run(self, benches: Benches, say: Callable[[str], None]) -> None:
         horizons = sorted(self._quotas)
         largest = max(horizons)
-        material = _MATERIAL * largest if largest > 1 else 0
+        num_joins = sum(quota for horizon, quota in self._quotas.items() if horizon > 1)
+        material = max(2 * largest, min(_MATERIAL * largest, num_joins)) if num_joins else 0
         self._report()
         self._work(benches, self._drafts(benches.num, material))
         joinable = self._good()

@@ -119,11 +119,17 @@ def _info(
         import_paths=repository.import_paths,
         plugins=setting.plugins,
         preload=baseline.preload,
-        python=f"{ENVIRONMENT}/bin/python",
+        python=_from_set(out, setting.python),
         seed=config.seed,
         modules=tuple(modules),
         config=_settings(config),
     )
+
+
+def _from_set(out: Path, python: str) -> str:
+    """So that a set may be moved, where its environment is its own."""
+    folder = out.resolve()
+    return str(Path(python).relative_to(folder)) if python.startswith(f"{folder}/") else python
 
 
 _FIXED = ("seed", "tests", "leave_out")
