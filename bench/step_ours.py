@@ -23,6 +23,7 @@ from proofloop.runs.recipe import TrainConfig
 from proofloop.train.advantages import group_advantages
 from proofloop.train.objective import Objective
 from proofloop.train.optimiser import Optimiser, OptimiserConfig
+from proofloop.train.packing import packs
 from proofloop.train.samples import Bundle, Sample, bundles_of, shares
 from proofloop.train.trainer import GradientStats, accumulate
 
@@ -123,7 +124,7 @@ class Ours:
         num_tokens = sum(s.num_trained_tokens for group in samples for s in group)
         halves, stats = [], GradientStats()
         for half in (samples[::2], samples[1::2]):
-            bundles = [bundle for group in half for bundle in bundles_of(group)]
+            bundles = [bundle for group in half for bundle in bundles_of(group, padded=not packs())]
             gradient, replies = self._gradient(bundles, num_tokens)
             halves.append(gradient)
             stats = sum(replies, stats)

@@ -343,6 +343,7 @@ def test_draws_of_the_tests_are_the_same_for_the_same_answer(verifier: ProgramVe
 # --- the verb ---
 
 
+@pytest.mark.slow
 def test_the_verb_reports_a_clean_environment(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -470,6 +471,7 @@ def test_slips_of_the_pen_are_other_numbers() -> None:
     assert list(wrong_numbers(problem, MathAnswer(gold="x+1"))) == []
 
 
+@pytest.mark.slow
 def test_the_verb_on_programs_on_every_tier(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,6 +204,7 @@ def test_a_copy_stopped_between_its_measurements_goes_on(tiny_model: Path, tmp_p
     assert remember(tmp_path / "run") == remember(whole)
 
 
+@pytest.mark.slow
 def test_a_few_tasks_are_all_that_the_ledger_holds(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(dump_toml(tiny_recipe(tiny_model)))
     for num_tasks in (1, 3):

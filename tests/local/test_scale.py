@@ -57,6 +57,7 @@ def test_sizes_are_shapes_or_checkpoints(tiny_model: Path) -> None:
         read_sizes("nowhere")
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_every_pair_once_and_goes_on(tiny_model: Path, tmp_path: Path) -> None:
     cells, heard = swept(tiny_model, tmp_path / "sweep", f"32x1,{tiny_model}", 1)
     assert [(c.size, c.seed) for c in cells] == [("32x1", 0), (tiny_model.name, 0)]

@@ -350,7 +350,7 @@ def test_a_compiler_that_fails_is_a_reason(
     broken.write_text("#!/bin/sh\necho 'no such machine' >&2; exit 1\n")
     broken.chmod(0o755)
     monkeypatch.setenv("CC", str(broken))
-    with pytest.raises(KernelUnavailable, match=r"cannot compile decode\.c: no such machine"):
+    with pytest.raises(KernelUnavailable, match=r"cannot compile the kernels: no such machine"):
         build.library_path()
     assert not list(fresh_build.rglob("*.so"))
 

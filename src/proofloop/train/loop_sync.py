@@ -30,6 +30,7 @@ from proofloop.train.distil import credit_of
 from proofloop.train.evaluation import EvalReport, attempt_all, heldout_assignments
 from proofloop.train.metrics import Learned, step_metrics
 from proofloop.train.optimiser import NO_UPDATE
+from proofloop.train.packing import packs
 from proofloop.train.parts import LoopState, Parts
 from proofloop.train.rounds import sample_and_judge, seen
 from proofloop.train.samples import bundles_of
@@ -139,7 +140,7 @@ def learn(parts: Parts, credits: Credits, *, own: bool = True) -> Learned:
         halves: list[Tensor] = []
         stats = GradientStats()
         for half in (groups[::2], groups[1::2]):
-            bundles = [b for group in half for b in bundles_of(group)]
+            bundles = [b for group in half for b in bundles_of(group, padded=not packs())]
             gradient, half_stats = parts.crew.gradient(bundles, weighed.denominator)
             halves.append(gradient)
             stats += half_stats

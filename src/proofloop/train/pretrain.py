@@ -15,13 +15,16 @@ from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from proofloop.core.record import Record
+from proofloop.engine.models.choices import chosen_logprobs
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.native.training import can_train, packed_hidden
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.train.muon import Muon
+from proofloop.train.packing import packed_texts
 
 
 class PretrainConfig(Record):
@@ -135,26 +138,34 @@ class Loss(NamedTuple):
 
 
 def summed_loss(model: Decoder, documents: list[Document], prompt_weight: float) -> Loss:
-    length = max(len(d.tokens) for d in documents)
-    tokens_BT = torch.zeros(len(documents), length, dtype=torch.long)
-    weights_BT = torch.zeros(len(documents), length)
-    for i, d in enumerate(documents):
-        tokens_BT[i, : len(d.tokens)] = torch.tensor(d.tokens)
-        weights_BT[i, : len(d.tokens)] = 1.0
-        weights_BT[i, : d.answer_start] = prompt_weight
-    answers_BT = weights_BT == 1.0
-    lengths_B = torch.tensor([len(d.tokens) for d in documents])
-    hidden_BTC, _ = model.encode_context(tokens_BT[:, :-1], lengths_B)
-    real_BT = weights_BT[:, 1:] > 0
-    losses_N = F.cross_entropy(
-        model.logits(hidden_BTC[real_BT]), tokens_BT[:, 1:][real_BT], reduction="none"
+    texts = [torch.tensor(d.tokens) for d in documents]
+    weights = [torch.ones(len(text)) for text in texts]
+    for weights_T, document in zip(weights, documents, strict=True):
+        weights_T[: document.answer_start] = prompt_weight
+    weights_N = torch.cat([weights_T[1:] for weights_T in weights])
+    answers_N = weights_N == 1.0
+    logprobs_N = chosen_logprobs(
+        _hidden(model, [text[:-1] for text in texts]),
+        model.lm_head.weight,
+        torch.cat([text[1:] for text in texts]),
+        1.0,
     )
-    answers_N = answers_BT[:, 1:][real_BT]
     return Loss(
-        weighted=(losses_N * weights_BT[:, 1:][real_BT]).sum(),
-        answers=float(losses_N.detach()[answers_N].sum()),
+        weighted=-(logprobs_N * weights_N).sum(),
+        answers=-float(logprobs_N.detach()[answers_N].sum()),
         num_answer_tokens=int(answers_N.sum()),
     )
+
+
+def _hidden(model: Decoder, texts: list[Tensor]) -> Tensor:
+    """Final hidden states (N, C) of all tokens, one text after the other."""
+    longest = max(len(text) for text in texts)
+    if can_train(model, longest):
+        return packed_hidden(model, packed_texts(texts))
+    tokens_BT = pad_sequence(texts, batch_first=True)
+    lengths_B = torch.tensor([len(text) for text in texts])
+    hidden_BTC, _ = model.encode_context(tokens_BT, lengths_B)
+    return hidden_BTC[torch.arange(longest) < lengths_B[:, None]]
 
 
 def pretrain(

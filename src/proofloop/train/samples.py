@@ -103,26 +103,36 @@ class Bundle:
         """Positions that the network runs for this bundle, padding included."""
         return len(self.context) + len(self.samples) * self.longest
 
+    @property
+    def num_tokens(self) -> int:
+        """Positions that it runs where there is no padding."""
+        return len(self.context) + sum(len(s.tokens) for s in self.samples)
 
-def bundles_of(samples: list[Sample]) -> list[Bundle]:
-    """One group's samples as one bundle, or as two (short, long) where that runs fewer positions
-    although the context then runs twice."""
+
+def bundles_of(samples: list[Sample], *, padded: bool = True) -> list[Bundle]:
+    """One group's samples as one bundle or, where bundles are `padded`, as two (short, long) if
+    that runs fewer positions although the context then runs twice."""
     assert len({s.context for s in samples}) == 1, "a group shares its context"
     ordered = tuple(sorted(samples, key=lambda s: len(s.tokens)))
+    if not padded:
+        return [Bundle(samples=ordered)]
     options = [[Bundle(samples=ordered)]] + [
         [Bundle(samples=ordered[:i]), Bundle(samples=ordered[i:])] for i in range(1, len(ordered))
     ]
     return min(options, key=lambda bundles: sum(b.num_positions for b in bundles))
 
 
-def micro_batches(bundles: list[Bundle], *, max_positions: int) -> list[list[Bundle]]:
-    """Bundles of like shape together, each micro-batch within `max_positions` where one bundle
-    allows it."""
+def micro_batches(
+    bundles: list[Bundle], *, max_positions: int, padded: bool = True
+) -> list[list[Bundle]]:
+    """Bundles of like shape together, each micro-batch within `max_positions`, where they are
+    `padded` with the padding, if one bundle allows it."""
     ordered = sorted(bundles, key=lambda b: (b.longest, len(b.samples), len(b.context)))
+    positions = _padded_positions if padded else _tokens
     batches: list[list[Bundle]] = []
     for bundle in ordered:
         candidate = [*batches[-1], bundle] if batches else []
-        if candidate and _padded_positions(candidate) <= max_positions:
+        if candidate and positions(candidate) <= max_positions:
             batches[-1] = candidate
         else:
             batches.append([bundle])
@@ -135,12 +145,16 @@ def _padded_positions(bundles: list[Bundle]) -> int:
     return len(bundles) * (context + grid)
 
 
+def _tokens(bundles: list[Bundle]) -> int:
+    return sum(b.num_tokens for b in bundles)
+
+
 def shares(bundles: list[Bundle], num_shares: int) -> list[list[Bundle]]:
-    """Bundles dealt out to `num_shares` workers, about the same number of positions each."""
+    """Bundles dealt out to `num_shares` workers, about the same number of tokens each."""
     dealt: list[list[Bundle]] = [[] for _ in range(num_shares)]
     loads = [0] * num_shares
-    for bundle in sorted(bundles, key=lambda b: -b.num_positions):
+    for bundle in sorted(bundles, key=lambda b: -b.num_tokens):
         lightest = loads.index(min(loads))
         dealt[lightest].append(bundle)
-        loads[lightest] += bundle.num_positions
+        loads[lightest] += bundle.num_tokens
     return dealt

@@ -10,6 +10,7 @@ import torch
 
 from proofloop.core.rollout import Rollout
 from proofloop.engine.models.decoder import Decoder
+from proofloop.train.packing import packs
 from proofloop.train.samples import Bundle, Sample, continuation_of, micro_batches
 from proofloop.train.trainer import collate, trained_logprobs
 
@@ -44,7 +45,7 @@ def logprobs_of(
         raise ValueError(f"asked for {longest} positions, the model has {limit}")
     places = {id(bundle): i for i, bundle in enumerate(bundles)}
     found: dict[int, tuple[float, ...]] = {}
-    for part in micro_batches(bundles, max_positions=max_positions):
+    for part in micro_batches(bundles, max_positions=max_positions, padded=not packs()):
         values: list[float] = trained_logprobs(model, collate(part), temperature).tolist()
         for bundle in part:
             length = bundle.longest

@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from proofloop.core.errors import TrainingHalted
+from proofloop.engine.models.choices import chosen_logprobs
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.native.training import can_train, packed_hidden
 from proofloop.train.kl import kl
 from proofloop.train.losses import token_loss
 from proofloop.train.objective import Objective
+from proofloop.train.packing import packed, packs
 from proofloop.train.samples import Bundle, Sample, micro_batches
 
 
@@ -136,11 +139,20 @@ def _others(
 
 def trained_logprobs(model: Decoder, batch: MicroBatch, temperature: float) -> Tensor:
     """Log-probabilities (N,) of the trained tokens under the sampling distribution, nats."""
-    _, context = model.encode_context(batch.contexts_GP, batch.lengths_G)
-    hidden_GSTC = model.extend(batch.inputs_GST, context)
-    logits_NV = model.logits(hidden_GSTC[batch.trained_GST]) / temperature
+    hidden_NC = trained_hidden(model, batch)
     targets_N = batch.targets_GST[batch.trained_GST]
-    return logits_NV.log_softmax(dim=-1).gather(-1, targets_N[:, None])[:, 0]
+    return chosen_logprobs(hidden_NC, model.lm_head.weight, targets_N, temperature)
+
+
+def trained_hidden(model: Decoder, batch: MicroBatch) -> Tensor:
+    """Final hidden states (N, C) that predict the trained tokens; by the kernel where it has all of
+    the model, which runs no padding."""
+    contexts_GP, inputs_GST = batch.contexts_GP, batch.inputs_GST
+    if can_train(model, contexts_GP.shape[1] + inputs_GST.shape[2]):
+        parts = (contexts_GP, batch.lengths_G, inputs_GST, batch.trained_GST)
+        return packed_hidden(model, packed(*parts))
+    _, context = model.encode_context(contexts_GP, batch.lengths_G)
+    return model.extend(inputs_GST, context)[batch.trained_GST]
 
 
 def accumulate(
@@ -155,7 +167,7 @@ def accumulate(
     """Adds the gradient of sum(weight * loss) / denominator over `bundles` to the parameters'
     `.grad`."""
     stats = GradientStats()
-    for part in micro_batches(bundles, max_positions=max_positions):
+    for part in micro_batches(bundles, max_positions=max_positions, padded=not packs()):
         batch = collate(part)
         logprobs_N = trained_logprobs(model, batch, temperature)
         total, part_stats = batch_loss(objective, batch, logprobs_N)

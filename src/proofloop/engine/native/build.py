@@ -1,4 +1,4 @@
-"""Compiles `decode.c` for this very processor, once, and keeps what came out in the user's cache.
+"""Compiles this folder's C for this very processor, once, into the user's cache.
 
 A library is loaded only from a folder that nobody else can write to.
 """
@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("decode.c")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("decode.c", "train.c"))
+_HEADERS = (Path(__file__).with_name("vectors.h"),)
 OFF = "PROOFLOOP_NO_KERNEL"
 """An environment variable that is set where the kernel is not to be used."""
 _COMPILERS = ("cc", "gcc", "clang")
@@ -32,7 +33,7 @@ def library_path() -> Path:
         raise KernelUnavailable(f"{OFF} is set")
     compiler = _compiler()
     folder = _folder()
-    path = folder / f"decode-{_key(compiler)}.so"
+    path = folder / f"kernels-{_key(compiler)}.so"
     if not _is_ours(path):
         _compile(compiler, path)
     return path
@@ -45,13 +46,14 @@ def _compiler() -> str:
             return found
     raise KernelUnavailable(
         f"no C compiler ({named or ', '.join(_COMPILERS)}); install one, for example gcc, for "
-        "faster sampling"
+        "faster sampling and training"
     )
 
 
 def _key(compiler: str) -> str:
     """Of all that the result depends on."""
-    parts = (SOURCE.read_bytes(), compiler.encode(), _processor().encode())
+    sources = [path.read_bytes() for path in (*SOURCES, *_HEADERS)]
+    parts = (*sources, compiler.encode(), _processor().encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
@@ -94,7 +96,8 @@ def _compile(compiler: str, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         built = Path(folder) / path.name
         for processor in _FOR_THIS_PROCESSOR:
-            command = [compiler, *_FLAGS, *processor, "-o", str(built), str(SOURCE), "-lm"]
+            sources = [str(source) for source in SOURCES]
+            command = [compiler, *_FLAGS, *processor, "-o", str(built), *sources, "-lm"]
             try:
                 done = subprocess.run(
                     command, capture_output=True, text=True, timeout=_COMPILE_S, check=False
@@ -106,4 +109,4 @@ def _compile(compiler: str, path: Path) -> None:
                 built.replace(path)
                 return
             said = done.stderr.strip().splitlines()[0] if done.stderr.strip() else "no reason given"
-    raise KernelUnavailable(f"{compiler} cannot compile {SOURCE.name}: {said}")
+    raise KernelUnavailable(f"{compiler} cannot compile the kernels: {said}")

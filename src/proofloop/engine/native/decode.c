@@ -12,27 +12,10 @@
  * K x BLOCK x D], so that one vector holds a dimension of BLOCK keys, and a block moves as one piece.
  */
 
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
+#include "vectors.h"
 
 #define BLOCK 16 /* positions a page of the cache */
 
-#if defined(__AVX512F__)
-#define LANES 16
-#define ROWS 12 /* 12 x 2 sums, 2 weights, in 32 registers */
-#elif defined(__AVX__)
-#define LANES 8
-#define ROWS 6
-#else
-#define LANES 4
-#define ROWS 6
-#endif
-#define PANEL (2 * LANES) /* columns that are summed at once */
-#define DEPTH 256         /* terms summed before the next rows: a panel of weights stays near */
-
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef float page __attribute__((vector_size(4 * BLOCK), aligned(4), may_alias));
 typedef int32_t ipage __attribute__((vector_size(4 * BLOCK), aligned(4), may_alias));
 
@@ -68,8 +51,6 @@ typedef struct {
     int32_t reserved;
 } Row;
 
-static inline int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
-
 int32_t panel_size(void) { return PANEL; }
 int32_t block_size(void) { return BLOCK; }
 int32_t row_bytes(void) { return sizeof(Row); }
@@ -87,26 +68,6 @@ void pack(const float *weight, int32_t out, int32_t in, float *packed) {
 
 /* ---- products ---- */
 
-static inline __attribute__((always_inline)) void tile(
-    int rows, const float *a, size_t a_stride, const float *w, int depth, float *y,
-    size_t y_stride, int first) {
-    vec sums[ROWS][2];
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < 2; j++)
-            sums[r][j] = first ? (vec){0} : *(const vec *)(y + r * y_stride + j * LANES);
-    for (int k = 0; k < depth; k++) {
-        vec w0 = *(const vec *)(w + (size_t)k * PANEL);
-        vec w1 = *(const vec *)(w + (size_t)k * PANEL + LANES);
-        for (int r = 0; r < rows; r++) {
-            float x = a[r * a_stride + k];
-            sums[r][0] += x * w0;
-            sums[r][1] += x * w1;
-        }
-    }
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < 2; j++) *(vec *)(y + r * y_stride + j * LANES) = sums[r][j];
-}
-
 /* y (n, out) = a (n, in) W^T; y has room for whole panels. */
 static void product(const float *a, size_t a_stride, int n, int in, const float *w, int out,
                     float *y, size_t y_stride) {
@@ -114,17 +75,7 @@ static void product(const float *a, size_t a_stride, int n, int in, const float 
         for (int k = 0; k < in; k += DEPTH) {
             int depth = in - k < DEPTH ? in - k : DEPTH;
             const float *panel = w + ((size_t)p * in + k) * PANEL;
-            for (int r = 0; r < n; r += ROWS) {
-                const float *from = a + r * a_stride + k;
-                float *to = y + r * y_stride + (size_t)p * PANEL;
-                switch (n - r < ROWS ? n - r : ROWS) {
-#define CASE(m) case m: tile(m, from, a_stride, panel, depth, to, y_stride, k == 0); break;
-                    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
-#if ROWS > 6
-                    CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
-#endif
-                }
-            }
+            tiles(n, a + k, a_stride, 1, panel, depth, y + (size_t)p * PANEL, y_stride, k == 0);
         }
 }
 
@@ -136,36 +87,7 @@ static void add_bias(float *y, size_t stride, int n, int width, const float *bia
 
 /* ---- elementwise ---- */
 
-/* Lane by lane; C has no choice between vectors. */
-#define DEFINE_VECTOR(V, IV, larger, exponential)                                     \
-    static inline V larger(V a, V b) {                                               \
-        IV mask = a > b;                                                             \
-        return (V)((mask & (IV)a) | (~mask & (IV)b));                                \
-    }                                                                                \
-    /* exp(x) for -87 <= x <= 88: 2^n p(r), degree 6 on |r| <= ln 2 / 2 (Cephes' expf), 1e-7 \
-     * relative; below, about 1e-38 */                                               \
-    static inline V exponential(V x) {                                               \
-        x = larger(x, (V){0} - 87.0f);                                               \
-        V n = x * 1.44269504f + 12582912.0f; /* the nearest whole number, in the low bits */ \
-        IV whole = (IV)n;                                                            \
-        n -= 12582912.0f;                                                            \
-        V r = x - n * 0.693359375f + n * 2.12194440e-4f;                             \
-        V p = 1.9875691500e-4f * r + 1.3981999507e-3f;                               \
-        p = p * r + 8.3334519073e-3f;                                                \
-        p = p * r + 4.1665795894e-2f;                                                \
-        p = p * r + 1.6666665459e-1f;                                                \
-        p = p * r + 5.0000001201e-1f;                                                \
-        p = p * r * r + r + 1.0f;                                                    \
-        return (V)((IV)p + (whole << 23));                                           \
-    }
-DEFINE_VECTOR(vec, ivec, vmax, vexp)
 DEFINE_VECTOR(page, ipage, pmax, pexp)
-
-static inline float total(vec v) {
-    float s = 0;
-    for (int i = 0; i < LANES; i++) s += v[i];
-    return s;
-}
 
 static void rms_norm(const float *x, const float *gain, int width, float eps, float *y) {
     vec sums = {0};

@@ -1,4 +1,4 @@
-"""The kernel's functions and records, as `decode.c` declares them."""
+"""The kernels' functions and records, as `decode.c` and `train.c` declare them."""
 
 import ctypes
 import functools
@@ -55,7 +55,13 @@ ROW = np.dtype(
 )
 """One growing sample; addresses as numbers."""
 
+SEGMENT = np.dtype(
+    [(name, np.int32) for name in ("start", "length", "context_start", "context_length")]
+)
+"""Tokens that follow each other, and those before them that they share with others."""
+
 _MODEL = POINTER(Model)
+_SIZES = (c_int32, c_int32, c_int32)
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "panel_size": (c_int32, ()),
     "block_size": (c_int32, ()),
@@ -69,6 +75,21 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         c_int64,
         (_MODEL, c_void_p, c_int32, c_int32, c_void_p, c_int32, *(c_void_p,) * 7),
     ),
+    "segment_bytes": (c_int32, ()),
+    "norm": (None, (*_SIZES, c_void_p, c_int64, c_void_p, c_float, c_void_p, c_int64, c_void_p)),
+    "norm_backward": (
+        None,
+        (
+            *(*_SIZES, c_void_p, c_int64, c_void_p, c_void_p),
+            *(c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int32),
+        ),
+    ),
+    "turn": (None, (*_SIZES, c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_int32)),
+    "gated": (None, (c_int32, c_int32, c_void_p, c_void_p)),
+    "gated_backward": (None, (c_int32, c_int32, c_void_p, c_void_p)),
+    "attention_floats": (c_int64, (c_int32, c_void_p, c_int32)),
+    "attention": (None, (c_int32, c_void_p, *_SIZES, *(c_void_p,) * 4)),
+    "attention_backward": (None, (c_int32, c_void_p, *_SIZES, *(c_void_p,) * 6)),
 }
 
 
@@ -83,6 +104,7 @@ def kernel() -> Any:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     assert library.row_bytes() == ROW.itemsize, "decode.c and this file declare one Row"
+    assert library.segment_bytes() == SEGMENT.itemsize, "train.c and this file, one Segment"
     return library
 
 
