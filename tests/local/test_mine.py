@@ -51,6 +51,8 @@ def test_a_repository_becomes_a_set(made: tuple[Path, Path, Summary]) -> None:
     rows = [json.loads(line) for line in (out / "swebench.jsonl").read_text().splitlines()]
     assert sorted(row["instance_id"] for row in rows) == names
     assert all(json.loads(row["FAIL_TO_PASS"]) for row in rows)
+    environment, by_rows = HarborEnvironment(out), HarborEnvironment(out / "swebench.jsonl")
+    assert [r.task for r in environment.rows] == [r.task for r in by_rows.rows]
 
 
 def test_its_tasks_are_judged_as_the_panel_judged_them(made: tuple[Path, Path, Summary]) -> None:

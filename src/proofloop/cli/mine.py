@@ -46,8 +46,9 @@ def command(
     tier: str | None,
     as_json: bool,
 ) -> int | None:
-    """Make tasks from a repository with tests: a Git checkout, an unpacked source distribution, or
-    any directory.
+    """Make tasks from a repository with tests.
+
+    REPO is a Git checkout, an unpacked source distribution, or any directory that pytest can test.
 
     Every task is a small difference to the project that its tests notice, validated twice, worded
     from what fails, and shown to a panel of cheats.  The set is a directory of Harbor tasks (schema

@@ -26,9 +26,11 @@ from proofloop.envs.mined_set import (
     SUITE,
     MinedSet,
     MinedTask,
+    SweRow,
     from_ranges,
     selected,
 )
+from proofloop.envs.rows import read_rows
 
 _ANSWER = (
     "\n\nAnswer with a unified diff in a block that begins with ```diff, or with whole files, each "
@@ -56,12 +58,16 @@ class HarborEnvironment(DataFileEnvironment[HarborRow]):
     example = "mined/boltons"
 
     def __init__(self, path: Path) -> None:
-        """Raises DataError."""
-        self.set = MinedSet(path)
-        names = self.set.names()
-        if not names:
+        """`path`: a set's directory, or its `swebench.jsonl`.  Raises DataError."""
+        is_rows = path.suffix == ".jsonl"
+        self.set = MinedSet(path.parent if is_rows else path)
+        if is_rows:
+            tasks = [self.set.task_of_row(row) for row in read_rows(path, SweRow)]
+        else:
+            tasks = [self.set.task(name) for name in self.set.names()]
+        if not tasks:
             raise DataError(path, None, "holds no tasks; has `proofloop mine` come to its end?")
-        self._hold(path, [HarborRow(task=self.set.task(name)) for name in names])
+        self._hold(path, [HarborRow(task=task) for task in tasks])
         splits = {row.task.labels.split for row in self._rows}
         self._is_split = splits >= {Split.TRAIN, Split.HELDOUT}
 

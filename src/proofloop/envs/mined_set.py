@@ -116,6 +116,18 @@ def hash_of(instruction: str, tests: TaskTests, bug: str, set_digest: str) -> st
     return content_hash([instruction, tests, bug, set_digest])
 
 
+class SweRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of SWE-bench, as far as it concerns us; the last two columns are ours."""
+
+    instance_id: str
+    patch: str
+    problem_statement: str
+    FAIL_TO_PASS: str
+    PASS_TO_PASS: str
+    bug_patch: str = ""
+    labels: Labels | None = None
+
+
 class MinedSet:
     """A set that is there.  Raises DataError where something is missing or does not fit."""
 
@@ -166,6 +178,35 @@ class MinedSet:
             raise DataError(folder, None, problem) from error
         if task.expected_hash() != labels.content_hash:
             raise DataError(folder, None, "its content is not what its content_hash says")
+        return task
+
+    def task_of_row(self, row: SweRow) -> MinedTask:
+        """The same task as its directory.  Raises DataError."""
+        numbers = {test: n for n, test in enumerate(self.node_ids)}
+        try:
+            if row.labels is None:
+                raise ValueError("it has no `labels` and `bug_patch`: a row of another maker, "
+                                 "whose repository and environment are not this set's")  # fmt: skip
+            failing, passing = (
+                in_ranges(numbers[test] for test in msgspec.json.decode(names, type=list[str]))
+                for names in (row.FAIL_TO_PASS, row.PASS_TO_PASS)
+            )
+        except (ValueError, KeyError, msgspec.DecodeError) as error:
+            problem = f"row {row.instance_id}: {error}"
+            raise DataError(self.folder, None, problem) from error
+        stored = self.folder / TASKS / row.instance_id / "tests" / "tests.json"
+        no_twins = from_json(stored.read_bytes(), TaskTests).no_twins if stored.exists() else ""
+        task = MinedTask(
+            name=row.instance_id,
+            instruction=row.problem_statement,
+            labels=row.labels,
+            tests=TaskTests(fail_to_pass=failing, pass_to_pass=passing, no_twins=no_twins),
+            bug=row.bug_patch,
+            oracle=row.patch,
+        )
+        if task.expected_hash() != task.labels.content_hash:
+            problem = f"row {row.instance_id}: its content is not what its content_hash says"
+            raise DataError(self.folder, None, problem)
         return task
 
     def handed_out(self, task: MinedTask) -> dict[str, str]:

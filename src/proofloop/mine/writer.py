@@ -152,8 +152,9 @@ def _table(labels: Labels) -> str:
     return "".join(lines)
 
 
-def swebench_row(info: SetInfo, ids: Sequence[str], task: MinedTask) -> dict[str, str]:
-    """As SWE-bench has them; `bug_patch` is ours: it makes the state that the patch starts from."""
+def swebench_row(info: SetInfo, ids: Sequence[str], task: MinedTask) -> dict[str, Any]:
+    """As SWE-bench has them; the last two are ours.  `bug_patch` makes the state that the patch
+    starts from."""
     return {
         "repo": info.name,
         "instance_id": task.name,
@@ -168,6 +169,7 @@ def swebench_row(info: SetInfo, ids: Sequence[str], task: MinedTask) -> dict[str
         "PASS_TO_PASS": json.dumps(selected(ids, task.tests.pass_to_pass)),
         "environment_setup_commit": info.commit or info.digest,
         "bug_patch": task.bug,
+        "labels": task.labels,
     }
 
 
