@@ -9,6 +9,7 @@ handed over in memory; on disk there are empty files in their place, so that the
 import base64
 import importlib
 import json
+import linecache
 import os
 import random
 import resource
@@ -188,6 +189,9 @@ def _load(name: str, path: str, source: bytes | CodeType) -> ModuleType:
     module = ModuleType(name)
     module.__file__, module.__package__ = path, package
     sys.modules[name] = module
+    if isinstance(source, bytes):  # for tests that look at tracebacks; no file can be read for it
+        lines = source.decode(errors="replace").splitlines(keepends=True)
+        linecache.cache[path] = (len(source), None, lines, path)
     code = compile(source, path, "exec", dont_inherit=True) if isinstance(source, bytes) else source
     exec(code, module.__dict__)
     return module
