@@ -92,7 +92,7 @@ class HarborEnvironment(DataFileEnvironment[HarborRow]):
         task = row.task
         oracle = f"```diff\n{task.oracle}```\n" if task.oracle else None
         return Content(
-            prompt=task.instruction + _ANSWER, tests=tests_of(self.set, task), oracle=oracle
+            prompt=task.instruction + _ANSWER, tests=project_tests(self.set, task), oracle=oracle
         )
 
     def _of(self, split: Split) -> list[int]:
@@ -121,7 +121,7 @@ class HarborEnvironment(DataFileEnvironment[HarborRow]):
         return Problem(task=task, key=key, oracle=content.oracle)
 
 
-def tests_of(mined: MinedSet, task: MinedTask) -> ProjectTests:
+def project_tests(mined: MinedSet, task: MinedTask) -> ProjectTests:
     """The key of a task.  Raises DataError."""
     info, ids = mined.info, mined.node_ids
     failing = set(selected(ids, task.tests.fail_to_pass))

@@ -9,7 +9,7 @@ import msgspec
 
 from proofloop.core.patch import unified
 from proofloop.core.task import Split
-from proofloop.envs.harbor import tests_of
+from proofloop.envs.harbor import project_tests
 from proofloop.envs.mined_set import (
     Labels,
     MinedSet,
@@ -94,7 +94,7 @@ class Workshop:
             return replace(plain, dropped=Dropped.LEAK)
         right = {path: self.ground.files[path] for path in draft.candidate.edits}
         oracle = f"```diff\n{task.oracle}```\n"
-        admission = admit(sandbox, tests_of(self.mined, task), oracle, right)
+        admission = admit(sandbox, project_tests(self.mined, task), oracle, right)
         if admission.refused:
             return replace(plain, dropped=Dropped.PANEL, refused=admission.refused)
         if admission.no_twins:
