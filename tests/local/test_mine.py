@@ -180,7 +180,9 @@ OUTSIDE = {
         ({**FILES, ".gitmodules": '[submodule "x"]\n'}, "submodules"),
         ({"src/smallshop/__init__.py": "", **ODD_TESTS}, "no test passes|before anything"),
         ({"src/smallshop/__init__.py": "", **OUTSIDE}, "no test passes before anything is changed"),
-        ({**FILES, **HANGS}, r"tests/test_hangs.py: a test hangs"),
+        pytest.param(
+            {**FILES, **HANGS}, r"tests/test_hangs.py: a test hangs", marks=pytest.mark.slow
+        ),
     ],
     ids=["no-tests", "submodules", "failing", "writes-outside", "hangs"],
 )
@@ -222,6 +224,7 @@ def test_what_is_not_a_set_is_left_alone(
         HarborEnvironment(tmp_path / "set")
 
 
+@pytest.mark.slow
 def test_dependencies_that_cannot_be_installed_are_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,7 +240,7 @@ class _Session:
 
     def _report(self) -> None:
         lines = self.ledger.lines
-        admitted = sum(line.result == VALID for line in lines)
+        admitted = sum(quota - self._left(horizon) for horizon, quota in self._quotas.items())
         refused = sum(line.result == Dropped.PANEL for line in lines)
         figures = {"tried": str(len(lines)), "refused by the panel": str(refused)}
         self._show(admitted, figures)

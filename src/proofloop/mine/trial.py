@@ -17,8 +17,9 @@ from proofloop.mine.runner import Job, Runner, Told
 from proofloop.verify.projects.claims import Failure
 
 _LEAST_S = 2.0
-_SLACK = 8
-"""Times what the tests take without the change."""
+_SLACK, _MORE, _MORE_S = 3, 5, 5.0
+"""Times what the tests take without the change; and so many times more, up to so many seconds: what
+never ends is let run for all of it."""
 _JOIN_SLACK = 4
 """Times what one change may take, for several together."""
 _BROAD_FROM = 5
@@ -169,8 +170,8 @@ def _run(runner: Runner, ground: Ground, jobs: Sequence[Job]) -> list[Told | Fai
     by_time: dict[float, list[int]] = {}
     for at, job in enumerate(jobs):
         seconds = ground.seconds(job.select or ())
-        wall_s = float(math.ceil(_LEAST_S + _SLACK * seconds))
-        by_time.setdefault(2.0 ** math.ceil(math.log2(wall_s)), []).append(at)
+        wall_s = _LEAST_S + _SLACK * seconds + min(_MORE * seconds, _MORE_S)
+        by_time.setdefault(2.0 ** (math.ceil(2 * math.log2(wall_s)) / 2), []).append(at)
     for wall_s, places in by_time.items():
         own = [jobs[at] for at in places]
         compiled = sorted(set().union(*(ground.compiled(job.select or ()) for job in own)))
