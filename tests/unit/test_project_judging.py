@@ -365,15 +365,15 @@ def run_frame(number: int, payload: bytes = b"", why: int = 0, status: int = 0) 
 def test_reports_are_read_strictly() -> None:
     claims = Claims(collected=IDS, outcomes=(), collection_error="", status=0)
     good = run_frame(0, to_json(claims))
-    assert read_report(READY + good, LIMITS).runs == (claims,)
-    assert not read_report(b"", LIMITS).is_ready
-    assert not read_report(good, LIMITS).is_ready
-    assert read_report(READY + good[:-1], LIMITS).runs == ()
-    assert read_report(READY + run_frame(1, to_json(claims)), LIMITS).runs == ()
-    assert len(read_report(READY + good + READY + run_frame(1), LIMITS).runs) == 1
+    assert read_report(READY + good, LIMITS, Claims).runs == (claims,)
+    assert not read_report(b"", LIMITS, Claims).is_ready
+    assert not read_report(good, LIMITS, Claims).is_ready
+    assert read_report(READY + good[:-1], LIMITS, Claims).runs == ()
+    assert read_report(READY + run_frame(1, to_json(claims)), LIMITS, Claims).runs == ()
+    assert len(read_report(READY + good + READY + run_frame(1), LIMITS, Claims).runs) == 1
     extra = to_json(claims).replace(b'"status"', b'"more":1,"status"')
     for payload in (b"{}", b"[]", b"\xff", b"{", extra, b'{"passed": true}'):
-        (found,) = read_report(READY + run_frame(0, payload), LIMITS).runs
+        (found,) = read_report(READY + run_frame(0, payload), LIMITS, Claims).runs
         assert isinstance(found, Failure)
         assert found.cause is C.INVALID_RESULT
 
@@ -391,11 +391,11 @@ def test_reports_are_read_strictly() -> None:
     ],
 )
 def test_how_a_run_ended_without_claims(why: int, status: int, cause: C) -> None:
-    (found,) = read_report(READY + run_frame(0, b"", why, status), LIMITS).runs
+    (found,) = read_report(READY + run_frame(0, b"", why, status), LIMITS, Claims).runs
     assert isinstance(found, Failure)
     assert found.cause is cause
 
 
 def test_a_size_that_no_report_has_is_no_reason_to_wait() -> None:
     lie = struct.pack("<BHBidI", frames.RUN, 0, 0, 0, 0.0, 2**32 - 1)
-    assert read_report(READY + lie, LIMITS).runs == ()
+    assert read_report(READY + lie, LIMITS, Claims).runs == ()

@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "validate": "Check that an environment's own answers pass and empty ones fail.",
     "audit": "Attack an environment's rewards, and try right answers in odd clothes.",
     "tasks": "Print an environment's tasks as JSON Lines, without their answers.",
+    "mine": "Make tasks from a repository with tests.",
     "doctor": "Show what this machine can give: isolation, cores, devices.",
     "serve-model": "Serve a model with OpenAI's API, until Ctrl-C.",
     "gateway": "Record what agents of others sample, token for token, behind OpenAI's API.",

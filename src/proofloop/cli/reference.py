@@ -141,10 +141,15 @@ def _value_name(option: click.Option) -> str:
 
 def pages() -> dict[str, str]:
     """File name -> text."""
+    from proofloop.mine.config import MineRecipe
     from proofloop.runs.pretraining import PretrainRecipe
     from proofloop.runs.recipe import Recipe
 
-    kinds = {"Training and evaluation": Recipe, "Pre-training": PretrainRecipe}
+    kinds = {
+        "Training and evaluation": Recipe,
+        "Pre-training": PretrainRecipe,
+        "Mining": MineRecipe,
+    }
     return {"cli.md": cli_page(), "recipes.md": recipes_page(kinds)}
 
 

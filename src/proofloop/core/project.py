@@ -35,6 +35,10 @@ class PlannedTest(Record):
     """Otherwise it must be reported, whatever comes of it."""
     has_twins: bool = True
     """Whether a perturbed copy of it must fail; False where one was seen to pass on the oracle."""
+    is_run: bool = True
+    """Otherwise it is only there: its module holds it, and the task has no use for it."""
+    was_failing: bool = False
+    """Whether it fails on the project as the task hands it out."""
 
 
 SUITE_LIMITS = Limits(
@@ -63,6 +67,9 @@ class ProjectTests(Record, tag="project_tests"):
     """The test modules.  They never lie in the tree: only the process of a run is given them."""
     planned: tuple[PlannedTest, ...]
     """All tests of the modules, in the order in which pytest runs them."""
+    changed: tuple[TreeFile, ...] = ()
+    """Files of the tree as the task hands them out, where they differ from the tree's own: so that
+    one tree serves many tasks, each a difference."""
     names: tuple[str, ...] = ()
     """Where one file is allowed: what it must define, which tells its block from other blocks."""
     import_paths: tuple[str, ...] = (".",)
@@ -79,6 +86,10 @@ class ProjectTests(Record, tag="project_tests"):
     """Strict mode: a new process for every test, so that nothing passes from one to the next."""
     may_write: bool = False
     """Whether the tests need a folder for temporary files."""
+    preload: tuple[str, ...] = ()
+    """Modules of the environment that the tests import, to be imported once for all runs."""
+    compiled: tuple[str, ...] = ()
+    """Files of the tree that the tests import, to be compiled once for all runs."""
 
 
 def file_block(path: str, text: str) -> str:

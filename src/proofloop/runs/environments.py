@@ -19,6 +19,7 @@ ENVIRONMENTS = (
     "files",
     "functions",
     "gsm8k",
+    "harbor",
     "humaneval",
     "math",
     "mbpp",
@@ -77,6 +78,10 @@ def _built(env: EnvConfig) -> Environment:
             from proofloop.envs.exercism import ExercismEnvironment
 
             return _from_file(ExercismEnvironment, env)
+        case "harbor":
+            from proofloop.envs.harbor import HarborEnvironment
+
+            return _from_file(HarborEnvironment, env)
         case "stdio":
             from proofloop.envs.stdio import StdioEnvironment
 

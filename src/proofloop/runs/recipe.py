@@ -112,8 +112,8 @@ class LanguageConfig(Record):
 
 class EnvConfig(Record):
     name: str = "functions"
-    """`answers`, `exercism`, `files`, `functions`, `gsm8k`, `humaneval`, `math`, `mbpp` or
-    `stdio`."""
+    """`answers`, `exercism`, `files`, `functions`, `gsm8k`, `harbor`, `humaneval`, `math`, `mbpp`
+    or `stdio`."""
     data: str | None = None
     """The data file of an environment that reads one (all but `functions`)."""
     leave_out: tuple[str, ...] = ()

@@ -3,9 +3,11 @@
 This process imports pytest, and nothing of the project: neither the answer's files nor its tests.
 It never sees a test: each child takes its own job from standard input.  Only it writes reports,
 over a descriptor that a child gives up before anything of the project runs; a child's claims are
-bytes to it.  It stops at the first run that did not end by itself with status 0.
+bytes to it.  It stops at the first run that did not end by itself with status 0, unless it is told
+to go on.  It may compile text of the project, once for all runs; it never executes any.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -16,7 +18,7 @@ import time
 from typing import Any
 
 from proofloop.sandbox import kernel, seccomp
-from proofloop.sandbox.suite import frames, inside
+from proofloop.sandbox.suite import frames, inside, overlay
 
 _LOOK_S = 0.02
 """How often a run is looked at whose descendants may hold its pipe open."""
@@ -33,8 +35,10 @@ def main() -> None:
     sys.path[:] = [path for path in sys.path if path and "site-packages" not in path]
     standard_library = list(sys.path)
     sys.path += settings["site_paths"]
-    _warm_up(settings["plugins"])
+    _warm_up(settings["plugins"], settings.get("preload", []))
     project = settings["project"] = os.getcwd()
+    own_files = [os.path.join(project, path) for path in settings.get("compile", [])]
+    settings["codes"] = overlay.compiled(own_files)
     own = [os.path.normpath(os.path.join(project, path)) for path in settings["import_paths"]]
     settings["paths"] = [*standard_library, *own, *settings["site_paths"]]
     may_fork = settings["num_processes"] > 1
@@ -43,13 +47,14 @@ def main() -> None:
     gc.freeze()
     _report(frames.READY)
     for number in range(settings["num_runs"]):
-        if not _run(number, settings, template):
+        if not _run(number, settings, template) and not settings.get("goes_on"):
             break
     os._exit(0)
 
 
-def _warm_up(plugins: list[str]) -> None:
-    """Import here, once, what every run needs.  What is not installed ends us: we are not ready."""
+def _warm_up(plugins: list[str], preload: list[str]) -> None:
+    """Import here, once, what every run needs.  A plugin that is not installed ends us: we are not
+    ready.  `preload`: modules of the environment that the project is known to import."""
     import unittest.mock
 
     import _pytest.config
@@ -61,6 +66,9 @@ def _warm_up(plugins: list[str]) -> None:
         __import__(f"_pytest.{name}")
     for name in plugins:
         __import__(name)
+    for name in preload:
+        with contextlib.suppress(Exception):
+            __import__(name)
 
 
 def _report(kind: int, number: int = 0, why: int = 0, status: int = 0, cpu_s: float = 0.0,

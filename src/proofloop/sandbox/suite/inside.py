@@ -9,6 +9,7 @@ handed over in memory; on disk there are empty files in their place, so that the
 import base64
 import importlib
 import json
+import linecache
 import os
 import random
 import resource
@@ -16,15 +17,17 @@ import struct
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
 from proofloop.sandbox import kernel, seccomp
-from proofloop.sandbox.suite import frames
+from proofloop.sandbox.suite import frames, overlay
+from proofloop.sandbox.suite.reach import Reach
 
 CLAIMS_FD = 3
 _UNTRUSTED_STATUS = 7
 _MAX_NAME = 60
+_MAX_SAID = 400
 _LEFT_OUT = (
     # what writes files, prints, or takes descriptors of its own
     "cacheprovider", "faulthandler", "junitxml", "pastebin", "stepwise", "terminal",
@@ -62,20 +65,28 @@ def _run_pytest(settings: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]
     import pytest
 
     project = settings["project"]
-    sources = {os.path.join(project, p): base64.b64decode(s) for p, s in job["modules"].items()}
+    sources = _decoded(project, job["modules"])
+    codes: dict[str, CodeType] = settings["codes"]
+    overlay.install(_decoded(project, job.get("overlay", {})), codes)
+    for path in job.get("held", []):  # whose code the controller has
+        sources[os.path.join(project, path)] = b""
     names = _module_names(settings, sources)
+    reach = Reach(project, job["trace"]) if job.get("trace") else None
     errors: dict[str, str] = {}
     """Node id -> type of the last exception that pytest met there."""
     outcomes: dict[str, list[str]] = {}
     """Node id -> outcomes of its phases, in the order in which the tests ended."""
     collected: list[str] = []
+    tells: bool = job.get("tells", False)
+    said: dict[str, str] = {}
+    seconds: dict[str, float] = {}
 
     class HeldModule(pytest.Module):
         """A test module whose source is in memory."""
 
         def _getobj(self) -> ModuleType:
             path = str(self.path)
-            return _load(names[path], path, sources[path])
+            return _load(names[path], path, sources[path] or codes.get(path, b""))
 
     class Recorder:
         """Our plugin: where the tests come from, and what became of them."""
@@ -96,11 +107,24 @@ def _run_pytest(settings: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]
             report = yield
             if call.excinfo is not None:  # by now; that of a TestCase comes late
                 errors[item.nodeid] = call.excinfo.type.__name__[:_MAX_NAME]
+                if tells:
+                    said[item.nodeid] = str(call.excinfo.value)[:_MAX_SAID]
             return report
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_protocol(self, item: Any) -> Generator[None, Any, Any]:
+            if reach is not None:
+                reach.start(item.nodeid)
+            result = yield
+            if reach is not None:
+                reach.stop()
+            return result
 
         def pytest_exception_interact(self, call: Any, report: Any) -> None:
             if isinstance(report, pytest.CollectReport):
                 errors.setdefault("", call.excinfo.type.__name__[:_MAX_NAME])
+                if tells:
+                    said.setdefault("", str(call.excinfo.value)[:_MAX_SAID])
 
         def pytest_collectreport(self, report: Any) -> None:
             if report.failed:
@@ -110,6 +134,7 @@ def _run_pytest(settings: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]
             is_expected = hasattr(report, "wasxfail")
             outcome = "expected_failure" if is_expected else report.outcome
             outcomes.setdefault(report.nodeid, []).append(outcome)
+            seconds[report.nodeid] = seconds.get(report.nodeid, 0.0) + report.duration
 
     arguments = ["-c", settings["config"], f"--rootdir={project}", f"--confcutdir={project}"]
     for plugin in _LEFT_OUT:
@@ -122,8 +147,10 @@ def _run_pytest(settings: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]
         arguments += ["--capture=sys"]  # the other way keeps what is printed in files
     for plugin in settings["plugins"]:
         arguments += ["-p", plugin]
+    if reach is not None:
+        reach.start("")
     status = pytest.main([*arguments, *sources], plugins=[Recorder()])
-    return {
+    claims: dict[str, Any] = {
         "collected": collected,
         "outcomes": [
             {"id": node, "outcome": _merged(phases), "error": errors.get(node, "")}
@@ -132,6 +159,14 @@ def _run_pytest(settings: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]
         "collection_error": errors.get("", ""),
         "status": int(status),
     }
+    if tells:
+        more: dict[str, Any] = {"said": said, "seconds": seconds, "loaded": sorted(sys.modules)}
+        claims["more"] = more | ({} if reach is None else {"reach": reach.told()})
+    return claims
+
+
+def _decoded(project: str, files: dict[str, str]) -> dict[str, bytes]:
+    return {os.path.join(project, path): base64.b64decode(text) for path, text in files.items()}
 
 
 def _module_names(settings: dict[str, Any], sources: dict[str, bytes]) -> dict[str, str]:
@@ -147,14 +182,18 @@ def _module_names(settings: dict[str, Any], sources: dict[str, bytes]) -> dict[s
     return names
 
 
-def _load(name: str, path: str, source: bytes) -> ModuleType:
+def _load(name: str, path: str, source: bytes | CodeType) -> ModuleType:
     package = name.rpartition(".")[0]
     if package:
         importlib.import_module(package)
     module = ModuleType(name)
     module.__file__, module.__package__ = path, package
     sys.modules[name] = module
-    exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+    if isinstance(source, bytes):  # for tests that look at tracebacks; no file can be read for it
+        lines = source.decode(errors="replace").splitlines(keepends=True)
+        linecache.cache[path] = (len(source), None, lines, path)
+    code = compile(source, path, "exec", dont_inherit=True) if isinstance(source, bytes) else source
+    exec(code, module.__dict__)
     return module
 
 

@@ -21,7 +21,9 @@ class Mutant:
     source: str
 
 
-class _Change(NamedTuple):
+class Change(NamedTuple):
+    """What could stand in the place of a node."""
+
     operator: str
     node: ast.AST
 
@@ -36,8 +38,8 @@ def mutants(
     seen = {ast.unparse(tree)}
     found: list[Mutant] = []
     for function in [tree] if names is None else _called_from(tree, names):
-        for parent, field, node in _places(function):
-            for change in _changes(node):
+        for parent, field, node in places(function):
+            for change in changes_at(node):
                 text = _unparsed_with(tree, parent, field, node, change.node)
                 if text not in seen:
                     seen.add(text)
@@ -74,10 +76,10 @@ def _called_from(tree: ast.Module, names: Collection[str]) -> list[ast.FunctionD
 
 _Field = tuple[str, int | None]
 _SKIPPED = {"annotation", "returns", "decorator_list", "type_params", "args", "ctx", "targets"}
-"""Fields that hold no behaviour of a body; `args` of a function only (see `_places`)."""
+"""Fields that hold no behaviour of a body; `args` of a function only (see `places`)."""
 
 
-def _places(function: ast.FunctionDef | ast.Module) -> Iterator[tuple[ast.AST, _Field, ast.AST]]:
+def places(function: ast.AST) -> Iterator[tuple[ast.AST, _Field, ast.AST]]:
     """Every node below, with where it hangs; parents before children."""
     waiting: list[ast.AST] = [function]
     while waiting:
@@ -147,7 +149,7 @@ _TWINS = {"min": "max", "max": "min", "any": "all", "all": "any", "upper": "lowe
           "lower": "upper", "floor": "ceil", "ceil": "floor"}  # fmt: skip
 
 
-def _changes(node: ast.AST) -> Iterator[_Change]:
+def changes_at(node: ast.AST) -> Iterator[Change]:
     """What could have been written there by mistake."""
     match node:
         case ast.Compare():
@@ -155,20 +157,20 @@ def _changes(node: ast.AST) -> Iterator[_Change]:
         case ast.BinOp():
             for other in _ARITHMETIC.get(type(node.op), ()):
                 changed = ast.BinOp(left=node.left, op=other(), right=node.right)
-                yield _Change("arithmetic", changed)
-            yield _Change("operand", node.left)
-            yield _Change("operand", node.right)
+                yield Change("arithmetic", changed)
+            yield Change("operand", node.left)
+            yield Change("operand", node.right)
         case ast.AugAssign():
             for other in _ARITHMETIC.get(type(node.op), ()):
-                yield _Change(
+                yield Change(
                     "arithmetic", ast.AugAssign(target=node.target, op=other(), value=node.value)
                 )
-            yield _Change("removed statement", ast.Pass())
+            yield Change("removed statement", ast.Pass())
         case ast.UnaryOp():
-            yield _Change("sign or negation", node.operand)
+            yield Change("sign or negation", node.operand)
         case ast.BoolOp():
             other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-            yield _Change("boolean", ast.BoolOp(op=other, values=node.values))
+            yield Change("boolean", ast.BoolOp(op=other, values=node.values))
         case ast.Constant():
             yield from _constant(node)
         case ast.Slice():
@@ -176,76 +178,76 @@ def _changes(node: ast.AST) -> Iterator[_Change]:
         case ast.Call():
             yield from _call(node)
         case ast.IfExp():
-            yield _Change("branch", node.body)
-            yield _Change("branch", node.orelse)
+            yield Change("branch", node.body)
+            yield Change("branch", node.orelse)
         case ast.If() | ast.While():
             negated = ast.UnaryOp(op=ast.Not(), operand=node.test)
             kind = ast.If if isinstance(node, ast.If) else ast.While
-            yield _Change("condition", kind(test=negated, body=node.body, orelse=node.orelse))
-            yield _Change("removed statement", ast.Pass())
+            yield Change("condition", kind(test=negated, body=node.body, orelse=node.orelse))
+            yield Change("removed statement", ast.Pass())
         case ast.comprehension() if node.ifs:
             bare = ast.comprehension(
                 target=node.target, iter=node.iter, ifs=[], is_async=node.is_async
             )
-            yield _Change("filter", bare)
+            yield Change("filter", bare)
         case ast.Return() if node.value is not None:
-            yield _Change("return", ast.Return(value=ast.Constant(value=None)))
+            yield Change("return", ast.Return(value=ast.Constant(value=None)))
         case ast.Assign() | ast.AnnAssign() | ast.Expr() | ast.For():
-            yield _Change("removed statement", ast.Pass())
+            yield Change("removed statement", ast.Pass())
         case ast.Break():
-            yield _Change("loop control", ast.Continue())
+            yield Change("loop control", ast.Continue())
         case ast.Continue():
-            yield _Change("loop control", ast.Break())
+            yield Change("loop control", ast.Break())
         case _:
             pass
 
 
-def _compare(node: ast.Compare) -> Iterator[_Change]:
+def _compare(node: ast.Compare) -> Iterator[Change]:
     for place, op in enumerate(node.ops):
         for other in _COMPARISONS[type(op)]:
             ops = [*node.ops[:place], other(), *node.ops[place + 1 :]]
             changed = ast.Compare(left=node.left, ops=ops, comparators=node.comparators)
-            yield _Change("comparison", changed)
+            yield Change("comparison", changed)
 
 
-def _constant(node: ast.Constant) -> Iterator[_Change]:
+def _constant(node: ast.Constant) -> Iterator[Change]:
     match node.value:
         case bool(value):
-            yield _Change("constant", ast.Constant(value=not value))
+            yield Change("constant", ast.Constant(value=not value))
         case int(value) | float(value):
-            yield _Change("off by one", ast.Constant(value=value + 1))
-            yield _Change("off by one", ast.Constant(value=value - 1))
+            yield Change("off by one", ast.Constant(value=value + 1))
+            yield Change("off by one", ast.Constant(value=value - 1))
         case str(value):
-            yield _Change("constant", ast.Constant(value=value + "x" if not value else ""))
+            yield Change("constant", ast.Constant(value=value + "x" if not value else ""))
         case _:
             pass
 
 
-def _slice(node: ast.Slice) -> Iterator[_Change]:
+def _slice(node: ast.Slice) -> Iterator[Change]:
     one, minus_one = ast.Constant(value=1), ast.Constant(value=-1)
     lower, upper, step = node.lower, node.upper, node.step
-    yield _Change("slice", ast.Slice(lower=None if lower else one, upper=upper, step=step))
-    yield _Change("slice", ast.Slice(lower=lower, upper=None if upper else minus_one, step=step))
+    yield Change("slice", ast.Slice(lower=None if lower else one, upper=upper, step=step))
+    yield Change("slice", ast.Slice(lower=lower, upper=None if upper else minus_one, step=step))
     if step is not None:
-        yield _Change("slice", ast.Slice(lower=lower, upper=upper, step=None))
+        yield Change("slice", ast.Slice(lower=lower, upper=upper, step=None))
 
 
-def _call(node: ast.Call) -> Iterator[_Change]:
+def _call(node: ast.Call) -> Iterator[Change]:
     match node.func:
         case ast.Name(id=name) if name in _TWINS:
             func: ast.expr = ast.Name(id=_TWINS[name], ctx=ast.Load())
-            yield _Change("function", ast.Call(func=func, args=node.args, keywords=node.keywords))
+            yield Change("function", ast.Call(func=func, args=node.args, keywords=node.keywords))
         case ast.Attribute(value=owner, attr=name):
             if name in _TWINS:
                 func = ast.Attribute(value=owner, attr=_TWINS[name], ctx=ast.Load())
                 changed = ast.Call(func=func, args=node.args, keywords=node.keywords)
-                yield _Change("function", changed)
-            yield _Change("removed call", owner)
+                yield Change("function", changed)
+            yield Change("removed call", owner)
         case _:
             pass
     if len(node.args) == 1 and not isinstance(node.args[0], ast.Starred | ast.GeneratorExp):
-        yield _Change("removed call", node.args[0])
+        yield Change("removed call", node.args[0])
     for place in range(len(node.keywords)):
         keywords = [*node.keywords[:place], *node.keywords[place + 1 :]]
         changed = ast.Call(func=node.func, args=node.args, keywords=keywords)
-        yield _Change("removed argument", changed)
+        yield Change("removed argument", changed)

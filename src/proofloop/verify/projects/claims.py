@@ -2,6 +2,8 @@
 
 import os
 import signal
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -38,17 +40,21 @@ class Failure(Record):
     detail: str
 
 
-class Report(Record):
+ClaimsT = TypeVar("ClaimsT", bound=Record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(Generic[ClaimsT]):
     """All that the controller wrote."""
 
     is_ready: bool
     """Whether it came to the point where the answer's code could run at all."""
-    runs: tuple[Claims | Failure, ...]
+    runs: tuple[ClaimsT | Failure, ...]
 
 
-def read_report(data: bytes, limits: Limits) -> Report:
+def read_report(data: bytes, limits: Limits, type_: type[ClaimsT]) -> Report[ClaimsT]:
     """Ends at the first frame that is incomplete or out of order."""
-    is_ready, runs, at = False, list[Claims | Failure](), 0
+    is_ready, runs, at = False, list[ClaimsT | Failure](), 0
     while len(data) - at >= frames.REPORT.size:
         kind, number, why, status, cpu_s, size = frames.REPORT.unpack_from(data, at)
         claims = data[at + frames.REPORT.size : at + frames.REPORT.size + size]
@@ -58,13 +64,15 @@ def read_report(data: bytes, limits: Limits) -> Report:
         if kind == frames.READY and not is_ready:
             is_ready = True
         elif kind == frames.RUN and is_ready and number == len(runs):
-            runs.append(_read_run(why, status, cpu_s, claims, limits))
+            runs.append(_read_run(why, status, cpu_s, claims, limits, type_))
         else:
             break
     return Report(is_ready=is_ready, runs=tuple(runs))
 
 
-def _read_run(why: int, status: int, cpu_s: float, data: bytes, limits: Limits) -> Claims | Failure:
+def _read_run(
+    why: int, status: int, cpu_s: float, data: bytes, limits: Limits, type_: type[ClaimsT]
+) -> ClaimsT | Failure:
     if why == frames.TIME_LIMIT:
         return Failure(cause=ScoredCause.TIME_LIMIT, detail=f"over {limits.wall_s:g} s")
     if why == frames.FLOOD:
@@ -80,6 +88,6 @@ def _read_run(why: int, status: int, cpu_s: float, data: bytes, limits: Limits) 
     if not data:
         return Failure(cause=ScoredCause.CRASH, detail="the tests' process ended before its tests")
     try:
-        return from_json(data, Claims)
+        return from_json(data, type_)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Failure(cause=ScoredCause.INVALID_RESULT, detail="claims that do not decode")

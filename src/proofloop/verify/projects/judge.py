@@ -21,6 +21,8 @@ class Judgement(NamedTuple):
     detail: str
     num_passed: int = 0
     num_twins_failed: int = 0
+    passed: frozenset[str] = frozenset()
+    """Node ids, where every run was reported as it must be and no twin passed."""
 
 
 def judge(
@@ -30,6 +32,7 @@ def judge(
     pairs = list(zip(runs, claimed, strict=False))
     # Real runs first: what a wrong answer's twins say means nothing.
     passed = 0
+    names = _believed(tests, runs, pairs)
     for run, claims in sorted(pairs, key=lambda pair: bool(pair[0].twins)):
         if isinstance(claims, Failure):
             return Judgement(claims.cause, claims.detail, 0 if run.twins else passed)
@@ -40,17 +43,39 @@ def judge(
             passed += sum(outcome.outcome == "passed" for outcome in claims.outcomes)
             problem = _failed_test(tests, claims)
             if problem is not None:
-                return Judgement(*problem, num_passed=passed)
+                return Judgement(*problem, num_passed=passed, passed=names)
     if len(claimed) < len(runs):
         return Judgement(ScoredCause.CRASH, "the tests ended before their time")
-    lies = [o for run, c in pairs if isinstance(c, Claims) for o in c.outcomes
-            if o.id in run.twins and o.outcome == "passed"]  # fmt: skip
+    lies = _lies(pairs)
     num_twins = sum(len(run.twins) for run in runs)
     if lies:
         detail = f"{len(lies)} of {num_twins} perturbed tests passed, which no honest answer can"
         return Judgement(ScoredCause.TAMPERING, detail, 0, num_twins - len(lies))
-    total = len(tests.planned)
-    return Judgement(ScoredCause.PASSED, f"{total} of {total} tests", total, num_twins)
+    total = sum(test.is_run for test in tests.planned)
+    return Judgement(ScoredCause.PASSED, f"{total} of {total} tests", total, num_twins, names)
+
+
+def _believed(
+    tests: ProjectTests, runs: Sequence[Run], pairs: Sequence[tuple[Run, Claims | Failure]]
+) -> frozenset[str]:
+    """What passed, where nothing speaks against the claims as a whole."""
+    claims = [claimed for _, claimed in pairs if isinstance(claimed, Claims)]
+    sound = len(claims) == len(runs) and not _lies(pairs)
+    if not sound or any(_problem(tests, *pair) for pair in zip(runs, claims, strict=True)):
+        return frozenset()
+    real = [c for run, c in zip(runs, claims, strict=True) if not run.twins]
+    return frozenset(o.id for c in real for o in c.outcomes if o.outcome == "passed")
+
+
+def _lies(pairs: Sequence[tuple[Run, Claims | Failure]]) -> list[Outcome]:
+    """Twins that are said to have passed."""
+    return [
+        outcome
+        for run, claims in pairs
+        if isinstance(claims, Claims)
+        for outcome in claims.outcomes
+        if outcome.id in run.twins and outcome.outcome == "passed"
+    ]
 
 
 def _problem(tests: ProjectTests, run: Run, claims: Claims) -> tuple[ScoredCause, str] | None:
@@ -73,7 +98,7 @@ def _problem(tests: ProjectTests, run: Run, claims: Claims) -> tuple[ScoredCause
 def _failed_test(tests: ProjectTests, claims: Claims) -> tuple[ScoredCause, str] | None:
     """The first that must pass and did not."""
     must_pass = {test.node_id: place for place, test in enumerate(tests.planned, 1)
-                 if test.must_pass}  # fmt: skip
+                 if test.must_pass and test.is_run}  # fmt: skip
     for outcome in claims.outcomes:
         if outcome.id in must_pass and outcome.outcome != "passed":
             where = f"test {must_pass[outcome.id]} of {len(tests.planned)}"

@@ -35,7 +35,11 @@ class Run:
 
 def runs_of(tests: ProjectTests, answer: str) -> tuple[Run, ...]:
     """In random order."""
-    key = hashlib.sha256(to_msgpack((tests.modules, tests.planned)))
+    planned = [  # without what came later: a verdict of then can be had again
+        {"node_id": t.node_id, "must_pass": t.must_pass, "has_twins": t.has_twins}
+        for t in tests.planned
+    ]
+    key = hashlib.sha256(to_msgpack((tests.modules, planned)))
     key.update(answer.encode("utf-8", "surrogatepass"))
     dice = random.Random(key.digest())
     seed = dice.getrandbits(64)
@@ -49,7 +53,7 @@ def runs_of(tests: ProjectTests, answer: str) -> tuple[Run, ...]:
 def _by_suite(
     tests: ProjectTests, functions: dict[_Place, TestFunction], dice: random.Random, seed: int
 ) -> Iterable[Run]:
-    yield Run(modules=_sources(tests), select=None, twins=frozenset(), seed=seed)
+    yield Run(modules=_sources(tests), select=_selected(tests), twins=frozenset(), seed=seed)
     places = sorted(functions)
     dice.shuffle(places)
     for half in (places[0::2], places[1::2]):
@@ -60,7 +64,7 @@ def _by_suite(
 def _by_test(
     tests: ProjectTests, functions: dict[_Place, TestFunction], dice: random.Random, seed: int
 ) -> Iterable[Run]:
-    for test in tests.planned:
+    for test in filter(lambda test: test.is_run, tests.planned):
         yield Run(modules=_sources(tests), select=(test.node_id,), twins=frozenset(), seed=seed)
         place = _place(test)
         if place in functions:
@@ -88,9 +92,15 @@ def _with_twins(
         done.add(place)
     modules = {path: apply(s, edits.get(path, [])) for path, s in _sources(tests).items()}
     planned = tests.planned if only is None else (only,)
-    twins = {test.node_id for test in planned if test.must_pass and _place(test) in done}
-    select = None if only is None else (only.node_id,)
+    twins = {t.node_id for t in planned if t.is_run and t.must_pass and _place(t) in done}
+    select = _selected(tests) if only is None else (only.node_id,)
     return Run(modules=modules, select=select, twins=frozenset(twins), seed=seed)
+
+
+def _selected(tests: ProjectTests) -> tuple[str, ...] | None:
+    """None: all."""
+    run = tuple(test.node_id for test in tests.planned if test.is_run)
+    return None if len(run) == len(tests.planned) else run
 
 
 def _sources(tests: ProjectTests) -> dict[str, bytes]:
@@ -106,7 +116,7 @@ def _functions(tests: ProjectTests) -> dict[_Place, TestFunction]:
     sources = _sources(tests)
     excepted = {_place(test) for test in tests.planned if not (test.has_twins and test.must_pass)}
     found: dict[_Place, TestFunction] = {}
-    for place in dict.fromkeys(map(_place, tests.planned)):
+    for place in dict.fromkeys(_place(test) for test in tests.planned if test.is_run):
         path, name = place
         function = twins_of(sources[path]).get(name) if path in sources else None
         if function is not None and place not in excepted:

@@ -1,20 +1,22 @@
 """From an answer to the files that it writes into a project.
 
 Where the task allows one file, by its path, the answer's program is that file.  Else every file is
-a block of its own, whole, with its path behind the tag: "```python package/module.py".  Blocks
-without a path are talk.  An answer that would write one file that it may not write is refused
-whole: nothing of it runs.
+a block of its own, whole, with its path behind the tag: "```python package/module.py"; or several
+files are changed by a block "```diff" with a unified diff.  Other blocks without a path are talk.
+An answer that would write one file that it may not write is refused whole: nothing of it runs.
 """
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from proofloop.core.patch import PatchError, apply_patch, read_patch
 from proofloop.core.project import InlineTree, ProjectTests, file_block
 from proofloop.core.verdict import ScoredCause
-from proofloop.verify.extract import labelled_blocks, program_text
+from proofloop.verify.extract import fenced_blocks, labelled_blocks, program_text
+from proofloop.verify.projects.tree import handed_out
 
 _NEVER = frozenset(
     (
@@ -25,6 +27,7 @@ _NEVER = frozenset(
 """Names that steer pytest or the interpreter, wherever they stand in a path."""
 _NEVER_SUFFIXES = (".pyc", ".pyo", ".pth", ".so", ".pyd", ".egg-link")
 _MAX_PATH = 200
+_DIFF_TAGS = ("diff", "patch")
 
 
 class Refusal(NamedTuple):
@@ -35,10 +38,15 @@ class Refusal(NamedTuple):
 def submission_of(answer: str, tests: ProjectTests) -> dict[str, bytes] | Refusal:
     """Path to content; or why the answer earns nothing."""
     single = _single(tests)
-    if single is not None and not labelled_blocks(answer):
+    diffs = [block.text for block in fenced_blocks(answer)
+             if block.tag in _DIFF_TAGS and not block.label]  # fmt: skip
+    if single is not None and not labelled_blocks(answer) and not diffs:
         files = {single: program_text(answer, tests.names)}
     else:
-        files = dict[str, str]()
+        patched = _patched("\n".join(diffs), tests) if diffs else dict[str, str]()
+        if isinstance(patched, Refusal):
+            return patched
+        files = patched
         for path, text in labelled_blocks(answer):
             if path in files:
                 return Refusal(ScoredCause.CONFLICTING_ANSWERS, "the same file twice")
@@ -49,13 +57,43 @@ def submission_of(answer: str, tests: ProjectTests) -> dict[str, bytes] | Refusa
         problem = _problem(path, tests)
         if problem:
             return Refusal(ScoredCause.FORBIDDEN_FILE, f"{path[:_MAX_PATH]!r}: {problem}")
-    return {path: text.encode("utf-8", "surrogatepass") for path, text in files.items()}
+    return {path: _encoded(text) for path, text in files.items()}
+
+
+def _encoded(text: str) -> bytes:
+    """Bytes of the project that are no UTF-8 come back as they were."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _patched(diff: str, tests: ProjectTests) -> dict[str, str] | Refusal:
+    """What a diff makes of the files that it may change."""
+    try:
+        for file in read_patch(diff):
+            if problem := _problem(file.path, tests):
+                return Refusal(ScoredCause.FORBIDDEN_FILE, f"{file.path[:_MAX_PATH]!r}: {problem}")
+            if file.is_deleted:
+                detail = f"{file.path[:_MAX_PATH]!r}: deleted, which no answer may"
+                return Refusal(ScoredCause.FORBIDDEN_FILE, detail)
+        done = apply_patch(diff, partial(_text_of, tests))
+    except PatchError as error:
+        return Refusal(ScoredCause.INVALID_PROGRAM, f"the diff cannot be applied: {error}"[:300])
+    return {path: text for path, text in done.items() if text is not None}
+
+
+def _text_of(tests: ProjectTests, path: str) -> str | None:
+    content = handed_out(tests, path)
+    return None if content is None else content.decode("utf-8", "surrogateescape")
 
 
 def unchanged(tests: ProjectTests) -> str | None:
     """The project as it stands, as an answer: its own files of those that an answer may write.
     None where it has none."""
-    if isinstance(tests.tree, InlineTree):
+    if tests.changed:
+        files = {file.path: file.content for file in tests.changed}
+    elif isinstance(tests.tree, InlineTree):
         files = {file.path: file.content for file in tests.tree.files}
     else:
         root = Path(tests.tree.folder)

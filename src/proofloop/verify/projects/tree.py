@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from proofloop.core.errors import UserError
-from proofloop.core.project import FolderTree
+from proofloop.core.project import FolderTree, InlineTree, ProjectTests
 
 
 def folder_tree(folder: Path) -> FolderTree:
@@ -27,6 +27,18 @@ def check_folder(tree: FolderTree) -> None:
 def _digest_as_of(folder: str, stamp: str) -> str:
     del stamp  # part of the cache's key
     return digest_of(Path(folder))
+
+
+def handed_out(tests: ProjectTests, path: str) -> bytes | None:
+    """A file of the project as the task hands it out; None where there is none."""
+    inline = tests.tree.files if isinstance(tests.tree, InlineTree) else ()
+    for file in (*tests.changed, *inline):
+        if file.path == path:
+            return file.content
+    if isinstance(tests.tree, InlineTree):
+        return None
+    place = Path(tests.tree.folder, path)
+    return place.read_bytes() if place.is_file() and not place.is_symlink() else None
 
 
 def digest_of(folder: Path) -> str:

@@ -146,8 +146,9 @@ class _Module:
     def _failing(self, function: _Function) -> Iterator[Edit]:
         """As the last statement; as the first where the test may end early."""
         first, last = function.body[0], function.body[-1]
-        line_start = self._span(first)[0] - first.col_offset
-        indent = self._source[line_start : self._span(first)[0]]
+        top = next(iter(getattr(first, "decorator_list", ())), first)
+        line_start = self._span(top)[0] - top.col_offset
+        indent = self._source[line_start : line_start + first.col_offset]
         if indent.strip():  # on one line with the `def`
             return
         uses_self = any(

@@ -1,0 +1,1 @@
+"""From a repository with tests to validated tasks.  Start with `pipeline.mine`."""

@@ -1,0 +1,227 @@
+"""The tests of a repository before anything is changed: which there are, which can be relied on,
+what they reach.
+
+Every module runs three times, each time in a process of its own: as it is; watched, for what its
+tests reach; and strictly, with nothing to write to and no threads or processes.  A test counts if
+it passed in the first two.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from proofloop.core.errors import UserError
+from proofloop.core.record import Record
+from proofloop.mine.benches import Benches
+from proofloop.mine.config import MineConfig
+from proofloop.mine.runner import Job, Reached, Runner, Setting, Told
+from proofloop.sandbox import ForkServerSandbox
+from proofloop.verify.projects.claims import Failure
+
+_NAMED = 5
+"""Tests that a message names."""
+
+
+class KnownTest(Record):
+    node_id: str
+    seconds: float
+    set_aside: str = ""
+    """Why it is not relied on: `failing`, `flaky`; empty for others."""
+    is_loose: bool = False
+    """It writes files, or starts threads or programs."""
+
+
+class KnownModule(Record):
+    path: str
+    tests: tuple[KnownTest, ...]
+    """In the order in which pytest runs them."""
+    files: tuple[str, ...]
+    """Of the project, that it imports."""
+
+
+_Order = tuple[Sequence[str], str]
+"""Modules, and how they are run: `plain`, `watched` or `strict`."""
+
+
+class Baseline(Record):
+    modules: tuple[KnownModule, ...]
+    preload: tuple[str, ...]
+    functions: dict[str, tuple[int, ...]]
+    """By `path:first line`: the tests that call it, by their number over all modules."""
+    loading: frozenset[str]
+    """Functions that run while tests are loaded."""
+    lines: dict[str, frozenset[int]]
+    """By path: lines that some test was seen to reach."""
+    notes: tuple[str, ...]
+
+
+def take_baseline(
+    benches: Benches,
+    setting: Setting,
+    modules: Sequence[str],
+    sources: Sequence[str],
+    packages: Sequence[str],
+    config: MineConfig,
+) -> Baseline:
+    """Raises UserError where the suite is no ground to stand on."""
+    prefixes = tuple(p if p.endswith(".py") else f"{p}/" for p in packages)
+
+    def run(sandbox: ForkServerSandbox, order: _Order) -> list[Told | Failure]:
+        own, how = order
+        jobs = [Job(modules=(m,), trace=prefixes if how == "watched" else ()) for m in own]
+        runner = Runner(sandbox, setting)
+        return runner.run(jobs, wall_s=config.max_module_s, strict=how == "strict")
+
+    parts = [modules[start :: benches.num] for start in range(benches.num)]
+    orders = [(part, how) for how in ("watched", "plain", "strict") for part in parts if part]
+    told: dict[tuple[str, str], Told | Failure] = {}
+    for (part, how), found in zip(orders, benches.map(run, orders), strict=True):
+        told |= {(module, how): claimed for module, claimed in zip(part, found, strict=True)}
+    notes: list[str] = []
+    known: list[KnownModule] = []
+    for module in modules:
+        plain, watched = told[module, "plain"], told[module, "watched"]
+        for claimed in (plain, watched):
+            if isinstance(claimed, Failure) and claimed.cause == "time_limit":
+                raise UserError(
+                    f"{module}: a test hangs, or takes over {config.max_module_s:g} s "
+                    f"(mine.max_module_s); leave the module out with "
+                    f"--set 'mine.leave_out=[\"{module}\"]'"
+                )
+        found = _module(module, plain, watched, told[module, "strict"], sources)
+        if isinstance(found, str):
+            notes.append(f"{module}: {found}; left out")
+        else:
+            known.append(found)
+    _judge(known, notes, config)
+    functions, loading, lines = _reached(known, [told[m.path, "watched"] for m in known])
+    return Baseline(
+        modules=tuple(known),
+        preload=_preload(list(told.values()), packages, modules),
+        notes=(*notes, *_named(known)),
+        functions=functions,
+        loading=loading,
+        lines=lines,
+    )
+
+
+def _module(
+    path: str, plain: Told | Failure, watched: Told | Failure, strict: Told | Failure,
+    sources: Sequence[str],
+) -> KnownModule | str:  # fmt: skip
+    """Or why nothing can be told of it."""
+    for claimed in (plain, watched):
+        if isinstance(claimed, Failure):
+            return f"cannot be run ({claimed.cause}: {claimed.detail})"
+        if claimed.collection_error:
+            said = claimed.more.said.get("", "").strip().splitlines()
+            return f"cannot be loaded ({claimed.collection_error}: {said[-1] if said else ''})"
+    assert isinstance(plain, Told)
+    assert isinstance(watched, Told)
+    if plain.collected != watched.collected or len(set(plain.collected)) < len(plain.collected):
+        return "its tests are named differently each time"
+    passed = [{o.id for o in run.outcomes if o.outcome == "passed"} for run in (plain, watched)]
+    steady = set[str]()
+    if isinstance(strict, Told) and strict.collected == plain.collected:
+        steady = {o.id for o in strict.outcomes if o.outcome == "passed"}
+    skipped = {o.id for o in plain.outcomes if o.outcome in ("skipped", "expected_failure")}
+    tests = tuple(
+        KnownTest(
+            node_id=test,
+            seconds=round(plain.more.seconds.get(test, 0.0), 4),
+            set_aside=_aside(test in passed[0], test in passed[1], test in skipped),
+            is_loose=test not in steady,
+        )
+        for test in plain.collected
+    )
+    names = set(plain.more.loaded)
+    files = tuple(path for path in sources if _name_of(path) & names)
+    return KnownModule(path=path, tests=tests, files=files)
+
+
+def _aside(first: bool, second: bool, skipped: bool) -> str:
+    if first and second:
+        return ""
+    return "skipped" if skipped else "flaky" if first != second else "failing"
+
+
+def _name_of(path: str) -> set[str]:
+    """Names under which a file may have been imported."""
+    parts = path.removesuffix(".py").removesuffix("/__init__").split("/")
+    return {".".join(parts[at:]) for at in range(min(2, len(parts)))}
+
+
+def _judge(known: Sequence[KnownModule], notes: Sequence[str], config: MineConfig) -> None:
+    tests = [t for module in known for t in module.tests if t.set_aside != "skipped"]
+    bad = [test for test in tests if test.set_aside]
+    if not tests or len(bad) == len(tests):
+        why = notes[0] if notes else f"{len(tests)} tests, none of which passes"
+        raise UserError(
+            f"no test passes before anything is changed: {why}.  Mend the suite, or say what it "
+            "needs with --set mine.extra"
+        )
+    if len(bad) > config.max_failing * len(tests):
+        counts = Counter(test.set_aside for test in bad)
+        what = " and ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
+        raise UserError(
+            f"{what} of {len(tests)} tests before anything is changed, such as {bad[0].node_id}; "
+            f"tests see no network and may write to temporary folders only.  Leave modules out "
+            f"(mine.leave_out) or allow more (mine.max_failing, now {config.max_failing:g})"
+        )
+
+
+def _named(known: Sequence[KnownModule]) -> list[str]:
+    notes: list[str] = []
+    for kind in ("flaky", "failing"):
+        tests = [t.node_id for m in known for t in m.tests if t.set_aside == kind]
+        if tests:
+            more = f" and {len(tests) - _NAMED} more" if len(tests) > _NAMED else ""
+            notes.append(f"{kind}, set aside: {', '.join(tests[:_NAMED])}{more}")
+    return notes
+
+
+def _preload(
+    told: Sequence[Told | Failure], packages: Sequence[str], modules: Sequence[str]
+) -> tuple[str, ...]:
+    """Modules that several test modules import and that are neither the project's nor ours."""
+    counts: Counter[str] = Counter()
+    for claimed in told:
+        if isinstance(claimed, Told):
+            counts.update(set(claimed.more.loaded))
+    own = {p.rpartition("/")[2].removesuffix(".py") for p in packages}
+    own |= {part.removesuffix(".py") for module in modules for part in module.split("/")}
+    return tuple(
+        sorted(
+            name
+            for name, count in counts.items()
+            if count >= 2 and not own & {name.partition(".")[0]} and not name.startswith("_")
+            and name.partition(".")[0] not in ("conftest", "sitecustomize", "antigravity", "this")
+            and not name.endswith(".conftest")
+        )
+    )  # fmt: skip
+
+
+def _reached(
+    known: Sequence[KnownModule], told: Sequence[Told | Failure]
+) -> tuple[dict[str, tuple[int, ...]], frozenset[str], dict[str, frozenset[int]]]:
+    functions: dict[str, set[int]] = {}
+    loading: set[str] = set()
+    lines: dict[str, set[int]] = {}
+    numbers = {t: n for n, t in enumerate(t.node_id for m in known for t in m.tests)}
+    for claimed in told:
+        assert isinstance(claimed, Told)
+        reach = claimed.more.reach
+        assert isinstance(reach, Reached)
+        keys = [f"{path}:{line}" for path, line, _ in reach.functions]
+        for test, places in reach.tests.items():
+            if not test:
+                loading.update(keys[place] for place in places)
+            elif test in numbers:
+                for place in places:
+                    functions.setdefault(keys[place], set()).add(numbers[test])
+        for path, seen in reach.lines.items():
+            lines.setdefault(path, set()).update(seen)
+    return (
+        {place: tuple(sorted(tests)) for place, tests in functions.items()},
+        frozenset(loading),
+        {path: frozenset(seen) for path, seen in lines.items()},
+    )
