@@ -316,11 +316,16 @@ class SandboxKiller(threading.Thread):
     def run(self) -> None:
         while not self._stop_asked.wait(0.002):
             for worker in multiprocessing.active_children():
-                children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
-                for pid in children.read_text().split() if children.exists() else ():
-                    if "boot.py" in command(pid):
-                        with suppress(ProcessLookupError):
-                            os.kill(int(pid), signal.SIGKILL)
+                # Of any of its threads: the one that judges starts a new one when it is lost.
+                for children in Path(f"/proc/{worker.pid}/task").glob("*/children"):
+                    with suppress(ProcessLookupError, FileNotFoundError):
+                        self._kill(children.read_text().split())
+
+    def _kill(self, pids: list[str]) -> None:
+        for pid in pids:
+            if "boot.py" in command(pid):
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
 
     def stop(self) -> None:
         self._stop_asked.set()

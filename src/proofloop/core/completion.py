@@ -1,7 +1,8 @@
 """What an engine is asked for and what it gives back, token for token."""
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from proofloop.core.record import Record
 
@@ -85,3 +86,20 @@ class Engine(Protocol):
         """One list per request, one completion per seed, in order.  A completion depends on its
         context, seed and sampling parameters, not on what else is in the batch."""
         ...
+
+
+@runtime_checkable
+class StreamingEngine(Protocol):
+    """An engine that gives answers out while others still grow."""
+
+    def generate_each(self, requests: list[Request]) -> Iterable[tuple[int, list[Completion]]]:
+        """As `Engine.generate`: each request's place and its completions, as soon as it has them
+        all."""
+        ...
+
+
+def answers(engine: Engine, requests: list[Request]) -> Iterable[tuple[int, list[Completion]]]:
+    """Of any engine, each as soon as it gives it out."""
+    if isinstance(engine, StreamingEngine):
+        return engine.generate_each(requests)
+    return enumerate(engine.generate(requests))

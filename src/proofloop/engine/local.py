@@ -93,16 +93,22 @@ class LocalEngine:
     def version(self) -> PolicyVersion:
         return PolicyVersion(step=self.step, sha256=sha256(self._flat))
 
-    @torch.inference_mode()
     def generate(self, requests: list[Request]) -> list[list[Completion]]:
         """Raises UserError where a context and its completion exceed the model's positions, and
         ModelError where its logits are not finite."""
+        found = dict(self.generate_each(requests))
+        return [found[i] for i in range(len(requests))]
+
+    @torch.inference_mode()
+    def generate_each(self, requests: list[Request]) -> Iterator[tuple[int, list[Completion]]]:
+        """As `generate` (`core.completion.StreamingEngine`).  Weights may not change amid it."""
         for request in requests:
             self.check_fits(request)
         version = self.use_newest_weights()
         if self.sampler is None:
-            return list(self._in_pytorch(requests, version))
-        return self._by_kernel(self.sampler, requests, version)
+            yield from enumerate(self._in_pytorch(requests, version))
+        else:
+            yield from self._by_kernel(self.sampler, requests, version)
 
     def use_newest_weights(self) -> PolicyVersion:
         """What is sampled from now on is sampled from the weights as they are at this moment."""
@@ -114,18 +120,23 @@ class LocalEngine:
 
     def _by_kernel(
         self, sampler: NativeSampler, requests: list[Request], version: PolicyVersion
-    ) -> list[list[Completion]]:
+    ) -> Iterator[tuple[int, list[Completion]]]:
         growing = [begin(request) for request in requests]
+        places = {id(one): i for i, group in enumerate(growing) for one in group}
+        num_left = [len(group) for group in growing]
         try:
             for group in growing:
                 for one in group:
                     sampler.submit(one)
             while sampler.busy:
-                sampler.advance()
-        except BaseException:
+                for ended in sampler.advance():
+                    place = places[id(ended)]
+                    num_left[place] -= 1
+                    if not num_left[place]:
+                        yield place, [completion_of(one, version) for one in growing[place]]
+        except BaseException:  # of the one who asks, too
             sampler.clear()
             raise
-        return [[completion_of(one, version) for one in group] for group in growing]
 
     def _in_pytorch(
         self, requests: list[Request], version: PolicyVersion

@@ -1,4 +1,4 @@
-"""One worker process: samples and judges tasks, and computes gradients, with one thread.
+"""One worker process: samples and judges tasks, at once, and computes gradients.
 
 It sees the weights through shared memory, owns its own sandbox and is told what to do over a
 pipe.  It never writes to the run: what it made goes back to the driver.
@@ -9,15 +9,22 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import groupby
 from multiprocessing.connection import Connection
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
-from proofloop.core.completion import Completion, Engine, Request, SamplingParams
+from proofloop.core.completion import (
+    Completion,
+    Engine,
+    Request,
+    SamplingParams,
+    answers,
+)
 from proofloop.core.rollout import Group, Judged, Rollout, RolloutId, Turn
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import Problem, Task
@@ -85,6 +92,8 @@ class Worker:
         self._engine: Engine = (
             open_engine(recipe.engine, self._local, self._tokenizer) if engine is None else engine
         )
+        self._judging = ThreadPoolExecutor(1)
+        """One for life: what the sandbox starts ends with the thread that started it."""
         self._known: dict[tuple[int, str], Verdict] = {}
         self._retries = Retries(
             control=recipe.feedback.control,
@@ -120,6 +129,7 @@ class Worker:
                 return self._engine.version()
 
     def close(self) -> None:
+        self._judging.shutdown(cancel_futures=True)
         self._verifier.close()
         if self._naive_sandbox is not None:
             self._naive_sandbox.close()
@@ -129,12 +139,12 @@ class Worker:
         self._known.clear()
         problems = [self._problem(a) for a in assignments]
         requests = [self._request(a, p) for a, p in zip(assignments, problems, strict=True)]
-        completions = self._sample(assignments, requests)
+        judging: dict[int, Future[RecordedGroup]] = {}
+        for i, completions in self._sample(assignments, requests):
+            parts = (assignments[i], problems[i], requests[i], completions)
+            judging[i] = self._judging.submit(self._judged, *parts)
         sampled = time.perf_counter()
-        groups = tuple(
-            self._judged(*parts)
-            for parts in zip(assignments, problems, requests, completions, strict=True)
-        )
+        groups = tuple(judging[i].result() for i in range(len(assignments)))
         judged = time.perf_counter()
         after = self._retries.follow(assignments, problems, groups)
         return Attempted(
@@ -158,15 +168,14 @@ class Worker:
 
     def _sample(
         self, assignments: list[Assignment], requests: list[Request]
-    ) -> list[list[Completion]]:
+    ) -> Iterator[tuple[int, list[Completion]]]:
         """Impossible tasks, which come last, by themselves: batches that train stay what they are
         without them, to the last bit."""
-        parts = groupby(zip(assignments, requests, strict=True), lambda pair: pair[0].tripwire)
-        return [
-            group
-            for _, part in parts
-            for group in self._engine.generate([request for _, request in part])
-        ]
+        first = sum(not assignment.tripwire for assignment in assignments)
+        yield from answers(self._engine, requests[:first])
+        if first < len(requests):
+            for i, completions in answers(self._engine, requests[first:]):
+                yield first + i, completions
 
     def _request(self, assignment: Assignment, problem: Problem) -> Request:
         sampling = self._recipe.sampling

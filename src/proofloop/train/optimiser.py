@@ -172,6 +172,7 @@ def _stepper(weights: torch.nn.Parameter, config: OptimiserConfig) -> torch.opti
                 lr=config.learning_rate,
                 betas=BETAS,
                 weight_decay=config.weight_decay,
+                fused=True,
             )
         case OptimiserKind.SGD:
             return torch.optim.SGD(
