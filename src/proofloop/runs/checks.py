@@ -15,8 +15,8 @@ from proofloop.engine.models.config import TARGETS
 from proofloop.runs.checks_algorithm import check_algorithm
 from proofloop.runs.config import load_config, suggestion
 from proofloop.runs.environments import build_environment, size_of
-from proofloop.runs.recipe import Control, EngineKind, Recipe
-from proofloop.train.config import LossKind, Method
+from proofloop.runs.recipe import AgentDialect, Control, EngineKind, Recipe
+from proofloop.train.config import FeedbackArm, LossKind, Method
 
 
 class _Bound(NamedTuple):
@@ -91,6 +91,9 @@ _BOUNDS = (
             "feedback.weight",
             "lora.rank",
             "engine.max_gap",
+            "agent.turns",
+            "agent.context_tokens",
+            "agent.notes_tokens",
             "alarms.max_tripped",
             "alarms.max_unscored",
             "alarms.max_gap_rise",
@@ -137,6 +140,7 @@ def check_recipe(recipe: Recipe) -> None:
             "reward.control: naive runs the tests that a prompt shows, and only the prompts of "
             f"functions are tests, those of {recipe.env.name} are not"
         )
+    _check_agent(recipe)
     check_algorithm(recipe)
     if (recipe.engine.kind is EngineKind.SERVER) != bool(recipe.engine.url):
         raise ConfigError(
@@ -171,6 +175,27 @@ def repeats(environment: Environment) -> bool:
     """Whether training comes by its tasks again once it has seen all."""
     sizes = [environment.num_tasks(Split.TRAIN, s) for s in environment.strata(Split.TRAIN)]
     return all(size is not None for size in sizes)
+
+
+def _check_agent(recipe: Recipe) -> None:
+    agent = recipe.agent
+    if agent.dialect is AgentDialect.NONE:
+        return
+    if recipe.env.name != "minirepos":
+        raise ConfigError(
+            f"agent.dialect: {agent.dialect} is how modules of minirepos are written, "
+            f"{recipe.env.name} has none; set env.name or leave it at none"
+        )
+    wrong = {
+        "feedback.arm": recipe.feedback.arm is not FeedbackArm.NONE,
+        "eval.feedback": recipe.eval.feedback,
+        "train.method": recipe.train.method is not Method.RL,
+    }
+    for key in (key for key, is_wrong in wrong.items() if is_wrong):
+        raise ConfigError(
+            f"{key}: does not go with agent.dialect = {agent.dialect}, whose rollouts have turns "
+            "of their own; leave it at its default"
+        )
 
 
 def _check_method(recipe: Recipe) -> None:

@@ -33,11 +33,13 @@ from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.checkpoint import read_config
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import adopt
+from proofloop.envs.minirepos import MiniReposEnvironment
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import learn_by_adapters
 from proofloop.runs.controls import controlled
 from proofloop.runs.engines import open_engine
 from proofloop.runs.environments import build_environment
+from proofloop.runs.episodes import Episodes
 from proofloop.runs.lifeline import die_with_parent
 from proofloop.runs.orders import (
     Attempt,
@@ -50,7 +52,7 @@ from proofloop.runs.orders import (
     Scores,
     WorkerSetup,
 )
-from proofloop.runs.recipe import Control, objective_of
+from proofloop.runs.recipe import AgentDialect, Control, objective_of
 from proofloop.runs.retries import Retries
 from proofloop.runs.seeds import sample_seed
 from proofloop.sandbox import open_sandbox
@@ -65,6 +67,8 @@ from proofloop.verify import build_verifier
 from proofloop.verify.naive import passes_naively
 from proofloop.verify.naming import verifier_name
 from proofloop.verify.tripwires import baited
+
+_NONE = AgentDialect.NONE
 
 
 class Worker:
@@ -98,6 +102,24 @@ class Worker:
         self._retries = Retries(
             control=recipe.feedback.control,
             seed=recipe.train.seed,
+            tokenizer=self._tokenizer,
+            engine=self._engine,
+            verifier=self._verifier,
+            judge=self._verdict,
+            max_positions=self._model.config.max_position_embeddings,
+        )
+        self._episodes = self._turns_with_tools() if recipe.agent.dialect is not _NONE else None
+
+    def _turns_with_tools(self) -> Episodes:
+        assert isinstance(self._environment, MiniReposEnvironment), "checked with the recipe"
+        sampling = self._recipe.sampling
+        return Episodes(
+            config=self._recipe.agent,
+            environment=self._environment,
+            sampling=SamplingParams(
+                max_tokens=sampling.max_tokens, temperature=sampling.temperature
+            ),
+            seed=self._recipe.train.seed,
             tokenizer=self._tokenizer,
             engine=self._engine,
             verifier=self._verifier,
@@ -138,6 +160,8 @@ class Worker:
         began = time.perf_counter()
         self._known.clear()
         problems = [self._problem(a) for a in assignments]
+        if self._episodes is not None:
+            return self._episodes.attempt(assignments, problems)
         requests = [self._request(a, p) for a, p in zip(assignments, problems, strict=True)]
         judging: dict[int, Future[RecordedGroup]] = {}
         for i, completions in self._sample(assignments, requests):
