@@ -154,17 +154,19 @@ def test_turns_have_an_end() -> None:
 
 def test_memory_is_notes_and_nothing_else() -> None:
     tight = len(TOKENIZER.context(ENVIRONMENT.problem(Split.HELDOUT, STRATUM, 0).task.messages))
-    agent = msgspec.structs.replace(AGENT, context_tokens=tight + 64, notes_tokens=16)
-    answers = [RIGHT[FIRST.path], FIRST.name, RIGHT[SECOND.path], "done"]
+    agent = msgspec.structs.replace(AGENT, context_tokens=tight + 76, notes_tokens=16)
+    notes = f"{FIRST.name}, {SECOND.name}"
+    answers = [RIGHT[FIRST.path], FIRST.name, RIGHT[SECOND.path], notes, "done"]
     attempt = said_by(answers, agent)
     assert isinstance(attempt.verdict, Scored)
-    assert [turn.restarts for turn in attempt.rollout.turns][:3] == [False, False, True]
-    again = TOKENIZER.decode(attempt.rollout.turns[2].context)
+    assert attempt.verdict.passed
+    turns = attempt.rollout.turns
+    assert [turn.restarts for turn in turns] == [False, False, True, False, True]
+    again = TOKENIZER.decode(turns[2].context)
     assert again.rstrip().endswith(f"# notes\n{FIRST.name}")
     assert RIGHT[FIRST.path] not in again
     forgets = msgspec.structs.replace(agent, notes_tokens=0)
-    cut = said_by(answers, forgets)
-    assert len(cut.rollout.turns) < 4
+    assert len(said_by(answers[::2], forgets).rollout.turns) == 2, "and there is no room for more"
 
 
 def test_a_statement_that_does_not_fit_is_refused() -> None:
