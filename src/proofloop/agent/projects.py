@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 from proofloop.agent.asks import Asks
 from proofloop.agent.changes import MAX_BYTES, Changed, Changes, changes
@@ -53,7 +52,7 @@ def since_handed_out(workspace: Workspace, found: Changes, given: tuple[TreeFile
 
 def _handed_out(tests: ProjectTests) -> tuple[TreeFile, ...]:
     """Files that a task of many on one tree hands out in another version than the tree's."""
-    return cast("tuple[TreeFile, ...]", getattr(tests, "changed", ()))
+    return tests.changed
 
 
 def answer_of(found: Changes, allowed: tuple[str, ...] = ("**",)) -> str:

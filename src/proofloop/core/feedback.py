@@ -49,7 +49,7 @@ def feedback_text(feedback: Feedback) -> str:
     assert 3 == 4 # f(2)
     # try again
     """
-    lines = [_line(test) for test in feedback.shown]
+    lines = [test_line(test) for test in feedback.shown]
     if feedback.cause is ScoredCause.PASSED:
         lines.insert(0, "# right here, wrong elsewhere")
     elif feedback.cause is not None:
@@ -57,7 +57,7 @@ def feedback_text(feedback: Feedback) -> str:
     return "\n".join([*lines, "# try again"]) + "\n"
 
 
-def _line(test: ShownTest) -> str:
+def test_line(test: ShownTest) -> str:
     """Of two values that differ, as pytest writes it: what came, then what was wanted, side by side
     like the two sides of a line of the prompt."""
     if not test.passed and test.got.startswith(_GAVE) and test.wanted.startswith("=="):

@@ -23,6 +23,7 @@ ENVIRONMENTS = (
     "humaneval",
     "math",
     "mbpp",
+    "minirepos",
     "stdio",
 )
 
@@ -55,6 +56,19 @@ def _built(env: EnvConfig) -> Environment:
                 families=env.families,
                 complexity=_values(env.complexity),
                 horizon=_values(env.horizon),
+            )
+        case "minirepos":
+            from proofloop.envs.minirepos import MiniReposEnvironment
+
+            if env.data is not None:
+                raise ConfigError(
+                    f"env.data: minirepos generates its tasks and reads no file ({env.data!r})"
+                )
+            return MiniReposEnvironment(
+                families=env.families,
+                complexity=_values(env.complexity),
+                horizon=_values(env.horizon),
+                pytest=env.pytest,
             )
         case "files":
             from proofloop.envs.files import FilesEnvironment

@@ -23,6 +23,7 @@ from proofloop.engine.models.checkpoint import copy_tokenizer, load_model, save_
 from proofloop.engine.models.decoder import Decoder, DecoderConfig
 from proofloop.engine.models.fresh import fresh_model
 from proofloop.envs.functions.corpus import CorpusMix, draw_text
+from proofloop.envs.minirepos.corpus import draw_episode
 from proofloop.render.bpe import save_tokenizer, train_tokenizer
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.models import resolve_model
@@ -95,7 +96,10 @@ def draw_document(
     recipe: PretrainRecipe, tokenizer: ChatTokenizer, rng: Random, done: float
 ) -> Document:
     """One document for the moment when a share `done` of all steps is done."""
-    text = draw_text(rng, recipe.opening if done < recipe.training.opening_share else recipe.corpus)
+    mix = recipe.opening if done < recipe.training.opening_share else recipe.corpus
+    # No number is drawn where there is nothing to choose: older corpora stay what they are.
+    is_episode = mix.episodes > 0 and rng.random() < mix.episodes
+    text = draw_episode(rng, mix) if is_episode else draw_text(rng, mix)
     messages = [Message(role="user", content=text.prompt)]
     for answer, said in text.earlier:
         messages += [

@@ -112,19 +112,23 @@ class LanguageConfig(Record):
 
 class EnvConfig(Record):
     name: str = "functions"
-    """`answers`, `exercism`, `files`, `functions`, `gsm8k`, `harbor`, `humaneval`, `math`, `mbpp`
-    or `stdio`."""
+    """`answers`, `exercism`, `files`, `functions`, `gsm8k`, `harbor`, `humaneval`, `math`,
+    `mbpp`, `minirepos` or `stdio`."""
     data: str | None = None
-    """The data file of an environment that reads one (all but `functions`)."""
+    """The data file of an environment that reads one (all but `functions` and `minirepos`)."""
     leave_out: tuple[str, ...] = ()
     """Ids of tasks of the data file that no split is to have, such as those that `validate` names
     because what they hand out already earns 1."""
     families: tuple[str, ...] = ("int", "list", "string")
-    """Type families of `functions`."""
+    """Type families of `functions` and `minirepos`."""
     complexity: tuple[int, ...] | int = (1, 2, 3)
     """Numbers of composed operations to draw tasks from."""
     horizon: tuple[int, ...] | int = (1,)
-    """Numbers of functions to write in one answer."""
+    """Numbers of functions to write in one answer, of modules of `minirepos` to repair."""
+    pytest: bool = False
+    """Whether hidden tests of `minirepos` are files that pytest runs in the repository, as in one
+    that was mined; otherwise each call is made in the candidate's process and compared outside of
+    it, which is stronger and a hundred times as fast."""
     language: str = "python"
     """Language of the programs that `stdio` and `files` ask for where a row names none: `bash`,
     `c`, `cpp`, `javascript`, `python`, or one of `env.languages`."""
@@ -141,6 +145,30 @@ class SamplingConfig(Record):
     """Longest completion, stop token included."""
     temperature: float = 1.0
     """Of the sampled and the trained distribution alike."""
+
+
+class AgentDialect(StrEnum):
+    """How a policy's turns become actions."""
+
+    NONE = "none"
+    DEFINITIONS = "definitions"
+
+
+class AgentConfig(Record):
+    """Rollouts of several turns with tools, instead of one answer."""
+
+    dialect: AgentDialect = AgentDialect.NONE
+    """`none`: a rollout is one answer. `definitions`, for `minirepos`: every turn writes modules
+    anew, `done` hands in."""
+    turns: int = 0
+    """Most turns of a rollout; 0: one more than twice its task's horizon."""
+    feedback: bool = True
+    """Whether a turn is followed by what the shown tests say of the modules that it wrote."""
+    context_tokens: int = 0
+    """Most tokens of a context and the turn after it; 0: the model's positions."""
+    notes_tokens: int = 0
+    """Memory: when the context is full, the policy is asked for notes of so many tokens at most,
+    and goes on with the task and these alone; 0: a full context ends the rollout."""
 
 
 class RewardConfig(Record):
@@ -254,6 +282,7 @@ class Recipe(Record):
     alarms: AlarmsConfig = AlarmsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     preference: PreferenceConfig = PreferenceConfig()
+    agent: AgentConfig = AgentConfig()
     control: ControlConfig = ControlConfig()
     tracker: TrackerConfig = TrackerConfig()
     engine: EngineConfig = EngineConfig()

@@ -35,11 +35,13 @@ from proofloop.engine.models.networks import empty_network
 from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.models.weights import adopt, adopt_gradient
 from proofloop.engine.vllm import VllmEngine
+from proofloop.envs.minirepos import MiniReposEnvironment
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import learn_by_adapters
 from proofloop.runs.controls import controlled
 from proofloop.runs.engines import open_engine
 from proofloop.runs.environments import build_environment
+from proofloop.runs.episodes import Episodes
 from proofloop.runs.lifeline import die_with_parent
 from proofloop.runs.orders import (
     Attempt,
@@ -53,7 +55,7 @@ from proofloop.runs.orders import (
     Value,
     WorkerSetup,
 )
-from proofloop.runs.recipe import Control, objective_of
+from proofloop.runs.recipe import AgentDialect, Control, objective_of
 from proofloop.runs.retries import Retries
 from proofloop.runs.reward_models import LearnedReward, rewarded_groups
 from proofloop.runs.seeds import sample_seed
@@ -69,6 +71,8 @@ from proofloop.verify import build_verifier
 from proofloop.verify.naive import passes_naively
 from proofloop.verify.naming import verifier_name
 from proofloop.verify.tripwires import baited
+
+_NONE = AgentDialect.NONE
 
 
 class Worker:
@@ -118,6 +122,24 @@ class Worker:
             judge=self._verdict,
             max_positions=self._model.config.max_position_embeddings,
         )
+        self._episodes = self._turns_with_tools() if recipe.agent.dialect is not _NONE else None
+
+    def _turns_with_tools(self) -> Episodes:
+        assert isinstance(self._environment, MiniReposEnvironment), "checked with the recipe"
+        sampling = self._recipe.sampling
+        return Episodes(
+            config=self._recipe.agent,
+            environment=self._environment,
+            sampling=SamplingParams(
+                max_tokens=sampling.max_tokens, temperature=sampling.temperature
+            ),
+            seed=self._recipe.train.seed,
+            tokenizer=self._tokenizer,
+            engine=self._engine,
+            verifier=self._verifier,
+            judge=self._verdict,
+            max_positions=self._model.config.max_position_embeddings,
+        )
 
     def obey(self, order: Order) -> Reply:
         match order:
@@ -159,6 +181,8 @@ class Worker:
         began = time.perf_counter()
         self._known.clear()
         problems = [self._problem(a) for a in assignments]
+        if self._episodes is not None:
+            return self._episodes.attempt(assignments, problems)
         requests = [self._request(a, p) for a, p in zip(assignments, problems, strict=True)]
         judging: dict[int, Future[RecordedGroup]] = {}
         for i, completions in self._sample(assignments, requests):

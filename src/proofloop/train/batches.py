@@ -14,7 +14,7 @@ from proofloop.train.crew import Crew
 from proofloop.train.kl import kl
 from proofloop.train.objective import Objective
 from proofloop.train.parts import LoopConfig
-from proofloop.train.samples import Sample, continuation_of, sample_of
+from proofloop.train.samples import Sample, continuation_of, samples_of
 from proofloop.train.scoring import Question, question_of
 from proofloop.train.trainer import GradientStats, check_logprob_gap
 
@@ -57,7 +57,7 @@ def prepare(config: LoopConfig, crew: Crew, credits: Credits, *, own: bool) -> P
     Raises TrainingHalted where sampler and trainer disagree about what was sampled.
     """
     objective = config.objective
-    groups = [[sample_of(c) for c in group] for group in credits.groups]
+    groups = [[s for c in group for s in samples_of(c)] for group in credits.groups]
     correction = None
     if own and objective.correction is not Correction.NONE:
         trainers = _logprobs(crew, groups, config.temperature, Whose.OWN)

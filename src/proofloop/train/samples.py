@@ -4,12 +4,12 @@ A sample is what one rollout trains: its first context (shared by its group) and
 after it, of which only the sampled ones train, each once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import NamedTuple
 
-from proofloop.core.rollout import Rollout
+from proofloop.core.rollout import Rollout, Turn
 from proofloop.train.advantages import Credited
 
 
@@ -63,11 +63,17 @@ class Continuation(NamedTuple):
 
 
 def continuation_of(rollout: Rollout) -> Continuation:
-    """[context 1][completion 1][context 2][completion 2] -> all but context 1."""
+    """[context 1][completion 1][context 2][completion 2] -> all but context 1.  Of a rollout whose
+    context never begins anew."""
+    assert not any(turn.restarts for turn in rollout.turns), "one context"
+    return _continued(rollout.turns)
+
+
+def _continued(turns: Sequence[Turn]) -> Continuation:
     tokens: list[int] = []
     sampled: list[bool] = []
     logprobs: list[float] = []
-    for i, turn in enumerate(rollout.turns):
+    for i, turn in enumerate(turns):
         given = turn.context if i else ()
         tokens += [*given, *turn.completion.tokens]
         sampled += [False] * len(given) + [True] * len(turn.completion.tokens)
@@ -76,20 +82,33 @@ def continuation_of(rollout: Rollout) -> Continuation:
 
 
 def sample_of(credited: Credited) -> Sample:
-    """Completions train, stop tokens included: stopping is an action."""
+    """Of a rollout with one context."""
+    (sample,) = samples_of(credited)
+    return sample
+
+
+def samples_of(credited: Credited) -> list[Sample]:
+    """One a context of the rollout, so that every sampled token trains once, as the policy sampled
+    it.  Completions train, stop tokens included: stopping is an action."""
     rollout: Rollout = credited.rollout
-    after = continuation_of(rollout)
-    own = credited.token_advantages or repeat(credited.advantage)
+    own = iter(credited.token_advantages or repeat(credited.advantage))
     targets = credited.targets
-    return Sample(
-        context=rollout.turns[0].context,
-        tokens=tuple(after.tokens),
-        trained=tuple(after.sampled),
-        sampler_logprobs=tuple(after.logprobs),
-        advantages=_placed(own, after.sampled),
-        old_values=None if targets is None else _placed(targets.values, after.sampled),
-        returns=None if targets is None else _placed(targets.returns, after.sampled),
-    )
+    assert targets is None or len(rollout.contexts) == 1, "values of one context"
+    samples: list[Sample] = []
+    for turns in rollout.contexts:
+        after = _continued(turns)
+        samples.append(
+            Sample(
+                context=turns[0].context,
+                tokens=tuple(after.tokens),
+                trained=tuple(after.sampled),
+                sampler_logprobs=tuple(after.logprobs),
+                advantages=_placed(own, after.sampled),
+                old_values=None if targets is None else _placed(targets.values, after.sampled),
+                returns=None if targets is None else _placed(targets.returns, after.sampled),
+            )
+        )
+    return samples
 
 
 def _placed(values: Iterable[float], sampled: list[bool]) -> tuple[float, ...]:
@@ -125,8 +144,12 @@ class Bundle:
 
 def bundles_of(samples: list[Sample], *, padded: bool = True) -> list[Bundle]:
     """One group's samples as one bundle or, where bundles are `padded`, as two (short, long) if
-    that runs fewer positions although the context then runs twice."""
-    assert len({s.context for s in samples}) == 1, "a group shares its context"
+    that runs fewer positions although the context then runs twice; those of other contexts (where
+    memory began anew) by themselves."""
+    contexts = dict.fromkeys(s.context for s in samples)
+    if len(contexts) > 1:
+        parts = ([s for s in samples if s.context == context] for context in contexts)
+        return [bundle for part in parts for bundle in bundles_of(part, padded=padded)]
     ordered = tuple(sorted(samples, key=lambda s: len(s.tokens)))
     if not padded:
         return [Bundle(samples=ordered)]

@@ -86,6 +86,17 @@ class ProgramVerifier:
         Never raises, as `verify`."""
         return self._patiently(task, lambda: self._tell(task, key, answer, verdict))
 
+    def look(self, task: Task, key: AnswerKey, answer: str) -> Feedback | Unscored:
+        """What the tests that the prompt shows say of an answer, right or wrong; nothing
+        where there are none.  Never raises, as `verify`."""
+
+        def told() -> Feedback:
+            assert isinstance(key.tests, CallTests), "tests that are calls"
+            found = told_of_tests(self._sandbox, task, key.tests, answer, self._limits)
+            return Feedback(cause=None) if found is None else found
+
+        return self._patiently(task, told)
+
     def _tell(self, task: Task, key: AnswerKey, answer: str, verdict: Scored) -> Feedback:
         tests, told = key.tests, None
         if isinstance(tests, CallTests) and tests.shown:

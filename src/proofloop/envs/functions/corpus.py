@@ -57,6 +57,9 @@ class CorpusMix(Record):
     """Share of texts that go on: a wrong program, what the shown tests say of it, a right one."""
     feedback_bare: float = 0.25
     """Share of those in which nothing is said but that it was wrong."""
+    episodes: float = 0.0
+    """Share of texts that repair a mini-repository (`envs.minirepos.corpus`), with as many bugs as
+    `horizon` says."""
     forgotten: float = 0.0
     """Of wrong programs of several operations, those that lack the last one; in all others, and in
     three of ten of these, one is mistaken for another."""

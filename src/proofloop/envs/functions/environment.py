@@ -115,9 +115,9 @@ class FunctionsEnvironment:
         complexity: tuple[int, ...] = (1, 2, 3),
         horizon: tuple[int, ...] = (1,),
     ) -> None:
-        _check("env.families", families, [k.value for k in Kind])
-        _check("env.complexity", complexity, range(1, MAX_COMPLEXITY + 1))
-        _check("env.horizon", horizon, range(1, len(FUNCTION_NAMES) + 1))
+        check_values("env.families", families, [k.value for k in Kind])
+        check_values("env.complexity", complexity, range(1, MAX_COMPLEXITY + 1))
+        check_values("env.horizon", horizon, range(1, len(FUNCTION_NAMES) + 1))
         self._strata = tuple(
             Stratum(family=f, complexity=c, horizon=h)
             for f in families
@@ -202,7 +202,8 @@ def _test(function: str, example: Example) -> TestCall:
     )
 
 
-def _check(key: str, values: tuple[Any, ...], allowed: Any) -> None:
+def check_values(key: str, values: tuple[Any, ...], allowed: Any) -> None:
+    """Raises ConfigError for one that is not allowed, or none at all."""
     wrong = [v for v in values if v not in allowed]
     if wrong or not values:
         raise ConfigError(
