@@ -13,7 +13,7 @@ from proofloop.core.completion import StopReason
 from proofloop.core.rollout import Group, Judged, RolloutId, Turn
 from proofloop.train.advantages import AdvantageRule, Credited, credit, group_advantages
 from proofloop.train.config import AdvantageScale, Baseline, LearnFrom, Ties, Truncated
-from proofloop.train.samples import Bundle, Sample, bundles_of, micro_batches, sample_of, shares
+from proofloop.train.samples import Bundle, Sample, bundles_of, micro_batches, samples_of, shares
 
 
 def test_group_advantages_by_hand() -> None:
@@ -80,12 +80,32 @@ def test_only_sampled_tokens_train_and_the_stop_token_is_one_of_them() -> None:
         Turn(context=(1, 2), completion=completion((3, 4, 0), (-0.1, -0.2, -0.3))),
         Turn(context=(5, 6), completion=completion((7, 0), (-0.4, -0.5))),
     )
-    sample = sample_of(Credited(rollout=rollout("r", turns), advantage=2.0))
+    (sample,) = samples_of(Credited(rollout=rollout("r", turns), advantage=2.0))
     assert sample.context == (1, 2)
     assert sample.tokens == (3, 4, 0, 5, 6, 7, 0)
     assert sample.trained == (True, True, True, False, False, True, True)
     assert sample.sampler_logprobs == (-0.1, -0.2, -0.3, 0, 0, -0.4, -0.5)
     assert sample.advantages == (2, 2, 2, 0, 0, 2, 2)
+
+
+def test_a_context_that_begins_anew_is_a_sample_of_its_own() -> None:
+    """Every sampled token trains once, after what the policy saw when it sampled it."""
+    turns = (
+        Turn(context=(1, 2), completion=completion((3, 0), (-0.1, -0.2))),
+        Turn(context=(5,), completion=completion((6, 0), (-0.3, -0.4))),
+        Turn(context=(1, 2, 9), completion=completion((7, 0), (-0.5, -0.6)), restarts=True),
+    )
+    credited = Credited(
+        rollout=rollout("r", turns), advantage=2.0, token_advantages=(1, 2, 3, 4, 5, 6)
+    )
+    first, second = samples_of(credited)
+    assert (first.context, first.tokens) == ((1, 2), (3, 0, 5, 6, 0))
+    assert (second.context, second.tokens) == ((1, 2, 9), (7, 0))
+    assert first.advantages == (1, 2, 0, 3, 4)
+    assert second.advantages == (5, 6)
+    assert second.sampler_logprobs == (-0.5, -0.6)
+    bundles = bundles_of([first, second], padded=False)
+    assert [b.context for b in bundles] == [(1, 2), (1, 2, 9)]
 
 
 def test_a_sample_with_parts_of_unlike_length_is_refused() -> None:

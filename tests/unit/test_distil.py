@@ -22,7 +22,7 @@ from proofloop.train.advantages import AdvantageRule, Credited, credit
 from proofloop.train.config import Whose
 from proofloop.train.crew import Assignment, Attempted
 from proofloop.train.distil import MAX_ADVANTAGE, Teacher, credit_of
-from proofloop.train.samples import Bundle, sample_of
+from proofloop.train.samples import Bundle, samples_of
 from proofloop.train.scoring import Question, logprobs_of
 from proofloop.train.trainer import GradientStats
 
@@ -149,11 +149,11 @@ def test_token_advantages_train_the_sampled_tokens_in_order() -> None:
     by_token = Credited(
         rollout=rollout("r", turns), advantage=9.0, token_advantages=(0.1, 0.2, 0.3, 0.4)
     )
-    sample = sample_of(by_token)
+    (sample,) = samples_of(by_token)
     assert sample.tokens == (3, 0, 7, 8, 4, 0)
     assert sample.advantages == (0.1, 0.2, 0.0, 0.0, 0.3, 0.4)
     assert sample.trained == (True, True, False, False, True, True)
-    one = sample_of(Credited(rollout=rollout("r", turns), advantage=9.0))
+    (one,) = samples_of(Credited(rollout=rollout("r", turns), advantage=9.0))
     assert one.advantages == (9.0, 9.0, 0.0, 0.0, 9.0, 9.0)
 
 

@@ -18,7 +18,7 @@ from proofloop.train.advantages import Credited
 from proofloop.train.config import LossKind
 from proofloop.train.objective import Objective
 from proofloop.train.pretrain import Document, summed_loss
-from proofloop.train.samples import Bundle, Sample, bundles_of, sample_of, shares
+from proofloop.train.samples import Bundle, Sample, bundles_of, samples_of, shares
 from proofloop.train.trainer import (
     GradientStats,
     accumulate,
@@ -48,12 +48,12 @@ def _groups(model: Decoder, tiny_model: Path) -> list[list[Sample]]:
     ]
     return [
         [
-            sample_of(
+            samples_of(
                 Credited(
                     rollout=rollout("r", (Turn(context=request.context, completion=c),)),
                     advantage=float(rng.normal()),
                 )
-            )
+            )[0]
             for c in completions
         ]
         for request, completions in zip(requests, engine.generate(requests), strict=True)

@@ -20,8 +20,8 @@ from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.start import start_model
 from proofloop.store import Phase, RunStore
-from proofloop.train.samples import continuation_of
-from proofloop.train.scoring import question_of
+from proofloop.train.samples import continued
+from proofloop.train.scoring import Question
 
 BASE = "base"
 _PORTION = 1024
@@ -63,12 +63,13 @@ def score_under_base(base: Path, trained: Path, *, on_progress: Callable[[int, i
 
 
 def _sums(crew: WorkerCrew, rollouts: list[Rollout]) -> dict[RolloutId, float]:
-    parts = [continuation_of(rollout) for rollout in rollouts]
-    answers = crew.score([question_of(rollout) for rollout in rollouts])
-    return {
-        rollout.id: sum(v for v, sampled in zip(answer, part.sampled, strict=True) if sampled)
-        for rollout, part, answer in zip(rollouts, parts, answers, strict=True)
-    }
+    """Over all contexts of a rollout, each token after what the policy saw."""
+    parts = [(r.id, turns[0].context, continued(turns)) for r in rollouts for turns in r.contexts]
+    questions = [Question(context=context, tokens=tuple(c.tokens)) for _, context, c in parts]
+    sums = {rollout.id: 0.0 for rollout in rollouts}
+    for (name, _, after), answer in zip(parts, crew.score(questions), strict=True):
+        sums[name] += sum(v for v, sampled in zip(answer, after.sampled, strict=True) if sampled)
+    return sums
 
 
 def _check_weights(base: Path, fingerprint: str) -> None:

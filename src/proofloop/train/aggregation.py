@@ -23,7 +23,8 @@ class Weighed:
 def weigh(
     groups: Sequence[Sequence[Sample]], aggregation: Aggregation, *, max_tokens: int
 ) -> Weighed:
-    """With T_i the trained tokens of sequence i, over all B sequences of P prompts:
+    """With T_i the trained tokens of sequence i, over all B sequences of P prompts (a rollout whose
+    context began anew is as many sequences as it has contexts):
 
     - `tokens`: sum of all / sum of T_i.  Long answers weigh more (DAPO, 2025, eq. 8).
     - `sequences`: mean over sequences of their token means (GRPO, Shao et al. 2024, eq. 3).

@@ -66,10 +66,11 @@ def continuation_of(rollout: Rollout) -> Continuation:
     """[context 1][completion 1][context 2][completion 2] -> all but context 1.  Of a rollout whose
     context never begins anew."""
     assert not any(turn.restarts for turn in rollout.turns), "one context"
-    return _continued(rollout.turns)
+    return continued(rollout.turns)
 
 
-def _continued(turns: Sequence[Turn]) -> Continuation:
+def continued(turns: Sequence[Turn]) -> Continuation:
+    """The same of turns with one context."""
     tokens: list[int] = []
     sampled: list[bool] = []
     logprobs: list[float] = []
@@ -81,12 +82,6 @@ def _continued(turns: Sequence[Turn]) -> Continuation:
     return Continuation(tokens, sampled, logprobs)
 
 
-def sample_of(credited: Credited) -> Sample:
-    """Of a rollout with one context."""
-    (sample,) = samples_of(credited)
-    return sample
-
-
 def samples_of(credited: Credited) -> list[Sample]:
     """One a context of the rollout, so that every sampled token trains once, as the policy sampled
     it.  Completions train, stop tokens included: stopping is an action."""
@@ -96,7 +91,7 @@ def samples_of(credited: Credited) -> list[Sample]:
     assert targets is None or len(rollout.contexts) == 1, "values of one context"
     samples: list[Sample] = []
     for turns in rollout.contexts:
-        after = _continued(turns)
+        after = continued(turns)
         samples.append(
             Sample(
                 context=turns[0].context,

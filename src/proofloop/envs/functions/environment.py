@@ -118,12 +118,7 @@ class FunctionsEnvironment:
         check_values("env.families", families, [k.value for k in Kind])
         check_values("env.complexity", complexity, range(1, MAX_COMPLEXITY + 1))
         check_values("env.horizon", horizon, range(1, len(FUNCTION_NAMES) + 1))
-        self._strata = tuple(
-            Stratum(family=f, complexity=c, horizon=h)
-            for f in families
-            for c in complexity
-            for h in horizon
-        )
+        self._strata = dials(families, complexity, horizon)
 
     def strata(self, split: Split) -> tuple[Stratum, ...]:
         del split  # the dials hold for every split
@@ -158,8 +153,8 @@ class FunctionsEnvironment:
         self, address: str, exercises: tuple[Exercise, ...], split: Split, stratum: Stratum
     ) -> Problem:
         messages = (Message(role="user", content=prompt_text(exercises)),)
-        calls = tuple(_test(e.name, example) for e in exercises for example in e.hidden)
-        shown = tuple(_test(e.name, example) for e in exercises for example in e.shown)
+        calls = tuple(call_test(e.name, example) for e in exercises for example in e.hidden)
+        shown = tuple(call_test(e.name, example) for e in exercises for example in e.shown)
         task_id = TaskId(f"{address}@{content_hash((messages, calls))}")
         task = Task(id=task_id, env=self.name, split=split, stratum=stratum, messages=messages)
         oracle = "".join(solution_text(e.name, e.chain) for e in exercises)
@@ -169,18 +164,9 @@ class FunctionsEnvironment:
     def find(self, task_id: str) -> Problem:
         """Raises UserError for an id of another form, or one whose content has changed."""
         try:
-            env, split, label, place = task_id.split("/")
-            family, complexity, horizon = label.split("-")
-            stratum = Stratum(
-                family=Kind(family).value,
-                complexity=int(complexity.removeprefix("c")),
-                horizon=int(horizon.removeprefix("h")),
-            )
-            index, _, digest = place.partition("@")
-            if env != self.name or stratum.label != label:
-                raise ValueError
+            split, stratum, index, digest = place_of(self.name, task_id)
             make = self.impossible if index.endswith(_IMPOSSIBLE) else self.problem
-            problem = make(Split(split), stratum, int(index.removesuffix(_IMPOSSIBLE)))
+            problem = make(split, stratum, int(index.removesuffix(_IMPOSSIBLE)))
         except ValueError:
             raise UserError(
                 f"no task {task_id!r} in environment functions; an id looks like "
@@ -194,7 +180,35 @@ class FunctionsEnvironment:
         return problem
 
 
-def _test(function: str, example: Example) -> TestCall:
+def dials(
+    families: tuple[str, ...], complexity: tuple[int, ...], horizon: tuple[int, ...]
+) -> tuple[Stratum, ...]:
+    """Every cell of them."""
+    return tuple(
+        Stratum(family=f, complexity=c, horizon=h)
+        for f in families
+        for c in complexity
+        for h in horizon
+    )
+
+
+def place_of(env: str, task_id: str) -> tuple[Split, Stratum, str, str]:
+    """Split, stratum, index and digest (empty where there is none) of `ENV/SPLIT/LABEL/INDEX@…`.
+    Raises ValueError."""
+    name, split, label, place = task_id.split("/")
+    family, complexity, horizon = label.split("-")
+    stratum = Stratum(
+        family=Kind(family).value,
+        complexity=int(complexity.removeprefix("c")),
+        horizon=int(horizon.removeprefix("h")),
+    )
+    index, _, digest = place.partition("@")
+    if name != env or stratum.label != label:
+        raise ValueError(f"not of {env}: {task_id}")
+    return Split(split), stratum, index, digest
+
+
+def call_test(function: str, example: Example) -> TestCall:
     return TestCall(
         function=function,
         args=encode((example.argument,)),

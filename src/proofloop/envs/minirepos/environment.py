@@ -7,7 +7,6 @@ milliseconds and is the strongest verdict there is; with `env.pytest` the same t
 pytest runs in the repository, as in one that was mined.  Not here: the turns (`agent.minirepos`).
 """
 
-from itertools import chain
 from random import Random
 
 from proofloop.core.codec import content_hash
@@ -18,19 +17,18 @@ from proofloop.core.task import (
     CallTests,
     Message,
     Problem,
-    Returns,
     Split,
     Stratum,
     Task,
     TaskId,
-    TestCall,
 )
-from proofloop.core.value import encode
 from proofloop.envs.functions.environment import (
     FUNCTION_NAMES,
     MAX_COMPLEXITY,
-    Example,
+    call_test,
     check_values,
+    dials,
+    place_of,
 )
 from proofloop.envs.functions.operations import Kind
 from proofloop.envs.minirepos.repository import (
@@ -61,12 +59,7 @@ class MiniReposEnvironment:
         check_values("env.complexity", complexity, range(1, MAX_COMPLEXITY + 1))
         check_values("env.horizon", horizon, range(1, MAX_HORIZON + 1))
         self.pytest = pytest
-        self._strata = tuple(
-            Stratum(family=f, complexity=c, horizon=h)
-            for f in families
-            for c in complexity
-            for h in horizon
-        )
+        self._strata = dials(families, complexity, horizon)
 
     def strata(self, split: Split) -> tuple[Stratum, ...]:
         del split  # the dials hold for every split
@@ -107,16 +100,10 @@ class MiniReposEnvironment:
     def place_of(self, task_id: str) -> tuple[Split, Stratum, int]:
         """Raises UserError."""
         try:
-            env, split, label, place = task_id.split("/")
-            family, complexity, horizon = label.split("-")
-            stratum = Stratum(
-                family=Kind(family).value,
-                complexity=int(complexity.removeprefix("c")),
-                horizon=int(horizon.removeprefix("h")),
-            )
-            found = Split(split), stratum, int(place.partition("@")[0])
-            if env != self.name or stratum.label != label or stratum.horizon > MAX_HORIZON:
+            split, stratum, index, _ = place_of(self.name, task_id)
+            if stratum.horizon > MAX_HORIZON:
                 raise ValueError
+            found = split, stratum, int(index)
         except ValueError:
             raise UserError(
                 f"no task {task_id!r} in environment minirepos; an id looks like "
@@ -142,16 +129,10 @@ def _address(split: Split, stratum: Stratum, index: int) -> str:
 def call_tests(modules: tuple[Module, ...]) -> CallTests:
     """Hidden calls of all modules; the shown ones are those of the modules with a bug."""
     return CallTests(
-        calls=tuple(_call(m, example) for m in modules for example in m.hidden),
-        shown=tuple(_call(m, example) for m in modules if m.is_buggy for example in m.shown),
-    )
-
-
-def _call(module: Module, example: Example) -> TestCall:
-    return TestCall(
-        function=module.name,
-        args=encode((example.argument,)),
-        wanted=Returns(value=encode(example.result)),
+        calls=tuple(call_test(m.name, example) for m in modules for example in m.hidden),
+        shown=tuple(
+            call_test(m.name, example) for m in modules if m.is_buggy for example in m.shown
+        ),
     )
 
 
@@ -170,9 +151,3 @@ def project_tests(modules: tuple[Module, ...]) -> ProjectTests:
             for i in range(len(m.hidden))
         ),
     )
-
-
-def visible_files(modules: tuple[Module, ...]) -> dict[str, str]:
-    """The repository as an agent finds it: the modules, and their shown tests."""
-    tests = ((f"tests/test_{m.name}.py", test_module(m, m.shown)) for m in modules)
-    return dict(chain(((m.path, m.source) for m in modules), tests))
