@@ -44,5 +44,8 @@ def sha256(flat: Tensor, num_threads: int = 1) -> str:
     if len(pieces) <= 1:
         return hashlib.sha256(data).hexdigest()
     with ThreadPoolExecutor(num_threads) as threads:  # the interpreter's lock is free meanwhile
-        digests = threads.map(lambda piece: hashlib.sha256(piece).digest(), pieces)
-        return hashlib.sha256(b"".join(digests)).hexdigest()
+        return hashlib.sha256(b"".join(threads.map(_digest, pieces))).hexdigest()
+
+
+def _digest(piece: memoryview) -> bytes:
+    return hashlib.sha256(piece).digest()
