@@ -24,12 +24,13 @@ def sample_hub(
     drafts = [[Draft(seed) for seed in request.seeds] for request in requests]
     live = [draft for group in drafts for draft in group]
     contexts = [request.context for request in requests for _ in request.seeds]
-    longest = max(map(len, contexts))
+    longest, device = max(map(len, contexts)), next(network.parameters()).device
     next_NT = torch.zeros(len(live), longest, dtype=torch.long)
     mask_NL = torch.zeros(len(live), longest, dtype=torch.long)
     for row, context in enumerate(contexts):
         next_NT[row, longest - len(context) :] = torch.tensor(context)
         mask_NL[row, longest - len(context) :] = 1
+    next_NT, mask_NL = next_NT.to(device), mask_NL.to(device)
     cache: Any = None
     for position in range(sampling.max_tokens):
         logits_NV, cache = _forward(network, next_NT, mask_NL, cache)
@@ -41,13 +42,14 @@ def sample_hub(
             draft.tokens.append(token)
             draft.logprobs.append(logprob)
             draft.entropies.append(entropy)
-        on_N = torch.from_numpy(~np.isin(tokens_N.numpy(), stop_ids))
+        on_N = torch.from_numpy(~np.isin(tokens_N.cpu().numpy(), stop_ids))
         if not on_N.any():
             break
         if not on_N.all():
-            cache.batch_select_indices(on_N.nonzero()[:, 0])
             live = [draft for draft, on in zip(live, on_N.tolist(), strict=True) if on]
-            mask_NL, tokens_N = mask_NL[on_N], tokens_N[on_N]
+            rows = on_N.nonzero()[:, 0].to(device)
+            cache.batch_select_indices(rows)
+            mask_NL, tokens_N = mask_NL[rows], tokens_N[rows]
         next_NT = tokens_N[:, None]
         mask_NL = torch.cat((mask_NL, torch.ones_like(next_NT)), dim=1)
     return drafts

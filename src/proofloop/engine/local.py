@@ -21,6 +21,7 @@ from proofloop.core.completion import (
 )
 from proofloop.core.errors import ModelError, UserError
 from proofloop.engine.hub_batch import sample_hub
+from proofloop.engine.models.copies import RoundedCopy, rounds
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.hub_network import HubNetwork
 from proofloop.engine.models.weights import sha256
@@ -90,8 +91,10 @@ class LocalEngine:
             else None
         )
         """None where PyTorch samples."""
+        self._copy = RoundedCopy(model) if self.sampler is None and rounds(model) else None
+        """What PyTorch samples from, where products are made in less than the weights are in."""
         self._sampled_by: str | None = None
-        """SHA-256 of the weights that the kernel has."""
+        """SHA-256 of the weights that kernel or copy have."""
 
     def version(self) -> PolicyVersion:
         return PolicyVersion(step=self.step, sha256=sha256(self._flat, self._num_threads))
@@ -116,8 +119,11 @@ class LocalEngine:
     def use_newest_weights(self) -> PolicyVersion:
         """What is sampled from now on is sampled from the weights as they are at this moment."""
         version = self.version()
-        if self.sampler is not None and version.sha256 != self._sampled_by:
-            self.sampler.weights_changed()
+        if version.sha256 != self._sampled_by:
+            if self.sampler is not None:
+                self.sampler.weights_changed()
+            if self._copy is not None:
+                self._copy.refresh()
             self._sampled_by = version.sha256
         return version
 
@@ -152,7 +158,8 @@ class LocalEngine:
     def _drafts(self, requests: list[Request], sampling: SamplingParams) -> list[list[Draft]]:
         if isinstance(self.model, HubNetwork):
             return sample_hub(self.model, requests, sampling, self._stop_ids)
-        return sample(self.model, requests, sampling, self._stop_ids)
+        model = self.model if self._copy is None else self._copy.model
+        return sample(model, requests, sampling, self._stop_ids)
 
     def _chunks(self, requests: list[Request]) -> list[list[Request]]:
         """Requests in order, cut so that a batch stays under the row limit."""

@@ -46,7 +46,7 @@ def sample(
             draft.tokens.append(token)
             draft.logprobs.append(logprob)
             draft.entropies.append(entropy)
-        batch.advance(tokens_N, stopped_N=np.isin(tokens_N.numpy(), stop_ids))
+        batch.advance(tokens_N, stopped_N=np.isin(tokens_N.cpu().numpy(), stop_ids))
         if not batch.live:
             break
     return drafts
@@ -86,7 +86,8 @@ def draw(
     logprobs_NV = effective_logprobs(logits_NV, sampling)
     probs_NV = logprobs_NV.exp()
     cumulative_NV = probs_NV.double().cumsum(dim=-1)
-    thresholds_N = torch.from_numpy(uniforms(seeds_N, position)) * cumulative_NV[:, -1]
+    drawn_N = torch.from_numpy(uniforms(seeds_N, position)).to(logits_NV.device)
+    thresholds_N = drawn_N * cumulative_NV[:, -1]
     tokens_N = torch.searchsorted(cumulative_NV, thresholds_N[:, None], right=True)[:, 0]
     tokens_N.clamp_(max=logits_NV.shape[-1] - 1)
     chosen_N = logprobs_NV.gather(-1, tokens_N[:, None])[:, 0]
@@ -103,6 +104,7 @@ class _LiveBatch:
 
     def __init__(self, model: Decoder, requests: list[Request], max_tokens: int) -> None:
         self._model = model
+        self._device = next(model.parameters()).device
         num_samples = max(len(r.seeds) for r in requests)
         # Contexts without their last token: that one starts every sample's own continuation.
         shared = [r.context[:-1] for r in requests]
@@ -110,14 +112,20 @@ class _LiveBatch:
         tokens_GP = torch.zeros(len(shared), max(1, int(lengths_G.max())), dtype=torch.long)
         for g, context in enumerate(shared):
             tokens_GP[g, : len(context)] = torch.tensor(context, dtype=torch.long)
-        _, self._context = model.encode_context(tokens_GP, lengths_G)
+        _, self._context = model.encode_context(
+            tokens_GP.to(self._device), lengths_G.to(self._device)
+        )
         self._cache = Cache(model.config, len(requests) * num_samples, max_tokens)
-        last_G = torch.tensor([r.context[-1] for r in requests])
+        last_G = torch.tensor([r.context[-1] for r in requests], device=self._device)
         self._next_GS = last_G[:, None].repeat(1, num_samples)
         self._cells_GS = np.array(
             [[s if s < len(r.seeds) else _FILLER for s in range(num_samples)] for r in requests]
         )
         self._request_G = np.arange(len(requests))
+
+    def _there(self, values: np.ndarray) -> Tensor:
+        """Where the model is."""
+        return torch.from_numpy(values).to(self._device)
 
     @property
     def live(self) -> list[tuple[int, int]]:
@@ -134,13 +142,13 @@ class _LiveBatch:
     def next_logits(self) -> Tensor:
         """Logits (N, V) of the next token of every live cell, in the order of `live`."""
         hidden_GSTC = self._model.extend(self._next_GS[..., None], self._context, self._cache)
-        live_GS = torch.from_numpy(self._cells_GS != _FILLER)
+        live_GS = self._there(self._cells_GS != _FILLER)
         return self._model.logits(hidden_GSTC[:, :, 0][live_GS])
 
     def advance(self, tokens_N: Tensor, stopped_N: np.ndarray) -> None:
         """Takes the sampled tokens in; stopped samples leave, and the grid shrinks with them."""
         live_GS = self._cells_GS != _FILLER
-        self._next_GS[torch.from_numpy(live_GS)] = tokens_N
+        self._next_GS[self._there(live_GS)] = tokens_N
         cells_N = self._cells_GS[live_GS]
         cells_N[stopped_N] = _FILLER
         self._cells_GS[live_GS] = cells_N
@@ -162,10 +170,10 @@ class _LiveBatch:
             places_GS[i, len(found) :] = found[0]
             cells_GS[i, : len(found)] = self._cells_GS[row, found]
         old_width = self._cells_GS.shape[1]
-        self._cache.keep(torch.from_numpy((rows[:, None] * old_width + places_GS).ravel()))
+        self._cache.keep(self._there((rows[:, None] * old_width + places_GS).ravel()))
         self._cells_GS = cells_GS
         self._request_G = self._request_G[rows]
-        rows_G, places = torch.from_numpy(rows), torch.from_numpy(places_GS)
+        rows_G, places = self._there(rows), self._there(places_GS)
         self._next_GS = self._next_GS[rows_G[:, None], places]
         context = self._context
         self._context = Context(

@@ -35,7 +35,7 @@ def write_weights(named: Mapping[str, Tensor], directory: Path) -> Path:
     SHA-256 is the version's (`engine.models.weights`)."""
     directory.mkdir(parents=True, exist_ok=True)
     temporary, path = directory / f".{WEIGHTS_NAME}", directory / WEIGHTS_NAME
-    tensors = {name: tensor.detach().contiguous() for name, tensor in named.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
     save_file(tensors, temporary, metadata={"format": "pt", "order": json.dumps(list(tensors))})
     temporary.rename(path)
     return path

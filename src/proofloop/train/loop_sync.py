@@ -133,6 +133,7 @@ def learn(parts: Parts, credits: Credits, *, own: bool = True) -> Learned:
     config = parts.config
     batch = prepare(config, parts.crew, credits, own=own)
     total, update, denominator = GradientStats(), NO_UPDATE, 0
+    packed = config.packs and packs()
     num_updates = min(config.updates_per_step, len(batch.groups))
     for i in range(num_updates):
         mine = batch.groups[i::num_updates]
@@ -143,7 +144,7 @@ def learn(parts: Parts, credits: Credits, *, own: bool = True) -> Learned:
         halves: list[Tensor] = []
         stats = GradientStats()
         for half in (groups[::2], groups[1::2]):
-            bundles = [b for group in half for b in bundles_of(group, padded=not packs())]
+            bundles = [b for group in half for b in bundles_of(group, padded=not packed)]
             gradient, half_stats = parts.crew.gradient(bundles, weighed.denominator)
             halves.append(gradient)
             stats += half_stats

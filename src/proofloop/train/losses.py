@@ -71,7 +71,7 @@ def sequence_ratio(logprobs: Tensor, old_logprobs: Tensor, lengths: Tensor) -> T
     """For every token the geometric mean of its sequence's ratios, with the gradient of all of
     them (Zheng et al. 2025, GSPO, arXiv:2507.18071, eq. 7)."""
     sequence_N = torch.repeat_interleave(lengths)
-    sums_S = torch.zeros(len(lengths), dtype=logprobs.dtype)
+    sums_S = logprobs.new_zeros(len(lengths))
     sums_S = sums_S.index_add(0, sequence_N, logprobs - old_logprobs)
     return (sums_S / lengths.clamp(min=1)).exp()[sequence_N]
 

@@ -131,12 +131,12 @@ class Optimiser:
     def state(self) -> bytes:
         """All that the next update depends on, bit for bit (safetensors)."""
         moments = self._stepper.state.get(self._weights)
-        zeros = torch.zeros_like(self._weights)
+        zeros = torch.zeros(self._weights.shape)
         return save_tensors(
             {
-                "weights": self._weights.detach().clone(),
-                "exp_avg": moments["exp_avg"] if moments else zeros,
-                "exp_avg_sq": moments["exp_avg_sq"] if moments else zeros.clone(),
+                "weights": self._weights.detach().to("cpu", copy=True),
+                "exp_avg": moments["exp_avg"].cpu() if moments else zeros,
+                "exp_avg_sq": moments["exp_avg_sq"].cpu() if moments else zeros.clone(),
                 "num_updates": torch.tensor(self.num_updates),
                 "signal_sums": self._signal.sums,
             }
@@ -151,10 +151,12 @@ class Optimiser:
         self._signal.sums = tensors["signal_sums"]
         self.num_updates = int(tensors["num_updates"])
         if self.num_updates and self._config.kind is OptimiserKind.ADAMW:
+            # All of it where the weights are, the count, too: the fused step reads it there.
+            device = self._weights.device
             self._stepper.state[self._weights] = {
-                "step": torch.tensor(float(self.num_updates)),
-                "exp_avg": tensors["exp_avg"],
-                "exp_avg_sq": tensors["exp_avg_sq"],
+                "step": torch.tensor(float(self.num_updates), device=device),
+                "exp_avg": tensors["exp_avg"].to(device),
+                "exp_avg_sq": tensors["exp_avg_sq"].to(device),
             }
 
 

@@ -9,13 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from proofloop.engine.models.arithmetic import arithmetic_of
+from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.native.library import SEGMENT, why_not
 from proofloop.engine.native.training import Packed
 
 
-def packs() -> bool:
-    """Whether this machine's trainers run without padding."""
-    return why_not() is None
+def packs(model: Decoder | None = None) -> bool:
+    """Whether this machine's trainers run without padding; given one, that of `model`."""
+    if why_not() is not None:
+        return False
+    if model is None:
+        return True
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    return on_cpu and arithmetic_of(model) in (None, torch.float32)
 
 
 def packed(

@@ -47,6 +47,8 @@ class LoopConfig(Record):
     has_teacher: bool = False
     """Whether another model's log-probabilities are learned from, in place of rewards."""
     max_pass_rate: float = 1.0
+    packs: bool = True
+    """Whether the trainer may run without padding, where this machine's can (`train.packing`)."""
     gae: GaeRule = GaeRule()
     """Where a value head is what rewards are compared with."""
 

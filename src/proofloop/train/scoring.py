@@ -76,8 +76,8 @@ def _asked(
         raise ValueError(f"asked for {longest} positions, the model has {limit}")
     places = {id(bundle): i for i, bundle in enumerate(bundles)}
     found: dict[int, tuple[float, ...]] = {}
-    for part in micro_batches(bundles, max_positions=max_positions, padded=not packs()):
-        values: list[float] = answer(collate(part)).tolist()
+    for part in micro_batches(bundles, max_positions=max_positions, padded=not packs(model)):
+        values: list[float] = answer(collate(part).where(model)).tolist()
         for bundle in part:
             length = bundle.longest
             found[places[id(bundle)]], values = tuple(values[:length]), values[length:]

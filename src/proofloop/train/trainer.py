@@ -7,7 +7,7 @@ Axes: G bundles, S samples a bundle, T tokens after the context, P context posit
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
@@ -49,6 +49,14 @@ class MicroBatch:
     def lengths(self) -> Tensor:
         """Trained tokens (G * S,) of each sample."""
         return self.trained_GST.sum(dim=-1).flatten()
+
+    def where(self, model: Decoder) -> "MicroBatch":
+        """The same where the weights of `model` are."""
+        device = next(model.parameters()).device
+        if self.lengths_G.device == device:
+            return self
+        values: dict[str, Tensor | None] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return MicroBatch(**{n: v if v is None else v.to(device) for n, v in values.items()})  # type: ignore[arg-type]
 
 
 class GradientStats(NamedTuple):
@@ -195,11 +203,11 @@ def accumulate(
     """Adds the gradient of sum(weight * loss) / denominator over `bundles` to the parameters'
     `.grad`, those of `head` among them where the objective has values."""
     stats = GradientStats()
-    padded = not packs()
+    padded = not packs(model)
     if isinstance(model, HubNetwork):  # shares no context
         bundles, padded = [Bundle(samples=(s,)) for b in bundles for s in b.samples], True
     for part in micro_batches(bundles, max_positions=max_positions, padded=padded):
-        batch = collate(part)
+        batch = collate(part).where(model)
         if head is None:
             logprobs_N, values_N = trained_logprobs(model, batch, temperature), None
         else:
@@ -232,7 +240,7 @@ def batch_loss(
         kl_N = kl(objective.kl_estimator, logprobs_N, reference_N)
         loss_N, kl_sum = loss_N + objective.kl_weight * kl_N, float(kl_N.detach().sum())
     weights_N = batch.weights_GS.flatten().repeat_interleave(lengths)
-    values = torch.zeros(())
+    values = logprobs_N.new_zeros(())
     if objective.has_values:
         assert values_N is not None, "the worker has a head"
         assert batch.old_values_GST is not None, "asked for before the batch was made"

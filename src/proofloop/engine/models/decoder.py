@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from proofloop.engine.models.arithmetic import Arithmetic, run_layer
 from proofloop.engine.models.config import DecoderConfig
 from proofloop.engine.models.rotary import rotary_tables, rotate
 
@@ -71,7 +72,7 @@ class Cache:
             self._layers_2NKLD[i] = new
 
 
-class Attention(nn.Module):
+class Attention(Arithmetic):
     def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
         self.config = config
@@ -90,22 +91,19 @@ class Attention(nn.Module):
 
     def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, KeyValue]:
         """x (…, T, C) -> queries (…, H, T, D), keys and values (…, K, T, D)."""
-        # One product for the three projections: on a CPU, joining the weights costs less than
-        # two more small products.
-        projections = (self.q_proj, self.k_proj, self.v_proj)
-        weight = torch.cat([p.weight for p in projections])
-        bias = torch.cat([p.bias for p in projections]) if self.config.attention_bias else None
-        heads = F.linear(x, weight, bias).unflatten(-1, (-1, self.config.head_dim))
+        heads = self.joined_product(x, (self.q_proj, self.k_proj, self.v_proj))
+        heads = heads.unflatten(-1, (-1, self.config.head_dim))
         heads = heads.transpose(-2, -3)  # (…, H + 2K, T, D)
         H, K = self.config.num_attention_heads, self.config.num_key_value_heads
         # `split`, not slices: its gradient is one copy, a slice's is zeros of the whole and a sum.
         turning, values = heads.split((H + K, K), dim=-3)
+        turning = self.exact(turning)
         if self.config.qk_norm:
             q, k = turning.split((H, K), dim=-3)
             turning = torch.cat((self.q_norm(q), self.k_norm(k)), dim=-3)
         if self._rotates:
             turning = rotate(turning, cos, sin)
-        q, k = turning.split((H, K), dim=-3)
+        q, k = self.rounded(turning).split((H, K), dim=-3)
         return q, KeyValue(k, values)
 
     def over_context(
@@ -119,7 +117,7 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(
             q, *self._repeated(own), attn_mask=band_PP, is_causal=band_PP is None
         )
-        return self.o_proj(y.transpose(-2, -3).flatten(-2)), own
+        return self.product(y.transpose(-2, -3).flatten(-2), self.o_proj), own
 
     def over_extension(
         self,
@@ -147,12 +145,13 @@ class Attention(nn.Module):
         over_own = q_GSHTD @ own_keys.transpose(-1, -2) + masks.own_TL
         P, L = over_context.shape[-1], over_own.shape[-1]
         over_own = over_own.transpose(1, 2).reshape(G, H, S * T, L)
+        # The masks are float32, and with them the scores from here on.
         weights = torch.cat((over_context, over_own), dim=-1).softmax(dim=-1)
-        context_weights, own_weights = weights.split((P, L), dim=-1)
+        context_weights, own_weights = self.rounded(weights).split((P, L), dim=-1)
         y_GHND = context_weights @ values_GHPD
         own_weights = own_weights.reshape(G, H, S, T, L).transpose(1, 2)
         y = y_GHND.reshape(G, H, S, T, D).transpose(1, 2) + own_weights @ own_values
-        return self.o_proj(y.transpose(-2, -3).flatten(-2))
+        return self.product(y.transpose(-2, -3).flatten(-2), self.o_proj)
 
     def _repeated(self, kv: KeyValue) -> KeyValue:
         """Key/value heads repeated to the number of query heads (grouped-query attention)."""
@@ -164,19 +163,17 @@ class Attention(nn.Module):
         )
 
 
-class MLP(nn.Module):
+class MLP(Arithmetic):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self._biased = bias = config.mlp_bias
+        bias = config.mlp_bias
         self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=bias)
         self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=bias)
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = torch.cat((self.gate_proj.bias, self.up_proj.bias)) if self._biased else None
-        both = F.linear(x, torch.cat((self.gate_proj.weight, self.up_proj.weight)), bias)
-        gate, up = both.chunk(2, dim=-1)
-        return self.down_proj(F.silu(gate) * up)
+        gate, up = self.joined_product(x, (self.gate_proj, self.up_proj)).chunk(2, dim=-1)
+        return self.product(F.silu(gate) * up, self.down_proj)
 
 
 class Layer(nn.Module):
@@ -186,6 +183,28 @@ class Layer(nn.Module):
         self.self_attn = Attention(config, layer)
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.mlp = MLP(config)
+
+    def over_context(
+        self, x_GPC: Tensor, cos: Tensor, sin: Tensor, band_PP: Tensor | None
+    ) -> tuple[Tensor, KeyValue]:
+        y, own = self.self_attn.over_context(self.input_layernorm(x_GPC), cos, sin, band_PP)
+        x = x_GPC + y
+        x = x + self.mlp(self.post_attention_layernorm(x))
+        # Laid out once, or every step of sampling would lay it out again.
+        return x, KeyValue(own.keys.contiguous(), own.values.contiguous())
+
+    def over_extension(
+        self,
+        x_GSTC: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        context: KeyValue,
+        masks: Masks,
+        cache: tuple[Cache, int] | None,
+    ) -> Tensor:
+        normed = self.input_layernorm(x_GSTC)
+        x = x_GSTC + self.self_attn.over_extension(normed, cos, sin, context, masks, cache)
+        return x + self.mlp(self.post_attention_layernorm(x))
 
 
 class Trunk(nn.Module):
@@ -203,6 +222,8 @@ class Decoder(nn.Module):
 
     cos: Tensor
     sin: Tensor
+    recomputes = False
+    """Whether the backward pass runs layers again instead of keeping what they held inside."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -216,7 +237,7 @@ class Decoder(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
 
     @property
-    def _layers(self) -> list[Layer]:
+    def stack(self) -> list[Layer]:
         return cast("list[Layer]", self.model.layers)
 
     def encode_context(self, tokens_GP: Tensor, lengths_G: Tensor) -> tuple[Tensor, Context]:
@@ -226,13 +247,10 @@ class Decoder(nn.Module):
         x = self.model.embed_tokens(tokens_GP)
         band_PP = self._band(P, tokens_GP.device)
         kept: list[KeyValue] = []
-        for layer in self._layers:
+        for layer in self.stack:
             band = None if layer.self_attn.window is None else band_PP
-            y, own = layer.self_attn.over_context(layer.input_layernorm(x), cos, sin, band)
-            x = x + y
-            x = x + layer.mlp(layer.post_attention_layernorm(x))
-            # Laid out once, or every step of sampling would lay it out again.
-            kept.append(KeyValue(own.keys.contiguous(), own.values.contiguous()))
+            x, own = run_layer(layer.over_context, self.recomputes, x, cos, sin, band)
+            kept.append(own)
         beyond_GP = torch.arange(P, device=x.device) >= lengths_G[:, None]
         return self.model.norm(x), Context(tuple(kept), lengths_G, _hidden(beyond_GP, x.dtype))
 
@@ -260,16 +278,11 @@ class Decoder(nn.Module):
         full = Masks(padding_GP[:, None, None], _hidden(ahead_TL, padding_GP.dtype))
         sliding = self._within_window(full, positions_GT, new_T, tokens_GST.shape[1])
         x = self.model.embed_tokens(tokens_GST)
-        for i, layer in enumerate(self._layers):
-            x = x + layer.self_attn.over_extension(
-                layer.input_layernorm(x),
-                cos,
-                sin,
-                context.layers[i],
-                full if layer.self_attn.window is None else sliding,
-                None if cache is None else (cache, i),
-            )
-            x = x + layer.mlp(layer.post_attention_layernorm(x))
+        for i, layer in enumerate(self.stack):
+            masks = full if layer.self_attn.window is None else sliding
+            place = None if cache is None else (cache, i)
+            run, again = layer.over_extension, self.recomputes and cache is None
+            x = run_layer(run, again, x, cos, sin, context.layers[i], masks, place)
         if cache is not None:
             cache.length += T
         return self.model.norm(x)

@@ -35,10 +35,9 @@ class Lora(nn.Module):
         for weight in self._weights.values():
             out, into = weight.shape
             a = torch.empty(config.rank, into)
-            self.pairs.append(
-                a.uniform_(-1 / math.sqrt(into), 1 / math.sqrt(into), generator=random)
-            )
-            self.pairs.append(torch.zeros(out, config.rank))
+            a.uniform_(-1 / math.sqrt(into), 1 / math.sqrt(into), generator=random)
+            self.pairs.append(a.to(weight.device))
+            self.pairs.append(torch.zeros(out, config.rank, device=weight.device))
 
     def _is_target(self, parameter: Tensor) -> bool:
         return any(parameter is weight for weight in self._weights.values())

@@ -33,7 +33,7 @@ def save_adapter(
     """base: the directory or hub id of the model that the adapter belongs to."""
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {
-        f"{_PREFIX}{name}.lora_{letter}.weight": matrix.detach().to(dtype).contiguous()
+        f"{_PREFIX}{name}.lora_{letter}.weight": matrix.detach().to("cpu", dtype).contiguous()
         for name, a, b in lora.named_pairs()
         for letter, matrix in (("A", a), ("B", b))
     }

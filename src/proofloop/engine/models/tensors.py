@@ -171,7 +171,7 @@ def write_tensors(
 
 
 def _converted(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    converted = tensor.detach().to(dtype).contiguous()
+    converted = tensor.detach().to("cpu", dtype).contiguous()
     if not converted.isfinite().all():
         raise ModelError(f"{name} does not fit {dtype}'s range; save as bfloat16 or float32")
     return converted

@@ -22,12 +22,15 @@ def flatten(model: nn.Module) -> Tensor:
 
 
 def adopt(model: nn.Module, flat: Tensor) -> None:
-    """Makes every parameter of `model` a view into `flat`, in the order of `parameters()`."""
+    """Makes every parameter of `model` a view into `flat`, in the order of `parameters()`; its
+    buffers move to where `flat` is."""
     parameters = list(model.parameters())
     if sum(p.numel() for p in parameters) != flat.numel():
         raise ValueError(f"{flat.numel()} weights do not fit a model of another size")
     for p, piece in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         p.data = piece.view_as(p)
+    for buffer in model.buffers():
+        buffer.data = buffer.data.to(flat.device)
 
 
 def adopt_gradient(model: nn.Module, flat: Tensor) -> None:
@@ -38,8 +41,9 @@ def adopt_gradient(model: nn.Module, flat: Tensor) -> None:
 
 
 def sha256(flat: Tensor, num_threads: int = 1) -> str:
-    """Of the vector's bytes; of more than a piece (`PIECE_BYTES`), of the pieces' hashes."""
-    data = flat.numpy().data.cast("B")
+    """Of the vector's bytes, wherever it lies; of more than a piece (`PIECE_BYTES`), of the pieces'
+    hashes."""
+    data = flat.detach().cpu().numpy().data.cast("B")
     pieces = [data[i : i + PIECE_BYTES] for i in range(0, len(data), PIECE_BYTES)]
     if len(pieces) <= 1:
         return hashlib.sha256(data).hexdigest()

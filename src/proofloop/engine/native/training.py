@@ -3,7 +3,8 @@
 Sequences lie one after the other without padding, and those with one context share its tokens:
 what is computed is what is needed, once.  Large products are PyTorch's; what stands between them,
 in a framework a dozen passes over memory a layer, is one pass each of `train.c`.  Of a layer six
-tensors a token are kept for the backward pass; norms and gates are computed again.
+tensors a token are kept for the backward pass; norms and gates are computed again.  Where the
+decoder `recomputes`, one is kept, its input, and all of the layer is computed again.
 
 Axes: N packed tokens, R those whose hidden states are asked for, C model width, H query heads,
       D head width, I inner width, M segments.
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from proofloop.engine.models.arithmetic import arithmetic_of
 from proofloop.engine.models.config import DecoderConfig
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.native.library import kernel, why_not
@@ -42,6 +44,7 @@ def can_train(decoder: Decoder, longest: int) -> bool:
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.float32
+        and arithmetic_of(decoder) in (None, torch.float32)
         and can_run(config)
         and (window is None or longest <= window)
         and why_not() is None
@@ -51,10 +54,19 @@ def can_train(decoder: Decoder, longest: int) -> bool:
 def packed_hidden(decoder: Decoder, packed: Packed) -> Tensor:
     """Final hidden states (R, C) of the wanted rows, with gradients to the decoder's weights."""
     trunk = dict(decoder.model.named_parameters())
-    keep = torch.is_grad_enabled()
+    keeping = _Keeping(all=torch.is_grad_enabled(), inputs=decoder.recomputes)
     tables = (decoder.cos, decoder.sin)
-    found = _Layers.apply(decoder.config, packed, tables, keep, tuple(trunk), *trunk.values())
+    found = _Layers.apply(decoder.config, packed, tables, keeping, tuple(trunk), *trunk.values())
     return cast("Tensor", found)
+
+
+class _Keeping(NamedTuple):
+    """What is kept for the backward pass."""
+
+    all: bool
+    """If there will be one."""
+    inputs: bool
+    """Of layers their inputs only."""
 
 
 class _Kept(NamedTuple):
@@ -85,17 +97,18 @@ class _Layers(torch.autograd.Function):
         config: DecoderConfig,
         packed: Packed,
         tables: tuple[Tensor, Tensor],
-        keep: bool,
+        keeping: _Keeping,
         names: tuple[str, ...],
         *weights: Tensor,
     ) -> Tensor:
         net = _Network(config, packed, tables, dict(zip(names, weights, strict=True)))
         x_NC = net.weights["embed_tokens.weight"][packed.tokens_N]
-        kept: list[_Kept] = []
+        kept: list[_Kept | Tensor] = []
         for i in range(config.num_hidden_layers):
-            x_NC, layer = net.layer(i, x_NC)
-            if keep:
-                kept.append(layer)
+            input_NC = x_NC
+            x_NC, layer = net.layer(i, input_NC)
+            if keeping.all:
+                kept.append(input_NC if keeping.inputs else layer)
         last_RC = x_NC[packed.wanted_R]
         hidden_RC, inverse_R = net.norm(last_RC, net.weights["norm.weight"])
         ctx.net, ctx.kept, ctx.last = net, kept, (last_RC, inverse_R)
@@ -104,7 +117,7 @@ class _Layers(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        net, kept = cast("_Network", ctx.net), cast("list[_Kept]", ctx.kept)
+        net, kept = cast("_Network", ctx.net), cast("list[_Kept | Tensor]", ctx.kept)
         last_RC, inverse_R = ctx.last
         wanted = dict(zip(ctx.names, ctx.needs_input_grad[5:], strict=True))
         made = _Gradients(net.weights, wanted)
@@ -114,7 +127,10 @@ class _Layers(torch.autograd.Function):
         d_NC = torch.zeros(len(net.packed.tokens_N), last_RC.shape[1])
         d_NC[net.packed.wanted_R] = d_last_RC
         for i in reversed(range(len(kept))):
-            net.layer_back(i, kept.pop(), d_NC, made)
+            layer = kept.pop()
+            if isinstance(layer, Tensor):
+                _, layer = net.layer(i, layer)
+            net.layer_back(i, layer, d_NC, made)
         if wanted["embed_tokens.weight"]:
             made.zeros("embed_tokens.weight").index_add_(0, net.packed.tokens_N, d_NC)
         return (None,) * 5 + tuple(made.given(name) for name in ctx.names)
