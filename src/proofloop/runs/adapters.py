@@ -12,19 +12,21 @@ from proofloop.engine.models.lora import Lora
 from proofloop.engine.models.peft import load_adapter, read_adapter_config, save_adapter
 from proofloop.engine.models.weights import adopt
 from proofloop.runs.models import resolve_model
+from proofloop.runs.placement import placed
 from proofloop.runs.recipe import LoraRecipe, Recipe
 from proofloop.runs.start import start_model
 
 
 def start_policy(recipe: Recipe) -> tuple[Decoder, Lora | None]:
-    """The model to train, its weights merged, and the adapters that train in place of them, where
-    the recipe says so: new ones, or those of `model.adapter`.
+    """The model to train, where the recipe places it, its weights merged, and the adapters that
+    train in place of them, where the recipe says so: new ones, or those of `model.adapter`.
 
-    Raises ModelError, and ConfigError for an adapter of other dimensions than `[lora]`.
+    Raises ModelError, and ConfigError for a device that is not there and for an adapter of other
+    dimensions than `[lora]`.
     """
     if not recipe.lora.rank:
-        return start_model(recipe.model), None
-    model = start_model(msgspec.structs.replace(recipe.model, adapter=None))
+        return placed(start_model(recipe.model), recipe), None
+    model = placed(start_model(msgspec.structs.replace(recipe.model, adapter=None)), recipe)
     lora = Lora(model, lora_config(recipe.lora), seed=recipe.train.seed)
     if recipe.model.adapter is not None:
         directory = Path(recipe.model.adapter).expanduser()

@@ -24,7 +24,7 @@ from proofloop.runs.recipe import (
     Recipe,
     objective_of,
 )
-from proofloop.train.config import FeedbackArm, LossKind, Method
+from proofloop.train.config import Device, FeedbackArm, LossKind, Method, Precision
 
 
 class _Bound(NamedTuple):
@@ -142,6 +142,8 @@ def check_recipe(recipe: Recipe) -> None:
     for bound in _BOUNDS:
         for key in bound.keys:
             value = attrgetter(key)(recipe)
+            if value is None:
+                continue
             enough = value >= bound.least if bound.allowed else value > bound.least
             if not (enough and math.isfinite(value)):  # NaN is never enough
                 raise ConfigError(f"{key}: {value} {bound.wanted}")
@@ -172,6 +174,20 @@ def check_recipe(recipe: Recipe) -> None:
         raise ConfigError(
             f"{key}: adapters are of our own network definition, not of model.backend = "
             "transformers; train all weights, or merge the adapter first"
+        )
+    train = recipe.train
+    if recipe.model.backend is Backend.TRANSFORMERS and (
+        train.precision is not Precision.FLOAT32 or train.activation_checkpointing
+    ):
+        key = "activation_checkpointing" if train.activation_checkpointing else "precision"
+        raise ConfigError(
+            f"train.{key}: is of our own network definition, not of model.backend = transformers; "
+            "leave it at its default"
+        )
+    if train.device is Device.CUDA and train.workers > 1:
+        raise ConfigError(
+            f"train.workers: {train.workers} processes are of a CPU; with train.device = cuda one "
+            "process has the GPU. Leave it at 0, or take train.device = cpu"
         )
     if not recipe.lora.targets:
         raise ConfigError(f"lora.targets: names no layer; some of {', '.join(TARGETS)}")

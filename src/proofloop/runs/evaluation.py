@@ -12,11 +12,11 @@ import torch
 
 from proofloop.engine.models.weights import flatten
 from proofloop.measure.estimators.sequential import ConfidenceSequence
-from proofloop.runs.crew import WorkerCrew
+from proofloop.runs.crews import open_crew
 from proofloop.runs.environments import build_environment
 from proofloop.runs.machine_check import check_machine
-from proofloop.runs.manifest import num_workers
 from proofloop.runs.models import resolve_model
+from proofloop.runs.placement import placed
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.sampler import open_sampler
 from proofloop.runs.start import start_model, start_tokenizer
@@ -45,7 +45,7 @@ def run_evaluation(
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
     torch.set_num_threads(1)
-    tokenizer, model = start_tokenizer(recipe), start_model(recipe.model)
+    tokenizer, model = start_tokenizer(recipe), placed(start_model(recipe.model), recipe)
     weights = flatten(model).share_memory_()
     settings = recipe.eval
     assignments = heldout_assignments(
@@ -60,18 +60,17 @@ def run_evaluation(
     if settings.until_width is not None:
         assignments, stop = shuffled(assignments), narrow_enough(settings.until_width)
         size //= 8  # looked at more often
-    workers = num_workers(recipe.train.workers)
     with open_run(_of_no_steps(recipe), out, resume=resume) as store:
         known = store.evaluation(0)
         if known is not None and known.ended is not None:
             return
         with (
             open_sampler(recipe, out, model, weights, tokenizer) as sampler,
-            WorkerCrew(
+            open_crew(
                 recipe if sampler is None else sampler.recipe,
                 model_path,
+                model,
                 weights,
-                num_workers=workers,
                 send=None if sampler is None else sampler.send,
             ) as crew,
             graceful_interrupt() as interrupted,

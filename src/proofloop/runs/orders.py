@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from proofloop.core.completion import PolicyVersion
+from proofloop.engine.models.decoder import Decoder
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.reward_models import RewardModel
 from proofloop.train.config import Whose
@@ -25,7 +26,8 @@ class Teacher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSetup:
-    """What a worker is started with; the tensors lie in shared memory."""
+    """What a worker is started with; the tensors lie in shared memory or, where the worker is in
+    the driver's own process, on its device."""
 
     recipe: Recipe
     model_path: Path
@@ -40,6 +42,9 @@ class WorkerSetup:
     """Weights of a scalar head on the model, whose gradient comes after the other."""
     reward_model: RewardModel | None = None
     """Where training is rewarded by one."""
+    model: Decoder | None = None
+    """The driver's own, whose parameters are views of `weights`, where the worker is in its
+    process."""
 
 
 @dataclass(frozen=True, slots=True)

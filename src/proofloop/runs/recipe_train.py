@@ -7,12 +7,14 @@ from proofloop.train.config import (
     Algorithm,
     Baseline,
     Correction,
+    Device,
     KlEstimator,
     KlIn,
     LearnFrom,
     LossKind,
     Method,
     OptimiserKind,
+    Precision,
     Schedule,
     Ties,
     Truncated,
@@ -38,7 +40,19 @@ class TrainConfig(Record):
     tasks_seed: int = 0
     """Which ones."""
     workers: int = 0
-    """Processes of one thread each; 0: as many as there are cores."""
+    """Processes of one thread each; 0: as many as there are cores. On a GPU there is one process,
+    so more than 1 goes with a CPU only."""
+    device: Device = Device.AUTO
+    """Where the model trains and is sampled from: `cpu`, `cuda` (one GPU) or `auto`, the GPU where
+    PyTorch sees one, `train.workers` does not ask for several processes, and the model has at least
+    30 million parameters: smaller ones the CPU's kernels run as fast."""
+    precision: Precision = Precision.FLOAT32
+    """Of the trainer's matrix products: `float32` or `bfloat16`. Weights, gradients and moments,
+    norms, softmax, head and log-probabilities are float32 in both. The sampler follows, but for the
+    CPU's kernel (float32) and vLLM (its own `--dtype`)."""
+    activation_checkpointing: bool = False
+    """Whether the backward pass runs layers again instead of keeping what they held: about a third
+    more work, the same gradient, a fraction of the memory."""
     tasks_per_step: int = 128
     """Tasks (groups, or preference pairs) in a step."""
     samples_per_task: int = 8
@@ -133,8 +147,9 @@ class TrainConfig(Record):
     Small ones stay in a core's cache: 1024 took 0.63 of the time of 8192 here."""
     checkpoint_every: int = 10
     """Steps between checkpoints; the two newest are kept."""
-    max_logprob_gap: float = 0.02
-    """Largest mean |trainer - sampler| log-probability, nats, before the run stops."""
+    max_logprob_gap: float | None = None
+    """Largest mean |trainer - sampler| log-probability, nats, before the run stops; none: 0.02, and
+    with `train.precision = "bfloat16"` 0.05."""
 
 
 class CurriculumConfig(Record):

@@ -14,9 +14,9 @@ from proofloop.core.rollout import Rollout, RolloutId
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.measure.attempts import base_of, trained_of
 from proofloop.runs.config import load_run_config
-from proofloop.runs.crew import WorkerCrew
-from proofloop.runs.manifest import num_workers
+from proofloop.runs.crews import Crew, open_crew
 from proofloop.runs.models import resolve_model
+from proofloop.runs.placement import placed
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.start import start_model
 from proofloop.store import Phase, RunStore
@@ -40,7 +40,8 @@ def score_under_base(base: Path, trained: Path, *, on_progress: Callable[[int, i
     model_path = resolve_model(recipe.model.path)
     _check_tokenizers(recipe, load_run_config(Recipe, trained))
     torch.set_num_threads(1)
-    weights = flatten(start_model(recipe.model)).share_memory_()
+    model = placed(start_model(recipe.model), recipe)
+    weights = flatten(model).share_memory_()
     fingerprint = sha256(weights)
     _check_weights(base, fingerprint)
     with RunStore.open(trained) as store:
@@ -53,8 +54,7 @@ def score_under_base(base: Path, trained: Path, *, on_progress: Callable[[int, i
         ]
         if not left:
             return
-        workers = num_workers(recipe.train.workers)
-        with WorkerCrew(recipe, model_path, weights, num_workers=workers) as crew:
+        with open_crew(recipe, model_path, model, weights) as crew:
             for start in range(0, len(left), _PORTION):
                 portion = left[start : start + _PORTION]
                 sums = _sums(crew, portion)
@@ -62,7 +62,7 @@ def score_under_base(base: Path, trained: Path, *, on_progress: Callable[[int, i
                 on_progress(start + len(portion), len(left))
 
 
-def _sums(crew: WorkerCrew, rollouts: list[Rollout]) -> dict[RolloutId, float]:
+def _sums(crew: Crew, rollouts: list[Rollout]) -> dict[RolloutId, float]:
     """Over all contexts of a rollout, each token after what the policy saw."""
     parts = [(r.id, turns[0].context, continued(turns)) for r in rollouts for turns in r.contexts]
     questions = [Question(context=context, tokens=tuple(c.tokens)) for _, context, c in parts]

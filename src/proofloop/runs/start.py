@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from proofloop.core.errors import ModelError, RunError
@@ -39,12 +40,12 @@ def start_model(model: ModelConfig) -> Decoder:
     return found
 
 
-def start_head(recipe: Recipe, width: int) -> Tensor | None:
-    """Weights of a scalar head on the model, in shared memory, at 0; None where nothing asks for
-    one."""
+def start_head(recipe: Recipe, width: int, device: torch.device) -> Tensor | None:
+    """Weights of a scalar head on the model, in shared memory or on its device, at 0; None where
+    nothing asks for one."""
     if not objective_of(recipe).has_values and recipe.train.method is not Method.REWARD_MODEL:
         return None
-    return flatten(ScalarHead(width)).share_memory_()
+    return flatten(ScalarHead(width)).to(device).share_memory_()
 
 
 def keeps_start(recipe: Recipe) -> bool:

@@ -23,18 +23,14 @@ from proofloop.engine.models.weights import flatten, sha256
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import save_trained_adapter, start_policy
 from proofloop.runs.config import CONFIG_NAME, dump_toml
-from proofloop.runs.crew import WorkerCrew
+from proofloop.runs.crews import open_crew
 from proofloop.runs.environments import build_environment
 from proofloop.runs.length_bias import finish_reward_model
 from proofloop.runs.machine_check import check_machine
-from proofloop.runs.manifest import (
-    collect_manifest,
-    num_workers,
-    this_command,
-    write_manifest,
-)
+from proofloop.runs.manifest import collect_manifest, this_command, write_manifest
 from proofloop.runs.models import resolve_model
 from proofloop.runs.optimisers import build_optimiser
+from proofloop.runs.placement import says
 from proofloop.runs.recipe import EngineKind, Recipe, advantage_rule, objective_of
 from proofloop.runs.reward_models import NAME
 from proofloop.runs.sampler import open_sampler
@@ -58,6 +54,7 @@ from proofloop.train.loop_copy import loop_copy
 from proofloop.train.loop_pairs import PairLessons, loop_pairs
 from proofloop.train.loop_sft import loop_sft
 from proofloop.train.loop_sync import Report, load_state, loop_sync
+from proofloop.train.packing import packs
 from proofloop.train.parts import LoopConfig, LoopState, Parts
 from proofloop.train.successes import Lessons
 from proofloop.train.values import GaeRule
@@ -89,8 +86,8 @@ def run_training(
     if lora is not None:
         lora.merge()
     reference = weights.clone().share_memory_() if keeps_start(recipe) else None
-    teacher, workers = open_teacher(recipe), num_workers(recipe.train.workers)
-    head = start_head(recipe, model.config.hidden_size)
+    teacher = open_teacher(recipe)
+    head = start_head(recipe, model.config.hidden_size, weights.device)
     room = model.config.max_position_embeddings
     pairs, reward_model = (
         open_pairs(recipe, tokenizer, max_positions=room),
@@ -100,11 +97,11 @@ def run_training(
         open_lessons(recipe) as lessons,
         open_run(recipe, out, resume=resume) as store,
         open_sampler(recipe, out, model, weights, tokenizer) as sampler,
-        WorkerCrew(
+        open_crew(
             recipe if sampler is None else sampler.recipe,
             model_path,
+            model,
             weights,
-            num_workers=workers,
             reference=reference,
             teacher=teacher,
             adapter=None if lora is None else trained,
@@ -115,7 +112,7 @@ def run_training(
         graceful_interrupt() as interrupted,
     ):
         parts = Parts(
-            config=loop_config(recipe),
+            config=loop_config(recipe, packs=packs(model)),
             environment=environment,
             crew=crew,
             optimiser=build_optimiser(recipe, trained, head, None if lora is None else lora.merge),
@@ -128,6 +125,8 @@ def run_training(
         state = load_state(parts)
         if resume:
             store.event("resumed", f"from step {state.step}")
+        if (unusual := says(recipe.train, weights.device)) is not None:
+            store.event_once("arithmetic", unusual)
         crew.publish(state.step)
         if recipe.reward.model is not None:
             store.event_once(
@@ -206,7 +205,8 @@ def _save_model(model: Decoder, recipe: Recipe, tokenizer: ChatTokenizer, direct
     )
 
 
-def loop_config(recipe: Recipe) -> LoopConfig:
+def loop_config(recipe: Recipe, *, packs: bool = True) -> LoopConfig:
+    """`packs`: whether its trainer may run without padding (`train.packing`)."""
     train, evaluation = recipe.train, recipe.eval
     return LoopConfig(
         num_steps=train.num_steps,
@@ -215,7 +215,9 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         samples_per_task=train.samples_per_task,
         updates_per_step=train.updates_per_step,
         checkpoint_every=train.checkpoint_every,
-        max_logprob_gap=train.max_logprob_gap,
+        max_logprob_gap=(
+            train.precision.max_gap if train.max_logprob_gap is None else train.max_logprob_gap
+        ),
         eval_every=evaluation.every,
         eval_num_tasks=evaluation.num_tasks,
         eval_num_samples=evaluation.num_samples,
@@ -234,6 +236,7 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         refill=train.refill,
         has_teacher=train.method is Method.DISTIL,
         max_pass_rate=recipe.curriculum.max_pass_rate,
+        packs=packs,
         gae=GaeRule(gamma=train.gamma, gae_lambda=train.gae_lambda, scale=train.advantage_scale),
     )
 

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import msgspec
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from proofloop.core.completion import (
     Completion,
@@ -43,6 +44,7 @@ from proofloop.runs.engines import open_engine
 from proofloop.runs.environments import build_environment
 from proofloop.runs.episodes import Episodes
 from proofloop.runs.lifeline import die_with_parent
+from proofloop.runs.manifest import num_workers
 from proofloop.runs.orders import (
     Attempt,
     Differentiate,
@@ -55,7 +57,8 @@ from proofloop.runs.orders import (
     Value,
     WorkerSetup,
 )
-from proofloop.runs.recipe import AgentDialect, Control, objective_of
+from proofloop.runs.placement import prepare
+from proofloop.runs.recipe import AgentDialect, Control, Recipe, objective_of
 from proofloop.runs.retries import Retries
 from proofloop.runs.reward_models import LearnedReward, rewarded_groups
 from proofloop.runs.seeds import sample_seed
@@ -87,8 +90,10 @@ class Worker:
         self._verifier = build_verifier(recipe.sandbox.tier)
         naive = recipe.reward.control is Control.NAIVE
         self._naive_sandbox = open_sandbox(recipe.sandbox.tier) if naive else None
-        self._model = empty_network(setup.model_path, recipe.model.backend)
-        adopt(self._model, setup.weights)
+        if setup.model is None:
+            self._model = network_over(setup.model_path, recipe, setup.weights)
+        else:
+            self._model = setup.model
         self._models = {Whose.OWN: self._model, **_other_models(setup)}
         self._objective = objective_of(recipe)
         self._gradient = setup.gradient
@@ -102,7 +107,12 @@ class Worker:
             self._head = ScalarHead(self._model.config.hidden_size)
             adopt(self._head, setup.head)
             adopt_gradient(self._head, setup.gradient[num_own:])
-        self._local = LocalEngine(self._model, setup.weights, self._tokenizer.stop_ids)
+        self._local = LocalEngine(
+            self._model,
+            setup.weights,
+            self._tokenizer.stop_ids,
+            num_threads=1 if setup.model is None else num_workers(0),
+        )
         self._engine: Engine = (
             open_engine(recipe, self._local, self._tokenizer) if engine is None else engine
         )
@@ -110,7 +120,9 @@ class Worker:
         if setup.reward_model is not None:
             most = recipe.train.micro_batch_tokens
             self._learned = LearnedReward(setup.reward_model, max_positions=most)
-        self._judging = ThreadPoolExecutor(1)
+        self._judging = ThreadPoolExecutor(
+            1, initializer=None if setup.model is None else _hold_interrupts
+        )
         """One for life: what the sandbox starts ends with the thread that started it."""
         self._known: dict[tuple[int, str], Verdict] = {}
         self._retries = Retries(
@@ -290,14 +302,27 @@ class Worker:
 def _other_models(setup: WorkerSetup) -> dict[Whose, Decoder]:
     """Those that are only asked."""
     others: dict[Whose, Decoder] = {}
-    backend = setup.recipe.model.backend
+    recipe = setup.recipe
     if setup.reference is not None:
-        others[Whose.START] = empty_network(setup.model_path, backend)
-        adopt(others[Whose.START], setup.reference)
+        others[Whose.START] = network_over(setup.model_path, recipe, setup.reference)
     if setup.teacher is not None:
-        others[Whose.TEACHER] = empty_network(setup.teacher.model_path, backend)
-        adopt(others[Whose.TEACHER], setup.teacher.weights)
+        theirs = setup.teacher
+        others[Whose.TEACHER] = network_over(theirs.model_path, recipe, theirs.weights)
     return others
+
+
+def network_over(path: Path, recipe: Recipe, flat: Tensor) -> Decoder:
+    """The network of a checkpoint over the weights in `flat`, where these are, as the recipe has
+    networks compute."""
+    network = empty_network(path, recipe.model.backend)
+    adopt(network, flat)
+    prepare(network, recipe.train)
+    return network
+
+
+def _hold_interrupts() -> None:
+    """In the driver's process, the thread whose programs Ctrl-C is not meant for."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def serve(setup: WorkerSetup, orders: Connection) -> None:

@@ -161,6 +161,28 @@ class OptimiserKind(StrEnum):
     """Plain: as long as the gradient is.  For experiments whose theory speaks of gradient flow."""
 
 
+class Device(StrEnum):
+    """Where the weights are that train (`runs.placement`)."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Precision(StrEnum):
+    """What the trainer's matrix products are made in (`engine.models.arithmetic`); weights,
+    gradients and the optimiser's moments are float32 in both."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+    @property
+    def max_gap(self) -> float:
+        """Largest mean |trainer - sampler| log-probability of one policy, nats: what rounding may
+        explain (`docs/alarms.md`)."""
+        return 0.02 if self is Precision.FLOAT32 else 0.05
+
+
 class Schedule(StrEnum):
     """How the learning rate goes on after the warm-up."""
 

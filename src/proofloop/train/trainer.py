@@ -105,7 +105,8 @@ def check_logprob_gap(stats: GradientStats, bound: float) -> None:
         raise TrainingHalted(
             f"sampler and trainer disagree: mean |Δ log-probability| {mean:.4f} nats over "
             f"{stats.num_tokens} tokens, bound {bound} (train.max_logprob_gap). The sampler "
-            "probably runs other weights or another temperature; see `proofloop peek`"
+            "probably runs other weights, in another precision or at another temperature; see "
+            "`proofloop peek`"
         )
 
 

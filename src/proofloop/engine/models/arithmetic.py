@@ -36,8 +36,9 @@ class Arithmetic(nn.Module):
     def product(self, x: Tensor, layer: nn.Linear) -> Tensor:
         if self.arithmetic is None:
             return layer(x)
-        bias = layer.bias if layer.bias is None else self.rounded(layer.bias)
-        return F.linear(self.rounded(x), self.rounded(layer.weight), bias)
+        bias = bias_of(layer)
+        rounded = None if bias is None else self.rounded(bias)
+        return F.linear(self.rounded(x), self.rounded(layer.weight), rounded)
 
     def joined_product(self, x: Tensor, layers: Sequence[nn.Linear]) -> Tensor:
         """The outputs of layers with the same input, side by side.  One product: on a CPU, joining
@@ -45,9 +46,13 @@ class Arithmetic(nn.Module):
         if self.joined is not None:
             return self.product(x, self.joined)
         weight = torch.cat([self.rounded(layer.weight) for layer in layers])
-        biased = layers[0].bias is not None
-        bias = torch.cat([self.rounded(layer.bias) for layer in layers]) if biased else None
-        return F.linear(self.rounded(x), weight, bias)
+        biases = [self.rounded(bias) for layer in layers if (bias := bias_of(layer)) is not None]
+        return F.linear(self.rounded(x), weight, torch.cat(biases) if biases else None)
+
+
+def bias_of(layer: nn.Linear) -> Tensor | None:
+    """PyTorch declares it as if every layer had one."""
+    return cast("Tensor | None", layer.bias)
 
 
 def compute_in(model: nn.Module, arithmetic: torch.dtype | None) -> None:

@@ -9,7 +9,7 @@ is what the network computes.
 import torch
 from torch import Tensor, nn
 
-from proofloop.engine.models.arithmetic import arithmetic_of, compute_in
+from proofloop.engine.models.arithmetic import arithmetic_of, bias_of, compute_in
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.hub_network import HubNetwork
 
@@ -51,7 +51,7 @@ class RoundedCopy:
 
     def _rounded(self, layers: list[nn.Linear], arithmetic: torch.dtype) -> nn.Linear:
         """Room for the layers, one below the other."""
-        weight, biased = layers[0].weight, layers[0].bias is not None
+        weight, biased = layers[0].weight, bias_of(layers[0]) is not None
         out = sum(layer.out_features for layer in layers)
         joined = nn.Linear(weight.shape[1], out, bias=biased, device="meta")
         joined.weight = _room(weight, arithmetic, out, weight.shape[1])
@@ -68,8 +68,9 @@ class RoundedCopy:
             parts = zip(layers, joined.weight.split(sizes), strict=True)
             for layer, rows in parts:
                 rows.copy_(layer.weight)
-            if joined.bias is not None:
-                for layer, rows in zip(layers, joined.bias.split(sizes), strict=True):
+            bias = bias_of(joined)
+            if bias is not None:
+                for layer, rows in zip(layers, bias.split(sizes), strict=True):
                     rows.copy_(layer.bias)
 
 
