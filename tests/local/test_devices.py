@@ -1,14 +1,25 @@
 """Runs in bfloat16, with layers computed again, and with the one process that has a device."""
 
 import shutil
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
+from elsewhere import elsewhere, moved
 from tiny_runs import StopAfter, ignore, remember, tiny_recipe
 
 from proofloop.core.errors import TrainingHalted, UserError
-from proofloop.runs.crews import DeviceCrew
+from proofloop.engine.models.checkpoint import load_model
+from proofloop.engine.models.config import Backend
+from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.networks import empty_network
+from proofloop.engine.models.scalar_head import ScalarHead
+from proofloop.engine.models.weights import flatten, sha256
+from proofloop.runs.crews import DeviceCrew, open_crew
+from proofloop.runs.placement import prepare
+from proofloop.runs.recipe import LoraRecipe, Recipe
 from proofloop.runs.training import run_training
 from proofloop.store import RunStore
 from proofloop.train.config import Method
@@ -33,7 +44,9 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proofloop.runs.training.open_crew", DeviceCrew)
 
 
-@pytest.mark.parametrize("crew", ["processes", "this process"])
+@pytest.mark.parametrize(
+    "crew", [pytest.param("processes", marks=pytest.mark.slow), "this process"]
+)
 def test_a_run_in_bfloat16_resumes_to_the_same_bits(
     tiny_model: Path, tmp_path: Path, crew: str, request: pytest.FixtureRequest
 ) -> None:
@@ -79,6 +92,7 @@ def test_too_little_memory_is_said(
     shutil.rmtree(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_what_a_method_needs_beside_the_model(
     tiny_model: Path, tmp_path: Path, in_this_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,9 +105,71 @@ def test_what_a_method_needs_beside_the_model(
     for name, train in keys.items():
         alone = remember(trained(tiny_model, tmp_path / name, num_steps=1, **train))
         with monkeypatch.context() as undone:
-            from proofloop.runs.crews import open_crew
-
             undone.setattr("proofloop.runs.training.open_crew", open_crew)
             assert alone == remember(
                 trained(tiny_model, tmp_path / f"{name}-worker", num_steps=1, **train)
             )
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        pytest.param(IN_BFLOAT16, id="bfloat16"),
+        pytest.param({}, id="plain", marks=pytest.mark.slow),
+        pytest.param(
+            {"kl_weight": 0.1, "loss": "gspo", "correction": "token"},
+            id="start",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"algorithm": "ppo", "baseline": "value"}, id="values", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"method": Method.DISTIL, "teacher": "the same"}, id="teacher", marks=pytest.mark.slow
+        ),
+        pytest.param({"adapters": True}, id="adapters", marks=pytest.mark.slow),
+    ],
+)
+def test_a_whole_run_elsewhere(
+    tiny_model: Path, tmp_path: Path, train: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps, a stop and a resume on a device that tensors of the CPU cannot meet."""
+    steps = sys.modules["torch.optim.optimizer"]
+    monkeypatch.setattr(steps, "_get_fused_kernels_supported_devices", lambda: ["cpu", "meta"])
+
+    def placed_elsewhere(model: Decoder, recipe: Recipe) -> Decoder:
+        prepare(model, recipe.train)
+        assert moved(model) is model
+        return model
+
+    def network_elsewhere(path: Path, backend: Backend) -> Decoder:
+        model = moved(empty_network(path, backend))
+        assert isinstance(model, Decoder)
+        return model
+
+    def head_elsewhere(width: int) -> ScalarHead:
+        head = moved(ScalarHead(width))
+        assert isinstance(head, ScalarHead)
+        return head
+
+    monkeypatch.setattr("proofloop.runs.adapters.placed", placed_elsewhere)
+    monkeypatch.setattr("proofloop.runs.worker.empty_network", network_elsewhere)
+    monkeypatch.setattr("proofloop.runs.worker.ScalarHead", head_elsewhere)
+    settings = dict(train) | {"num_steps": 2}
+    adapters = settings.pop("adapters", False)
+    if "teacher" in settings:
+        settings["teacher"] = str(tiny_model)
+    recipe = tiny_recipe(tiny_model, **settings)
+    if adapters:
+        recipe = msgspec.structs.replace(recipe, lora=LoraRecipe(rank=2))
+    run = tmp_path / "run"
+    with elsewhere():
+        with pytest.raises(KeyboardInterrupt):
+            run_training(recipe, run, resume=False, on_progress=StopAfter(1))
+        run_training(recipe, run, resume=True, on_progress=ignore)
+    assert arithmetic_events(run) == [f"meta (meta), products in {recipe.train.precision}"]
+    with RunStore.read(run) as store:
+        assert store.completed_steps() == [1, 2]
+        assert all(0 <= gap < 0.01 for _, gap in store.metrics("logprob_gap_mean"))
+    saved = load_model(run / "model")
+    assert sha256(flatten(saved)) == remember(run).weights[2]

@@ -130,8 +130,7 @@ def test_what_is_float32_all_the_same() -> None:
         found = trained_logprobs(model, batch, 1.0)
     assert found.dtype == torch.float32
     assert head.types("logsumexp", "gather") <= {torch.float32, torch.int64}
-    shapes = model.logits(hidden[0, 0])
-    assert shapes.dtype == torch.float32
+    assert model.logits(hidden).dtype == torch.float32
 
 
 def test_float32_said_is_float32_unsaid() -> None:
@@ -170,7 +169,7 @@ def test_a_rounded_copy_computes_what_the_network_does(name: str) -> None:
 
 
 def test_an_engine_in_bfloat16_samples_what_its_trainer_rates() -> None:
-    """By the same arithmetic: far closer than bfloat16 is to float32; and never from old weights."""
+    """By the same arithmetic, far closer than bfloat16 is to float32; never from old weights."""
     model = small("grouped queries, biases")
     flat = flatten(model)
     compute_in(model, torch.bfloat16)

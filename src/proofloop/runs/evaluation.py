@@ -10,7 +10,7 @@ from random import Random
 import msgspec
 import torch
 
-from proofloop.engine.models.weights import flatten
+from proofloop.engine.models.weights import flatten, shared
 from proofloop.measure.estimators.sequential import ConfidenceSequence
 from proofloop.runs.crews import open_crew
 from proofloop.runs.environments import build_environment
@@ -46,7 +46,7 @@ def run_evaluation(
     check_machine(recipe.sandbox.tier, environment)
     torch.set_num_threads(1)
     tokenizer, model = start_tokenizer(recipe), placed(start_model(recipe.model), recipe)
-    weights = flatten(model).share_memory_()
+    weights = shared(flatten(model))
     settings = recipe.eval
     assignments = heldout_assignments(
         environment,

@@ -23,7 +23,7 @@ from proofloop.core.verdict import Scored, Verdict
 from proofloop.engine.models.checkpoint import load_model, read_config, save_model
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.scalar_head import ScalarHead
-from proofloop.engine.models.weights import adopt, flatten
+from proofloop.engine.models.weights import adopt, flatten, shared
 from proofloop.store import Phase, RecordedGroup
 from proofloop.train.config import LengthCorrection
 from proofloop.train.crew import Assignment
@@ -150,7 +150,7 @@ def load_reward_model(path: Path) -> RewardModel:
     with torch.no_grad():
         return RewardModel(
             model_path=directory,
-            weights=flatten(model).share_memory_(),
-            head=flatten(head).share_memory_(),
+            weights=shared(flatten(model)),
+            head=shared(flatten(head)),
             settings=settings,
         )

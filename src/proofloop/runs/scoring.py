@@ -11,7 +11,7 @@ import torch
 
 from proofloop.core.errors import RunError, UserError
 from proofloop.core.rollout import Rollout, RolloutId
-from proofloop.engine.models.weights import flatten, sha256
+from proofloop.engine.models.weights import flatten, sha256, shared
 from proofloop.measure.attempts import base_of, trained_of
 from proofloop.runs.config import load_run_config
 from proofloop.runs.crews import Crew, open_crew
@@ -41,7 +41,7 @@ def score_under_base(base: Path, trained: Path, *, on_progress: Callable[[int, i
     _check_tokenizers(recipe, load_run_config(Recipe, trained))
     torch.set_num_threads(1)
     model = placed(start_model(recipe.model), recipe)
-    weights = flatten(model).share_memory_()
+    weights = shared(flatten(model))
     fingerprint = sha256(weights)
     _check_weights(base, fingerprint)
     with RunStore.open(trained) as store:

@@ -12,7 +12,7 @@ from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.networks import load_network, positions_of, random_network
 from proofloop.engine.models.peft import merge_adapter
 from proofloop.engine.models.scalar_head import ScalarHead
-from proofloop.engine.models.weights import flatten
+from proofloop.engine.models.weights import flatten, shared
 from proofloop.render.prefix import check_prefix_preserving
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.config import load_run_config
@@ -45,7 +45,7 @@ def start_head(recipe: Recipe, width: int, device: torch.device) -> Tensor | Non
     nothing asks for one."""
     if not objective_of(recipe).has_values and recipe.train.method is not Method.REWARD_MODEL:
         return None
-    return flatten(ScalarHead(width)).to(device).share_memory_()
+    return shared(flatten(ScalarHead(width)).to(device))
 
 
 def keeps_start(recipe: Recipe) -> bool:
@@ -104,7 +104,7 @@ def open_teacher(recipe: Recipe) -> Teacher | None:
             f"train.teacher: {recipe.train.teacher} reads {room} positions, the student {needed}; "
             "take a teacher with as many"
         )
-    return Teacher(model_path=path, weights=flatten(model).share_memory_())
+    return Teacher(model_path=path, weights=shared(flatten(model)))
 
 
 def open_pairs(

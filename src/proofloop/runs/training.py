@@ -19,7 +19,7 @@ import torch
 from proofloop.core.errors import ConfigError, TrainingHalted
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.networks import save_network
-from proofloop.engine.models.weights import flatten, sha256
+from proofloop.engine.models.weights import flatten, sha256, shared
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import save_trained_adapter, start_policy
 from proofloop.runs.config import CONFIG_NAME, dump_toml
@@ -81,11 +81,11 @@ def run_training(
         check_tasks(environment, recipe.sandbox.tier, recipe.train.workers)
     torch.set_num_threads(1)
     model, lora = start_policy(recipe)
-    weights = flatten(model).share_memory_()
-    trained = weights if lora is None else flatten(lora).share_memory_()
+    weights = shared(flatten(model))
+    trained = weights if lora is None else shared(flatten(lora))
     if lora is not None:
         lora.merge()
-    reference = weights.clone().share_memory_() if keeps_start(recipe) else None
+    reference = shared(weights.clone()) if keeps_start(recipe) else None
     teacher = open_teacher(recipe)
     head = start_head(recipe, model.config.hidden_size, weights.device)
     room = model.config.max_position_embeddings

@@ -1,7 +1,7 @@
 """All parameters of a model as one flat vector, so that weights move, hash and save as one piece.
 
-With `share`, the vector lies in shared memory: processes that adopt it see an optimiser's step
-without any copying, and agree on the hash of what they see.
+`shared`, the vector lies in shared memory: processes that adopt it see an optimiser's step without
+any copying, and agree on the hash of what they see.
 """
 
 import hashlib
@@ -19,6 +19,11 @@ def flatten(model: nn.Module) -> Tensor:
     flat = torch.cat([p.detach().flatten() for p in model.parameters()])
     adopt(model, flat)
     return flat
+
+
+def shared(flat: Tensor) -> Tensor:
+    """The same vector, in shared memory where it is of the CPU; a device's is for one process."""
+    return flat.share_memory_() if flat.device.type == "cpu" else flat
 
 
 def adopt(model: nn.Module, flat: Tensor) -> None:
