@@ -30,6 +30,8 @@ def command(as_json: bool) -> None:
     print(f"processor  {hardware.cpu} ({hardware.architecture}), {hardware.num_cores} cores")
     print(f"memory     {hardware.memory_bytes / 2**30:.1f} GiB")
     print(f"devices    {', '.join(machine.devices)}; torch uses {machine.torch_threads} threads")
+    print(f"training   {machine.placement}")
+    print(f"precision  {machine.precision}")
     print(f"sampling   {machine.sampling}")
     for status in machine.tiers:
         print(f"tier {status.tier}    {'yes' if status.available else 'no'}: {status.reason}")

@@ -10,6 +10,7 @@ from proofloop.core.record import Record
 from proofloop.core.verdict import Tier
 from proofloop.engine.native.library import why_not
 from proofloop.runs.manifest import Hardware, read_hardware
+from proofloop.runs.placement import placement, precisions
 from proofloop.sandbox.probe import probe
 
 
@@ -31,6 +32,10 @@ class Machine(Record):
     torch: str
     hardware: Hardware
     devices: tuple[str, ...]
+    placement: str
+    """Where `train.device = "auto"` puts a model, and why."""
+    precision: str
+    """What its products are made in, and what else the hardware has."""
     torch_threads: int
     sampling: str
     """What samples on the CPU: the compiled kernel, or PyTorch and why."""
@@ -57,6 +62,8 @@ def examine_machine() -> Machine:
         torch=str(torch.__version__),
         hardware=hardware,
         devices=("cpu", *gpus),
+        placement=placement(),
+        precision=precisions(),
         torch_threads=torch.get_num_threads(),
         sampling=_sampling(),
         tiers=tiers,

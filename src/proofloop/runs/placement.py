@@ -1,6 +1,7 @@
 """Where a run's model is and what it computes in: `train.device`, `train.precision` and
 `train.activation_checkpointing` (docs/decisions/0025)."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -108,12 +109,53 @@ def says(train: TrainConfig, device: torch.device) -> str | None:
     return f"{device} ({where}), products in {train.precision}"
 
 
+def placement() -> str:
+    """For a person: what `train.device = auto` comes to on this machine."""
+    missing = why_no_gpu()
+    if missing is not None:
+        return f"train.device = auto is the CPU: {missing}"
+    device = _gpu()
+    free, whole = torch.cuda.mem_get_info(device)
+    return (
+        f"train.device = auto is {device} ({torch.cuda.get_device_name(device)}, "
+        f"{free / 2**30:.1f} of {whole / 2**30:.1f} GiB free) from {LEAST_PARAMETERS / 1e6:.0f} "
+        "million parameters on, where train.workers asks for no processes; else the CPU"
+    )
+
+
+def precisions() -> str:
+    """For a person: what `train.precision` there is, and whether the hardware has it."""
+    told = "train.precision = float32 unless asked; bfloat16 is "
+    if why_no_gpu() is None:
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+        return told + f"{'' if has else 'not '}in the GPU's hardware"
+    found = sorted(_BFLOAT16_FLAGS & _cpu_flags())
+    if found:
+        return told + f"in this processor's hardware ({', '.join(found)})"
+    return told + "not in this processor's hardware, and slower here"
+
+
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""As Linux names them, the last one on Arm."""
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    told = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return set(next(told, "").split())
+
+
 def _gpu() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
 def _check_precision(precision: Precision) -> None:
-    if precision is Precision.BFLOAT16 and not torch.cuda.is_bf16_supported(False):
+    if precision is Precision.BFLOAT16 and not torch.cuda.is_bf16_supported(
+        including_emulation=False
+    ):
         raise ConfigError(
             f"train.precision: bfloat16 is not in {torch.cuda.get_device_name()}'s hardware; take "
             "float32"
