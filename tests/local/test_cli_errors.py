@@ -100,6 +100,8 @@ def test_doctor_tells_what_there_is(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     printed = capfd.readouterr().out
     assert all(f"tier {tier}" in printed for tier in Tier)
+    assert "train.device = auto is " in printed
+    assert "train.precision = float32" in printed
 
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -60,8 +60,8 @@ def test_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.backends.cuda.is_built", lambda: False)
     found = place(TrainConfig(), LARGE)
     assert found.device.type == "cpu"
-    assert "built without CUDA" in found.reason
-    with pytest.raises(ConfigError, match=r"train\.device: cuda, but .*without CUDA.* or auto"):
+    assert "has no CUDA" in found.reason
+    with pytest.raises(ConfigError, match=r"train\.device: cuda, but .*has no CUDA.* or auto"):
         place(TrainConfig(device=Device.CUDA), LARGE)
     monkeypatch.setattr("torch.backends.cuda.is_built", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -123,8 +123,8 @@ def test_what_a_record_says() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.device=gpu", r"train\.device: invalid enum value 'gpu'"),
-        ("train.precision=float16", r"train\.precision: invalid enum value 'float16'"),
+        ("train.device=gpu", r"train\.device: Invalid enum value 'gpu'"),
+        ("train.precision=float16", r"train\.precision: Invalid enum value 'float16'"),
         ("train.max_logprob_gap=0", r"train\.max_logprob_gap: 0\.0 must be above 0"),
     ],
 )

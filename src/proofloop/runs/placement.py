@@ -58,7 +58,7 @@ def place(train: TrainConfig, num_parameters: int) -> Placement:
 def why_no_gpu() -> str | None:
     """None where PyTorch sees one."""
     if not torch.backends.cuda.is_built():
-        return f"this PyTorch ({torch.__version__}) is built without CUDA: install one that is not"
+        return f"this PyTorch ({torch.__version__}) has no CUDA: install a build that has"
     if not torch.cuda.is_available():
         return "PyTorch sees no GPU: look at `nvidia-smi` and CUDA_VISIBLE_DEVICES"
     return None
