@@ -24,6 +24,7 @@ from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.lora import Lora
 from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.models.weights import adopt, adopt_gradient, flatten, sha256, shared
+from proofloop.engine.torch_batch import bytes_per_row, free_bytes, sample
 from proofloop.train.actor_critic import ActorCritic
 from proofloop.train.config import Baseline, KlEstimator, LossKind, OptimiserKind, Schedule
 from proofloop.train.objective import Objective, PairLoss, PairObjective
@@ -330,3 +331,28 @@ def test_a_whole_state_on_disk_is_the_cpus(tmp_path: Path, tiny_model: Path) -> 
     assert all(
         torch.equal(a, b) for a, b in zip(again.parameters(), expected.parameters(), strict=True)
     )
+
+
+def test_batches_that_fit_a_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small("plain")
+    config = model.config
+    sampling = SamplingParams(max_tokens=10)
+    requests = [
+        Request(context=(3,) * 20, seeds=(2 * i, 2 * i + 1), sampling=sampling) for i in range(6)
+    ]
+    keys = 30 * 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4
+    assert bytes_per_row(model, requests[0]) == keys * 3 // 2 + 40 * config.vocab_size
+    expected = LocalEngine(model, flatten(model), (), kernel=False).generate(requests)
+
+    sizes: list[int] = []
+
+    def noted(network: Decoder, asked: list[Request], *rest: Any) -> Any:
+        sizes.append(len(asked))
+        return sample(network, asked, *rest)
+
+    monkeypatch.setattr("proofloop.engine.local.sample", noted)
+    room = 5 * bytes_per_row(model, requests[0]) / 0.8
+    monkeypatch.setattr("proofloop.engine.local.free_bytes", lambda device: room + 1)
+    assert LocalEngine(model, flatten(model), (), kernel=False).generate(requests) == expected
+    assert sizes == [2, 2, 2], "five samples have room, two groups of two"
+    assert free_bytes(torch.device("cpu")) is None

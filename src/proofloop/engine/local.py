@@ -35,10 +35,12 @@ from proofloop.engine.native.sampler import (
     Sample,
 )
 from proofloop.engine.stops import TextOf, first_stop
-from proofloop.engine.torch_batch import Draft, sample
+from proofloop.engine.torch_batch import Draft, bytes_per_row, free_bytes, sample
 
 CACHE_BYTES = 2**30
 """Most memory for keys and values; what is not needed is not taken."""
+_SHARE = 0.8
+"""Of a GPU's free memory, that a batch may take."""
 ROWS = 64
 """Samples that grow together in a thread: few fit a core's cache, many share what weights cost."""
 
@@ -162,11 +164,16 @@ class LocalEngine:
         return sample(model, requests, sampling, self._stop_ids)
 
     def _chunks(self, requests: list[Request]) -> list[list[Request]]:
-        """Requests in order, cut so that a batch stays under the row limit."""
+        """Requests in order, cut so that a batch stays under the row limit and, on a GPU, within
+        its free memory; a group stays together."""
         chunks: list[list[Request]] = [[]]
-        rows = 0
+        rows, most = 0, self._max_rows
+        free = free_bytes(self._flat.device)
+        if free is not None:
+            needed = max(bytes_per_row(self.model, request) for request in requests)
+            most = min(most, int(_SHARE * free) // needed)
         for request in requests:
-            if chunks[-1] and rows + len(request.seeds) > self._max_rows:
+            if chunks[-1] and rows + len(request.seeds) > most:
                 chunks.append([])
                 rows = 0
             chunks[-1].append(request)

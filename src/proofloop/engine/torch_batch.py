@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from proofloop.core.completion import Request, SamplingParams
+from proofloop.engine.models.arithmetic import arithmetic_of
 from proofloop.engine.models.decoder import Cache, Context, Decoder, KeyValue
 from proofloop.engine.randomness import uniforms
 
@@ -50,6 +51,32 @@ def sample(
         if not batch.live:
             break
     return drafts
+
+
+def bytes_per_row(model: Decoder, request: Request) -> int:
+    """Memory that a sample takes at its longest, at most: keys and values of its own tokens and, as
+    if it shared it with nobody, of its context, half as much again while the grid shrinks or heads
+    are repeated, and its share of what is made of the logits."""
+    config = model.config
+    weights = next(model.parameters()).dtype
+    item = (arithmetic_of(model) or weights).itemsize
+    positions = len(request.context) + request.sampling.max_tokens
+    a_position = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * item
+    return positions * a_position * 3 // 2 + _BYTES_PER_LOGIT * config.vocab_size
+
+
+_BYTES_PER_LOGIT = 40
+"""Logits, log-probabilities and probabilities in float32, these and their sums in float64, and
+what filters sort."""
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Of a GPU's memory, what PyTorch has and does not use counted in; None for a CPU, which has
+    other ways to get by."""
+    if device.type != "cuda":
+        return None
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
 
 
 def effective_logprobs(logits_NV: Tensor, sampling: SamplingParams) -> Tensor:
