@@ -1,6 +1,8 @@
 """Runs in bfloat16, with layers computed again, and with the one process that has a device."""
 
+import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -173,3 +175,19 @@ def test_a_whole_run_elsewhere(
         assert all(0 <= gap < 0.01 for _, gap in store.metrics("logprob_gap_mean"))
     saved = load_model(run / "model")
     assert sha256(flatten(saved)) == remember(run).weights[2]
+
+
+def test_the_benchmark_of_a_gpu_can_be_tried_without_one() -> None:
+    bench = Path(__file__).parents[2] / "bench" / "gpu.py"
+    small = ("--device", "cpu", "--shape", "tiny", "--batches", "2", "--tokens", "128")
+    done = subprocess.run(
+        [sys.executable, str(bench), *small, "--only", "equal", "train", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    gaps = {row["what"]: row["gradient, relative"] for row in rows if "gradient, relative" in row}
+    assert gaps["cpu in float32 against the CPU in float32"] == 0
+    assert 0 < gaps["cpu in bfloat16 against the CPU in float32"] < 0.02
+    assert sum(row["what"] == "train" for row in rows) == 2
