@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from elsewhere import DEVICE, Away, WrongPlace, elsewhere, moved
@@ -17,6 +18,7 @@ from test_precision import bundles, gradient
 from torch import Tensor
 
 from proofloop.core.completion import Request, SamplingParams
+from proofloop.engine.fixed_batch import recorded, sample_fixed
 from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.arithmetic import compute_in
 from proofloop.engine.models.config import LoraConfig
@@ -356,3 +358,62 @@ def test_batches_that_fit_a_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None
     assert LocalEngine(model, flatten(model), (), kernel=False).generate(requests) == expected
     assert sizes == [2, 2, 2], "five samples have room, two groups of two"
     assert free_bytes(torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize("arithmetic", [None, torch.bfloat16])
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_of_one_shape_sample_the_same(
+    name: str, arithmetic: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through looks of the host, samples that leave, and keys that need more room."""
+    monkeypatch.setattr("proofloop.engine.fixed_batch.LOOK", 3)
+    monkeypatch.setattr("proofloop.engine.fixed_batch.ROOM", 5)
+    model = small(name)
+    compute_in(model, arithmetic)
+    sampling = SamplingParams(max_tokens=23, temperature=1.2, min_p=0.01)
+    requests = [
+        Request(
+            context=tuple(range(3, 5 + 9 * n)),
+            seeds=tuple(range(9 * n, 11 * n + 3)),
+            sampling=sampling,
+        )
+        for n in range(4)
+    ]
+    stops = np.arange(9)
+    with torch.inference_mode():
+        expected = sample(model, requests, sampling, stops)
+    found = sample_fixed(model, requests, sampling, stops)
+    with elsewhere():
+        there = moved(model)
+        assert isinstance(there, Decoder)
+        away = sample_fixed(there, requests, sampling, stops)
+    lengths = {len(d.tokens) for group in expected for d in group}
+    assert len(lengths) > 3, "the grid shrank on the way"
+    for others in (found, away):
+        pairs = [p for a, b in zip(others, expected, strict=True) for p in zip(a, b, strict=True)]
+        same = [(a, b) for a, b in pairs if a.tokens == b.tokens]
+        assert len(same) >= (1 if arithmetic is None else 0.7) * len(pairs)
+        for a, b in same:
+            assert a.seed == b.seed
+            within = 1e-4 if arithmetic is None else 0.1
+            assert a.logprobs == pytest.approx(b.logprobs, abs=within)
+            assert a.entropies == pytest.approx(b.entropies, abs=within)
+
+
+def test_without_a_gpu_nothing_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where recording fails, or is not wanted, the steps are run as they are."""
+    assert recorded(lambda: None, torch.device("cpu")) is None
+
+    class Broken:
+        def __enter__(self) -> None:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+        def __exit__(self, *error: object) -> None: ...
+
+    gpu = torch.device("cuda")
+    monkeypatch.setattr("torch.cuda.CUDAGraph", lambda: object())
+    monkeypatch.setattr("torch.cuda.graph", lambda graph: Broken())
+    monkeypatch.setattr("torch.cuda.synchronize", lambda device: None)
+    assert recorded(lambda: None, gpu) is None
+    monkeypatch.setenv("PROOFLOOP_NO_GRAPHS", "1")
+    assert recorded(lambda: pytest.fail("recorded"), gpu) is None

@@ -20,6 +20,7 @@ from proofloop.core.completion import (
     StopReason,
 )
 from proofloop.core.errors import ModelError, UserError
+from proofloop.engine.fixed_batch import sample_fixed
 from proofloop.engine.hub_batch import sample_hub
 from proofloop.engine.models.copies import RoundedCopy, rounds
 from proofloop.engine.models.decoder import Decoder
@@ -161,7 +162,8 @@ class LocalEngine:
         if isinstance(self.model, HubNetwork):
             return sample_hub(self.model, requests, sampling, self._stop_ids)
         model = self.model if self._copy is None else self._copy.model
-        return sample(model, requests, sampling, self._stop_ids)
+        on_gpu = self._flat.device.type == "cuda"
+        return (sample_fixed if on_gpu else sample)(model, requests, sampling, self._stop_ids)
 
     def _chunks(self, requests: list[Request]) -> list[list[Request]]:
         """Requests in order, cut so that a batch stays under the row limit and, on a GPU, within

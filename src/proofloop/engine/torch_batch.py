@@ -17,7 +17,7 @@ from proofloop.engine.models.arithmetic import arithmetic_of
 from proofloop.engine.models.decoder import Cache, Context, Decoder, KeyValue
 from proofloop.engine.randomness import uniforms
 
-_FILLER = -1
+FILLER = -1
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ def sample(
 ) -> list[list[Draft]]:
     """One list a request, one draft a seed."""
     drafts = [[Draft(seed) for seed in r.seeds] for r in requests]
-    batch = _LiveBatch(model, requests, sampling.max_tokens)
+    batch = LiveBatch(model, requests, sampling.max_tokens)
     for position in range(sampling.max_tokens):
         logits_NV = batch.next_logits()
         live = [drafts[g][s] for g, s in batch.live]
@@ -110,10 +110,17 @@ def draw(
     logits_NV: Tensor, seeds_N: np.ndarray, position: int, sampling: SamplingParams
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens by inverse transform, their log-probabilities and the distribution's entropy."""
+    drawn_N = torch.from_numpy(uniforms(seeds_N, position)).to(logits_NV.device)
+    return draw_by(logits_NV, drawn_N, sampling)
+
+
+def draw_by(
+    logits_NV: Tensor, drawn_N: Tensor, sampling: SamplingParams
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of given numbers in [0, 1), float64, which lie where the logits do."""
     logprobs_NV = effective_logprobs(logits_NV, sampling)
     probs_NV = logprobs_NV.exp()
     cumulative_NV = probs_NV.double().cumsum(dim=-1)
-    drawn_N = torch.from_numpy(uniforms(seeds_N, position)).to(logits_NV.device)
     thresholds_N = drawn_N * cumulative_NV[:, -1]
     tokens_N = torch.searchsorted(cumulative_NV, thresholds_N[:, None], right=True)[:, 0]
     tokens_N.clamp_(max=logits_NV.shape[-1] - 1)
@@ -122,7 +129,7 @@ def draw(
     return tokens_N, chosen_N, entropies_N
 
 
-class _LiveBatch:
+class LiveBatch:
     """The grid of samples still growing: G groups by S places, some of them fillers.
 
     Invariant: a cell of the grid is a live sample or a filler, a copy of some live cell whose
@@ -146,7 +153,7 @@ class _LiveBatch:
         last_G = torch.tensor([r.context[-1] for r in requests], device=self._device)
         self._next_GS = last_G[:, None].repeat(1, num_samples)
         self._cells_GS = np.array(
-            [[s if s < len(r.seeds) else _FILLER for s in range(num_samples)] for r in requests]
+            [[s if s < len(r.seeds) else FILLER for s in range(num_samples)] for r in requests]
         )
         self._request_G = np.arange(len(requests))
 
@@ -157,7 +164,7 @@ class _LiveBatch:
     @property
     def live(self) -> list[tuple[int, int]]:
         """(request, sample) of every live cell, row by row."""
-        rows, places = np.nonzero(self._cells_GS != _FILLER)
+        rows, places = np.nonzero(self._cells_GS != FILLER)
         return list(
             zip(
                 self._request_G[rows].tolist(),
@@ -169,35 +176,38 @@ class _LiveBatch:
     def next_logits(self) -> Tensor:
         """Logits (N, V) of the next token of every live cell, in the order of `live`."""
         hidden_GSTC = self._model.extend(self._next_GS[..., None], self._context, self._cache)
-        live_GS = self._there(self._cells_GS != _FILLER)
+        live_GS = self._there(self._cells_GS != FILLER)
         return self._model.logits(hidden_GSTC[:, :, 0][live_GS])
 
     def advance(self, tokens_N: Tensor, stopped_N: np.ndarray) -> None:
         """Takes the sampled tokens in; stopped samples leave, and the grid shrinks with them."""
-        live_GS = self._cells_GS != _FILLER
+        live_GS = self._cells_GS != FILLER
         self._next_GS[self._there(live_GS)] = tokens_N
         cells_N = self._cells_GS[live_GS]
-        cells_N[stopped_N] = _FILLER
+        cells_N[stopped_N] = FILLER
         self._cells_GS[live_GS] = cells_N
-        num_live = int((self._cells_GS != _FILLER).sum())
+        num_live = int((self._cells_GS != FILLER).sum())
         if 0 < num_live <= 0.7 * self._cells_GS.size:
             self._compact()
 
-    def _compact(self) -> None:
-        live_GS = self._cells_GS != _FILLER
+    def _compact(self) -> np.ndarray | None:
+        """The places of the cells that are left, in the old grid, row by row; None where nothing
+        would be gained."""
+        live_GS = self._cells_GS != FILLER
         rows = np.nonzero(live_GS.any(axis=1))[0]
         width = int(live_GS.sum(axis=1).max())
         if len(rows) * width > 0.7 * self._cells_GS.size:
-            return
+            return None
         places_GS = np.zeros((len(rows), width), dtype=np.int64)
-        cells_GS = np.full((len(rows), width), _FILLER)
+        cells_GS = np.full((len(rows), width), FILLER)
         for i, row in enumerate(rows):
             found = np.nonzero(live_GS[row])[0]
             places_GS[i, : len(found)] = found
             places_GS[i, len(found) :] = found[0]
             cells_GS[i, : len(found)] = self._cells_GS[row, found]
         old_width = self._cells_GS.shape[1]
-        self._cache.keep(self._there((rows[:, None] * old_width + places_GS).ravel()))
+        kept_N = (rows[:, None] * old_width + places_GS).ravel()
+        self._cache.keep(self._there(kept_N))
         self._cells_GS = cells_GS
         self._request_G = self._request_G[rows]
         rows_G, places = self._there(rows), self._there(places_GS)
@@ -208,3 +218,4 @@ class _LiveBatch:
             context.lengths_G[rows_G],
             context.padding_GP[rows_G],
         )
+        return kept_N

@@ -66,7 +66,8 @@ class SignalShare:
         """Leaves a batch out that has no two halves with a gradient: it cannot tell."""
         if not half.any() or not other.any():
             return
-        share = 4 * float(half.dot(other)) / float((half + other).square().sum())
+        whole = half + other
+        share = 4 * float(half.dot(other)) / float(whole.square_().sum())
         now = torch.tensor([1.0, 1.0, share, share**2], dtype=torch.float64)
         memory = torch.tensor([1, SIGNAL_MEMORY, 1, 1], dtype=torch.float64) * SIGNAL_MEMORY
         self.sums = memory * self.sums + now

@@ -50,8 +50,17 @@ class Cache:
 
     def __init__(self, config: DecoderConfig, num_samples: int, capacity: int) -> None:
         self._shape = (2, num_samples, config.num_key_value_heads, capacity, config.head_dim)
-        self._layers_2NKLD: list[Tensor] = []
+        self._layers_2NKLD: list[Tensor] = []  # a layer's, from its first token on
         self.length = 0
+
+    def places(self, num_new: int, device: torch.device) -> tuple[Tensor, int]:
+        """Positions of the next tokens among a sample's own, and how many `append` returns."""
+        end = self.length + num_new
+        return torch.arange(self.length, end, device=device), end
+
+    def advance(self, num_new: int) -> None:
+        """After every layer has appended."""
+        self.length += num_new
 
     def append(self, layer: int, new: KeyValue) -> KeyValue:
         """Adds GSKTD tensors after the cached positions; returns all positions so far."""
@@ -267,13 +276,12 @@ class Decoder(nn.Module):
 
         With a cache, tokens follow what the cache holds and are added to it.
         """
-        T = tokens_GST.shape[-1]
-        start = 0 if cache is None else cache.length
-        new_T = torch.arange(start, start + T, device=tokens_GST.device)
+        T, device = tokens_GST.shape[-1], tokens_GST.device
+        new_T, L = (torch.arange(T, device=device), T) if cache is None else cache.places(T, device)
         positions_GT = context.lengths_G[:, None] + new_T
         cos, sin = self.cos[positions_GT], self.sin[positions_GT]  # GTD
         cos, sin = cos[:, None, None], sin[:, None, None]
-        ahead_TL = torch.arange(start + T, device=new_T.device) > new_T[:, None]
+        ahead_TL = torch.arange(L, device=device) > new_T[:, None]
         padding_GP = context.padding_GP
         full = Masks(padding_GP[:, None, None], _hidden(ahead_TL, padding_GP.dtype))
         sliding = self._within_window(full, positions_GT, new_T, tokens_GST.shape[1])
@@ -284,7 +292,7 @@ class Decoder(nn.Module):
             run, again = layer.over_extension, self.recomputes and cache is None
             x = run_layer(run, again, x, cos, sin, context.layers[i], masks, place)
         if cache is not None:
-            cache.length += T
+            cache.advance(T)
         return self.model.norm(x)
 
     def _within_window(
