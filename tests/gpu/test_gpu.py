@@ -6,6 +6,7 @@ they belong; what is left to see here is what kernels of a GPU make of them.
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from test_precision import bundles, gradient
 from tiny_runs import StopAfter, ignore, remember, tiny_recipe
 
 from proofloop.core.completion import Request, SamplingParams
+from proofloop.engine.fixed_batch import NO_GRAPHS, recorded
 from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.arithmetic import compute_in
 from proofloop.engine.models.checkpoint import load_model
@@ -83,6 +85,35 @@ def test_sampled_tokens_are_rated_alike(arithmetic: torch.dtype | None) -> None:
         assert len(same) > 0.9 * len(pairs)
         for a, b in same:
             assert a.logprobs == pytest.approx(b.logprobs, abs=1e-3)
+
+
+@pytest.mark.parametrize("arithmetic", [None, torch.bfloat16])
+def test_recorded_steps_sample_what_steps_do(
+    arithmetic: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through more room for keys and a grid that shrinks; and they are recorded."""
+    found: list[bool] = []
+
+    def noted(step: Callable[[], None], device: torch.device) -> Callable[[], None] | None:
+        run = recorded(step, device)
+        found.append(run is not None)
+        return run
+
+    monkeypatch.setattr("proofloop.engine.fixed_batch.recorded", noted)
+    model = load_model(resolve_model("pico")).to("cuda")
+    compute_in(model, arithmetic)
+    sampling = SamplingParams(max_tokens=200, temperature=1.3, top_p=0.95)
+    requests = [
+        Request(context=(5, 6, 7 + i), seeds=tuple(range(8 * i, 8 * i + 8)), sampling=sampling)
+        for i in range(4)
+    ]
+    engine = LocalEngine(model, flatten(model), tuple(range(40)))
+    answers = engine.generate(requests)
+    assert found
+    assert all(found)
+    monkeypatch.setenv(NO_GRAPHS, "1")
+    assert engine.generate(requests) == answers
+    assert not found[-1]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
