@@ -155,7 +155,7 @@ def test_a_whole_run_elsewhere(
         return head
 
     monkeypatch.setattr("proofloop.runs.adapters.placed", placed_elsewhere)
-    monkeypatch.setattr("proofloop.runs.worker.empty_network", network_elsewhere)
+    monkeypatch.setattr("proofloop.runs.placement.empty_network", network_elsewhere)
     monkeypatch.setattr("proofloop.runs.worker.ScalarHead", head_elsewhere)
     settings = dict(train) | {"num_steps": 2}
     adapters = settings.pop("adapters", False)

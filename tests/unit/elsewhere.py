@@ -3,8 +3,9 @@ meet tensors of the CPU, as those of a GPU do.
 
 `elsewhere()` is a mode in which the device `meta` is such a device.  Its tensors compute what the
 CPU computes (but for a last digit where PyTorch takes composite operations apart for it), so a step
-that runs through on it and ends with the CPU's numbers has made every tensor where its inputs are.  `.numpy()` raises TypeError, `.tolist()`, `float()` and
-`.cpu()` copy, and CPU scalars (no axes) may join in, all as on a GPU.
+that runs through on it and ends with the CPU's numbers has made every tensor where its inputs are.
+`.numpy()` raises TypeError, `.tolist()`, `float()` and `.cpu()` copy, and CPU scalars (no axes) may
+join in, all as on a GPU.
 """
 
 from collections.abc import Generator

@@ -14,11 +14,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from proofloop.core.completion import Request, SamplingParams
-from proofloop.engine.models.config import DecoderConfig
-from proofloop.engine.models.decoder import Cache, Decoder, KeyValue
+from proofloop.engine.models.cache import FixedCache
+from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.randomness import uniforms
 from proofloop.engine.torch_batch import FILLER, Draft, LiveBatch, draw_by
 
@@ -28,50 +27,6 @@ ROOM = 128
 """Tokens that keys have room for at first; doubled when it is full."""
 NO_GRAPHS = "PROOFLOOP_NO_GRAPHS"
 """Environment variable: steps are run as they are, not recorded."""
-
-
-class FixedCache(Cache):
-    """Of one shape whatever it holds: what no token has been written to is zeros, which the masks
-    hide, and the place of the next token lies on the device."""
-
-    def __init__(
-        self, config: DecoderConfig, num_samples: int, capacity: int, device: torch.device
-    ) -> None:
-        super().__init__(config, num_samples, capacity)
-        self._capacity = capacity
-        self._place_1 = torch.zeros(1, dtype=torch.long, device=device)
-
-    def places(self, num_new: int, device: torch.device) -> tuple[Tensor, int]:
-        assert num_new == 1, "a token at a time"
-        return self._place_1, self._capacity
-
-    def advance(self, num_new: int) -> None:
-        self._place_1 += num_new
-
-    def append(self, layer: int, new: KeyValue) -> KeyValue:
-        if layer == len(self._layers_2NKLD):
-            self._layers_2NKLD.append(new.keys.new_zeros(self._shape))
-        block, samples = self._layers_2NKLD[layer], new.keys.shape[:2]
-        block[0].index_copy_(2, self._place_1, new.keys.flatten(0, 1))
-        block[1].index_copy_(2, self._place_1, new.values.flatten(0, 1))
-        keys, values = block.unflatten(1, samples)
-        return KeyValue(keys, values)
-
-    def keep(self, samples_N: Tensor) -> None:
-        for i, block in enumerate(self._layers_2NKLD):
-            self._layers_2NKLD[i] = block.index_select(1, samples_N)
-
-    def grow(self, capacity: int) -> None:
-        for i, old in enumerate(self._layers_2NKLD):
-            two, num_samples, heads, _, width = old.shape
-            new = old.new_zeros(two, num_samples, heads, capacity, width)
-            new[:, :, :, : self._capacity] = old
-            self._layers_2NKLD[i] = new
-        self._capacity = capacity
-
-    @property
-    def capacity(self) -> int:
-        return self._capacity
 
 
 @torch.inference_mode()

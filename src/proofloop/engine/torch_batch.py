@@ -14,7 +14,8 @@ from torch import Tensor
 
 from proofloop.core.completion import Request, SamplingParams
 from proofloop.engine.models.arithmetic import arithmetic_of
-from proofloop.engine.models.decoder import Cache, Context, Decoder, KeyValue
+from proofloop.engine.models.cache import Cache, KeyValue
+from proofloop.engine.models.decoder import Context, Decoder
 from proofloop.engine.randomness import uniforms
 
 FILLER = -1

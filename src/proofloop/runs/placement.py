@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from proofloop.core.errors import ConfigError
 from proofloop.engine.models.arithmetic import compute_in
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.networks import empty_network
+from proofloop.engine.models.weights import adopt
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.recipe_train import TrainConfig
 from proofloop.train.config import Device, Precision
@@ -82,6 +84,15 @@ def prepare(model: nn.Module, train: TrainConfig) -> None:
         return
     compute_in(model, None if train.precision is Precision.FLOAT32 else torch.bfloat16)
     model.recomputes = train.activation_checkpointing
+
+
+def network_over(path: Path, recipe: Recipe, flat: Tensor) -> Decoder:
+    """The network of a checkpoint over the weights in `flat`, where these are, as the recipe has
+    networks compute."""
+    network = empty_network(path, recipe.model.backend)
+    adopt(network, flat)
+    prepare(network, recipe.train)
+    return network
 
 
 def check_room(num_parameters: int, free_bytes: int, recipe: Recipe) -> None:

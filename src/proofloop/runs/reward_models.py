@@ -124,7 +124,7 @@ def save_reward_model(
 ) -> None:
     save_model(model, directory, tokenizer_from=tokenizer_from, stop_ids=stop_ids)
     layer = ScalarHead(model.config.hidden_size)
-    adopt(layer, head)
+    adopt(layer, head.cpu())
     save_file({n: t.clone() for n, t in layer.state_dict().items()}, directory / HEAD_NAME)
     (directory / SETTINGS_NAME).write_bytes(codec.to_json(settings))
 

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import msgspec
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from proofloop.core.completion import (
     Completion,
@@ -32,7 +31,6 @@ from proofloop.core.task import Problem, Task
 from proofloop.core.verdict import Verdict
 from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.decoder import Decoder
-from proofloop.engine.models.networks import empty_network
 from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.models.weights import adopt, adopt_gradient
 from proofloop.engine.vllm import VllmEngine
@@ -57,8 +55,8 @@ from proofloop.runs.orders import (
     Value,
     WorkerSetup,
 )
-from proofloop.runs.placement import prepare
-from proofloop.runs.recipe import AgentDialect, Control, Recipe, objective_of
+from proofloop.runs.placement import network_over
+from proofloop.runs.recipe import AgentDialect, Control, objective_of
 from proofloop.runs.retries import Retries
 from proofloop.runs.reward_models import LearnedReward, rewarded_groups
 from proofloop.runs.seeds import sample_seed
@@ -309,15 +307,6 @@ def _other_models(setup: WorkerSetup) -> dict[Whose, Decoder]:
         theirs = setup.teacher
         others[Whose.TEACHER] = network_over(theirs.model_path, recipe, theirs.weights)
     return others
-
-
-def network_over(path: Path, recipe: Recipe, flat: Tensor) -> Decoder:
-    """The network of a checkpoint over the weights in `flat`, where these are, as the recipe has
-    networks compute."""
-    network = empty_network(path, recipe.model.backend)
-    adopt(network, flat)
-    prepare(network, recipe.train)
-    return network
 
 
 def _hold_interrupts() -> None:
