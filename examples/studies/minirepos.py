@@ -24,7 +24,7 @@ from proofloop.measure.figures import Band, bands
 from proofloop.measure.summary import percent, points
 from proofloop.store import Phase, RunStore
 
-STEPS, EVERY = 20, 5
+STEPS, EVERY = 16, 4
 
 
 class Arm(NamedTuple):
@@ -54,9 +54,9 @@ def job(here: Study, arm: Arm, seed: int, base: Path) -> Job:
             *("env.name=minirepos", "env.complexity=[1]", "agent.dialect=definitions"),
             *("sampling.max_tokens=40", "train.learning_rate=3e-4"),
             *(f"train.seed={seed}", f"train.num_steps={STEPS}"),
-            *("train.tasks_per_step=48", "train.samples_per_task=8"),
+            *("train.tasks_per_step=33", "train.samples_per_task=8"),
             *(f"eval.every={EVERY}", "eval.num_tasks=72", "eval.num_samples=4"),
-            *("eval.final_num_tasks=72", "eval.final_num_samples=8"),
+            *("eval.final_num_tasks=72", "eval.final_num_samples=4"),
             *arm.settings,
         ),
     )
