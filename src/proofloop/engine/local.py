@@ -94,8 +94,10 @@ class LocalEngine:
             else None
         )
         """None where PyTorch samples."""
-        self._copy = RoundedCopy(model) if self.sampler is None and rounds(model) else None
-        """What PyTorch samples from, where products are made in less than the weights are in."""
+        self._rounds = self.sampler is None and rounds(model)
+        self._copy: RoundedCopy | None = None
+        """What PyTorch samples from, from the first time on, where products are made in less than
+        the weights are in."""
         self._sampled_by: str | None = None
         """SHA-256 of the weights that kernel or copy have."""
 
@@ -125,7 +127,8 @@ class LocalEngine:
         if version.sha256 != self._sampled_by:
             if self.sampler is not None:
                 self.sampler.weights_changed()
-            if self._copy is not None:
+            if self._rounds:
+                self._copy = self._copy or RoundedCopy(self.model)
                 self._copy.refresh()
             self._sampled_by = version.sha256
         return version

@@ -27,7 +27,7 @@ from proofloop.runs.crews import open_crew
 from proofloop.runs.environments import build_environment
 from proofloop.runs.length_bias import finish_reward_model
 from proofloop.runs.machine_check import check_machine
-from proofloop.runs.manifest import collect_manifest, this_command, write_manifest
+from proofloop.runs.manifest import collect_manifest, num_workers, this_command, write_manifest
 from proofloop.runs.models import resolve_model
 from proofloop.runs.optimisers import build_optimiser
 from proofloop.runs.placement import says
@@ -88,6 +88,7 @@ def run_training(
     reference = shared(weights.clone()) if keeps_start(recipe) else None
     teacher = open_teacher(recipe)
     head = start_head(recipe, model.config.hidden_size, weights.device)
+    on_cpu = weights.device.type == "cpu"  # where workers have the other cores
     room = model.config.max_position_embeddings
     pairs, reward_model = (
         open_pairs(recipe, tokenizer, max_positions=room),
@@ -116,7 +117,7 @@ def run_training(
             environment=environment,
             crew=crew,
             optimiser=build_optimiser(recipe, trained, head, None if lora is None else lora.merge),
-            weights_sha256=lambda: sha256(weights),
+            weights_sha256=partial(sha256, weights, 1 if on_cpu else num_workers(0)),
             store=store,
             directory=out / "checkpoints",
             teacher=teacher_of(recipe, tokenizer, room),
