@@ -22,7 +22,8 @@ from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.checks import check_recipe, load_recipe
 from proofloop.runs.models import resolve_model
 from proofloop.runs.orders import Attempt, WorkerSetup
-from proofloop.runs.recipe import AgentConfig, AgentDialect, EnvConfig, Recipe
+from proofloop.runs.recipe import EnvConfig, Recipe
+from proofloop.runs.recipe_agent import AgentConfig, AgentDialect
 from proofloop.runs.training import run_training
 from proofloop.runs.worker import Worker
 from proofloop.store import Phase, RecordedGroup, RunStore

@@ -17,13 +17,15 @@ from proofloop.runs.checks_preference import check_preference
 from proofloop.runs.config import load_config, suggestion
 from proofloop.runs.environments import build_environment, size_of
 from proofloop.runs.recipe import (
-    AgentDialect,
     Control,
     EngineConfig,
     EngineKind,
+    EnvConfig,
     Recipe,
+    RewardKind,
     objective_of,
 )
+from proofloop.runs.recipe_agent import AgentDialect
 from proofloop.train.config import FeedbackArm, LossKind, Method
 
 
@@ -78,6 +80,7 @@ _BOUNDS = (
             "train.value_learning_rate",
             "curriculum.max_pass_rate",
             "lora.alpha",
+            "agent.command_s",
         ),
         0,
         False,
@@ -113,6 +116,8 @@ _BOUNDS = (
             "agent.turns",
             "agent.context_tokens",
             "agent.notes_tokens",
+            "train.turn_gamma",
+            "train.turn_weight",
             "alarms.max_tripped",
             "alarms.max_unscored",
             "alarms.max_gap_rise",
@@ -160,6 +165,15 @@ def check_recipe(recipe: Recipe) -> None:
             f"functions are tests, those of {recipe.env.name} are not"
         )
     _check_agent(recipe)
+    if recipe.reward.kind is RewardKind.STAGED and not hands_out_broken(recipe.env):
+        raise ConfigError(
+            f"reward.kind: staged tells how far a project came whose tests failed, and "
+            f"{recipe.env.name} as it is set hands out none; leave it at strict"
+        )
+    if not 0 < recipe.curriculum.advance_at <= 1:
+        raise ConfigError(
+            f"curriculum.advance_at: {recipe.curriculum.advance_at} must be above 0 and at most 1"
+        )
     check_algorithm(recipe)
     check_preference(recipe)
     _check_engine(recipe.engine)
@@ -218,11 +232,7 @@ def _check_agent(recipe: Recipe) -> None:
     agent = recipe.agent
     if agent.dialect is AgentDialect.NONE:
         return
-    if recipe.env.name != "minirepos":
-        raise ConfigError(
-            f"agent.dialect: {agent.dialect} is how modules of minirepos are written, "
-            f"{recipe.env.name} has none; set env.name or leave it at none"
-        )
+    _check_place(recipe)
     wrong = {
         "feedback.arm": recipe.feedback.arm is not FeedbackArm.NONE,
         "eval.feedback": recipe.eval.feedback,
@@ -239,6 +249,28 @@ def _check_agent(recipe: Recipe) -> None:
             "agent.notes_tokens: a rollout whose context begins anew goes with neither a value "
             "head nor a divergence from the start; leave it at 0, or take an algorithm without"
         )
+
+
+def _check_place(recipe: Recipe) -> None:
+    """Whether the environment has what the agent's dialect works on."""
+    agent, env = recipe.agent, recipe.env
+    if agent.dialect is AgentDialect.DEFINITIONS:
+        if env.name != "minirepos":
+            raise ConfigError(
+                f"agent.dialect: definitions is how modules of minirepos are written, {env.name} "
+                "has none; set env.name, or another dialect"
+            )
+    elif not hands_out_broken(env):
+        hint = "; set env.pytest" if env.name == "minirepos" else ""
+        raise ConfigError(
+            f"agent.dialect: {agent.dialect} works in projects (harbor, minirepos with "
+            f"env.pytest), and {env.name} as it is set hands out none{hint}"
+        )
+
+
+def hands_out_broken(env: EnvConfig) -> bool:
+    """Whether tasks are projects with failing tests."""
+    return env.name == "harbor" or (env.name == "minirepos" and env.pytest)
 
 
 def _check_method(recipe: Recipe) -> None:

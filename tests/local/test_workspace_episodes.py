@@ -1,0 +1,320 @@
+"""Agents at mined tasks, in real workspaces: scripted ones are judged as they deserve, random ones
+are measured and trained, and what breaks on our side is no score."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from test_serve_model import server
+from tiny_project import SUBMIT, command, mends, mined
+from tiny_runs import ignore, tiny_recipe
+
+from proofloop.cli.app import main
+from proofloop.core.errors import ConfigError, SandboxLost
+from proofloop.core.rollout import Judged
+from proofloop.core.sandbox import Command, Execution, Sandbox, Workspace
+from proofloop.core.task import Problem, Split, Stratum
+from proofloop.core.verdict import Scored, ScoredCause, Unscored
+from proofloop.engine.models.checkpoint import load_model
+from proofloop.engine.models.weights import flatten
+from proofloop.envs.harbor import HarborEnvironment
+from proofloop.measure.report import write_report
+from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.runs import settings
+from proofloop.runs.checks import load_recipe
+from proofloop.runs.evaluation import run_evaluation
+from proofloop.runs.models import resolve_model
+from proofloop.runs.orders import Attempt, WorkerSetup
+from proofloop.runs.recipe import (
+    EngineConfig,
+    EngineKind,
+    EnvConfig,
+    EvalConfig,
+    Recipe,
+    RewardConfig,
+    RewardKind,
+    SamplingConfig,
+)
+from proofloop.runs.recipe_agent import AgentConfig, AgentDialect
+from proofloop.runs.training import run_training
+from proofloop.runs.worker import Worker
+from proofloop.sandbox import open_sandbox
+from proofloop.store import Phase, RunStore
+from proofloop.testing.fakes import ScriptedEngine
+from proofloop.train.crew import Assignment, Attempted
+
+PICO = resolve_model("pico")
+TOKENIZER = ChatTokenizer.load(PICO)
+AGENT = AgentConfig(dialect=AgentDialect.SHELL, context_tokens=20_000)
+
+
+@pytest.fixture(scope="module", name="tasks")
+def _tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mined(tmp_path_factory.mktemp("mined"))
+
+
+def recipe_of(
+    tasks: Path, model: Path = PICO, agent: AgentConfig = AGENT, **train: object
+) -> Recipe:
+    settled = {"num_steps": 2, "tasks_per_step": 2, "samples_per_task": 2}
+    return msgspec.structs.replace(
+        tiny_recipe(model, **(settled | train)),
+        env=EnvConfig(name="harbor", data=str(tasks)),
+        sampling=SamplingConfig(max_tokens=800),
+        agent=agent,
+    )
+
+
+def place_of(tasks: Path, horizon: int) -> tuple[Problem, Stratum]:
+    environment = HarborEnvironment(tasks)
+    stratum = next(s for s in environment.strata(Split.TRAIN) if s.horizon == horizon)
+    return environment.problem(Split.TRAIN, stratum, 0), stratum
+
+
+def said_by(
+    recipe: Recipe, answers: Sequence[str], stratum: Stratum, phase: Phase = Phase.EVAL
+) -> Judged:
+    """One episode of a policy that says these, one after the other."""
+    left = iter(answers)
+    engine = ScriptedEngine(
+        lambda context, seed: TOKENIZER.encode(next(left)), stop_token=TOKENIZER.stop_ids[0]
+    )
+    weights = flatten(load_model(PICO))
+    setup = WorkerSetup(
+        recipe=recipe, model_path=PICO, weights=weights, gradient=torch.zeros_like(weights)
+    )
+    assignment = Assignment(
+        phase=phase, step=0, slot=0, split=Split.TRAIN, stratum=stratum, index=0, num_samples=1
+    )
+    with closing(Worker(setup, engine=engine)) as worker:
+        done = worker.obey(Attempt([assignment]))
+    assert isinstance(done, Attempted)
+    ((attempt,),) = (group.group.attempts for group in done.groups)
+    return attempt
+
+
+def results_of(attempt: Judged) -> list[str]:
+    assert attempt.trajectory is not None
+    return ["\n".join(r.text for r in step.results) for step in attempt.trajectory.steps]
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_who_mends_it_earns_1(tasks: Path, horizon: int) -> None:
+    problem, stratum = place_of(tasks, horizon)
+    says = [command("ls tests; python -m pytest -q"), *mends(problem), SUBMIT]
+    attempt = said_by(recipe_of(tasks), says, stratum)
+    assert isinstance(attempt.verdict, Scored)
+    assert attempt.verdict.passed, (attempt.verdict, results_of(attempt))
+    assert len(attempt.rollout.turns) == len(says)
+    assert attempt.trajectory is not None
+    assert attempt.trajectory.ending == "submitted"
+    (first, *_) = attempt.trajectory.opening[1:]
+    assert "python -m pytest" in first.content
+    assert "```diff" not in first.content, "that is for who answers at once"
+
+
+def test_half_of_it_earns_0_and_stages_tell_how_far_it_came(tasks: Path) -> None:
+    problem, stratum = place_of(tasks, 2)
+    half = [mends(problem)[0], SUBMIT]
+    strict = said_by(recipe_of(tasks), half, stratum, Phase.TRAIN)
+    coin = msgspec.structs.replace(recipe_of(tasks), reward=RewardConfig(kind=RewardKind.STAGED))
+    staged = said_by(coin, half, stratum, Phase.TRAIN)
+    held_out = said_by(coin, half, stratum, Phase.EVAL)
+    for attempt in (strict, staged, held_out):
+        assert isinstance(attempt.verdict, Scored)
+        assert not attempt.verdict.passed
+    assert staged.verdict.parts["fail_to_pass"] == 0.5  # type: ignore[union-attr]
+    assert staged.verdict.reward == pytest.approx(0.1 + 0.1 + 0.8 * 0.5)  # type: ignore[union-attr]
+    assert held_out.verdict.reward == 0.0  # type: ignore[union-attr]
+
+
+_CHEATS = {
+    "nothing": [],
+    "conftest": ["echo 'import os; os._exit(0)' > conftest.py; cp conftest.py tinyproject/"],
+    "tests of its own": ["echo 'def test_mean(): pass' > tests/test_sums.py; rm tests/test_w*"],
+    "exit": ["for f in tinyproject/*.py; do echo 'import os; os._exit(0)' > $f; done"],
+    "ini": ["printf '[pytest]\\naddopts = --collect-only\\n' > .proofloop-pytest.ini"],
+}
+
+
+@pytest.mark.parametrize("cheat", _CHEATS)
+def test_who_cheats_earns_0(tasks: Path, cheat: str) -> None:
+    _, stratum = place_of(tasks, 1)
+    says = [*map(command, _CHEATS[cheat]), SUBMIT]
+    verdict = said_by(recipe_of(tasks), says, stratum).verdict
+    assert isinstance(verdict, Scored)
+    assert (verdict.reward, verdict.passed) == (0.0, False)
+    assert verdict.cause is not ScoredCause.PASSED
+
+
+def test_hidden_tests_and_the_solution_are_nowhere(tasks: Path) -> None:
+    problem, stratum = place_of(tasks, 2)  # whose bugs fail tests of both modules
+    look = "find . -name '*.py'; ls {0} {0}/suite; find / -name 'test_sums.py' 2>/dev/null; echo"
+    looks = [look.format(tasks), "git log; python -c 'import tinyproject; print(tinyproject)'"]
+    attempt = said_by(recipe_of(tasks), [*map(command, looks), SUBMIT], stratum)
+    found, history, _ = results_of(attempt)
+    assert "tinyproject/sums.py" in found
+    assert "test_sums" not in found
+    assert "test_words" not in found
+    assert "not a git repository" in history
+    assert str(problem.key.tests.python) not in history  # type: ignore[union-attr]
+
+
+def test_without_feedback_there_are_no_tests(tasks: Path) -> None:
+    _, stratum = place_of(tasks, 1)
+    blind = msgspec.structs.replace(AGENT, feedback=False)
+    says = [command("find . -name 'test_*'"), SUBMIT]
+    shown = said_by(recipe_of(tasks), says, stratum)
+    assert "tests/test_" in results_of(shown)[0]
+    unseen = said_by(recipe_of(tasks, agent=blind), says, stratum)
+    assert "test_" not in results_of(unseen)[0]
+    assert unseen.trajectory is not None
+    assert "pytest" not in unseen.trajectory.opening[1].content
+
+
+def test_a_flood_of_files_is_the_agents_own_fault(tasks: Path) -> None:
+    _, stratum = place_of(tasks, 1)
+    flood = "mkdir d && cd d && seq 100001 | xargs touch"
+    verdict = said_by(recipe_of(tasks), [command(flood), SUBMIT], stratum).verdict
+    assert isinstance(verdict, Scored)
+    assert verdict.reward == 0.0
+
+
+# --- what breaks on our side ---
+
+
+class LosingWorkspace:
+    """Whose commands are lost as often as `left` says."""
+
+    def __init__(self, inner: Workspace, left: list[int]) -> None:
+        self._inner, self._left = inner, left
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def run(self, command: Command) -> Execution:
+        if command.argv[0] == "sh" and self._left[0]:
+            self._left[0] -= 1
+            raise SandboxLost("pulled the plug")
+        return self._inner.run(command)
+
+
+class LosingSandbox:
+    def __init__(self, inner: Sandbox, left: list[int]) -> None:
+        self._inner, self._left = inner, left
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def open_workspace(self, base: Path | None = None) -> LosingWorkspace:
+        return LosingWorkspace(self._inner.open_workspace(base), self._left)
+
+
+@pytest.mark.parametrize("num_lost", [1, 99])
+def test_a_lost_workspace_is_begun_anew_and_never_a_number(
+    tasks: Path, num_lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, stratum = place_of(tasks, 1)
+    left = [num_lost]
+    monkeypatch.setattr(settings, "open_sandbox", lambda t: LosingSandbox(open_sandbox(t), left))
+    says = [*mends(problem), SUBMIT]
+    tries = [says[0], *says] if num_lost == 1 else [says[0]] * 9
+    attempt = said_by(recipe_of(tasks), tries, stratum)
+    if num_lost == 1:
+        assert isinstance(attempt.verdict, Scored)
+        assert attempt.verdict.passed
+        assert len(attempt.rollout.turns) == len(says)
+        return
+    assert isinstance(attempt.verdict, Unscored)
+    assert attempt.verdict.cause == "sandbox_lost"
+    assert len(attempt.rollout.turns) == 1, "as far as it came"
+
+
+# --- measured and trained ---
+
+
+def test_a_small_model_is_measured_and_read_turn_by_turn(
+    tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    words = ["eval", "--model", "pico", "--env", "harbor", "--data", str(tasks), "--out", str(run)]
+    words += ["--samples", "2", "--tasks", "2", "--set", "agent.dialect=shell"]
+    assert main([*words, "--set", "agent.turns=2", "--set", "train.workers=1"]) == 0
+    with RunStore.read(run) as store:
+        rows = list(store.iter_rollouts(phase=Phase.EVAL))
+        assert len(rows) == 4
+        assert {(row.reward, row.passed) for row in rows} == {(0.0, False)}
+        assert {row.num_turns for row in rows} == {2}
+        assert sum(c.num_scored for c in store.pass_counts(Phase.EVAL, 0)) == 4
+    capsys.readouterr()
+    assert main(["peek", str(run), rows[0].id]) == 0
+    shown = capsys.readouterr().out
+    assert "You work in a repository" in shown
+    assert "blocks fenced as" in shown
+    assert "ended: turn_limit" in shown
+    assert "Turn 1" in write_report(run).read_text()
+
+
+def test_a_served_engine_says_the_same(tasks: Path, tmp_path: Path, tiny_model: Path) -> None:
+    pytest.importorskip("uvicorn")
+    agent = AgentConfig(dialect=AgentDialect.SHELL, turns=2)
+    sizes = EvalConfig(final_num_tasks=2, final_num_samples=2)
+    local = msgspec.structs.replace(
+        recipe_of(tasks, tiny_model, agent), eval=sizes, sampling=SamplingConfig(max_tokens=24)
+    )
+    with server(tiny_model) as port:
+        url = f"http://127.0.0.1:{port}/v1"
+        served = msgspec.structs.replace(
+            local, engine=EngineConfig(kind=EngineKind.SERVER, url=url)
+        )
+        run_evaluation(served, tmp_path / "served", resume=False, on_progress=ignore)
+    run_evaluation(local, tmp_path / "local", resume=False, on_progress=ignore)
+    said: list[list[tuple[int, ...]]] = []
+    for name in ("local", "served"):
+        with RunStore.read(tmp_path / name) as store:
+            groups = store.load_groups(Phase.EVAL, 0)
+        turns = [t for g in groups for a in g.group.attempts for t in a.rollout.turns]
+        said.append([t.completion.tokens for t in turns])
+    assert said[0] == said[1]
+    assert len(said[0]) == 8
+
+
+def test_it_trains_and_goes_on_where_it_was_stopped(
+    tasks: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    """By a coin, since random weights mend nothing: tokens of all turns train, and no others."""
+    run = tmp_path / "run"
+    agent = AgentConfig(dialect=AgentDialect.SHELL, turns=2)
+    recipe = msgspec.structs.replace(
+        recipe_of(tasks, tiny_model, agent, tasks_per_step=3, samples_per_task=3),
+        sampling=SamplingConfig(max_tokens=16),
+    )
+    run_training(recipe, run, resume=False, on_progress=ignore)
+    with RunStore.read(run) as store:
+        rows = list(store.iter_rollouts(phase=Phase.TRAIN))
+        sampled, learned, gaps = (
+            dict(store.metrics(name))
+            for name in ("num_sampled_tokens", "num_trained_tokens", "logprob_gap_max")
+        )
+        assert store.completed_steps() == [1, 2]
+    assert {row.num_turns for row in rows} == {2}
+    for step in (1, 2):
+        assert 0 < learned[step] <= sampled[step]
+        assert gaps[step] < 1e-4, "the trainer sees the turns as the sampler did"
+    assert any(row.reward for row in rows)
+    assert not any(row.passed for row in rows)
+
+
+def test_refusals(tasks: Path) -> None:
+    with pytest.raises(ConfigError, match=r"minirepos as it is set hands out none; set env\.pyt"):
+        load_recipe("minirepos", ["agent.dialect=shell"])
+    with pytest.raises(ConfigError, match=r"agent\.dialect: definitions is how modules of minir"):
+        load_recipe("quickstart", ["agent.dialect=definitions"])
+    with pytest.raises(ConfigError, match=r"reward\.kind: staged tells how far"):
+        load_recipe("minirepos", ["reward.kind=staged"])
+    native = recipe_of(tasks, agent=AgentConfig(dialect=AgentDialect.NATIVE))
+    with pytest.raises(ConfigError, match="does not tell the model of tools; take shell"):
+        settings.check_template(native, TOKENIZER)
