@@ -112,7 +112,7 @@ def test_who_mends_it_earns_1(tasks: Path, horizon: int) -> None:
     assert attempt.trajectory is not None
     assert attempt.trajectory.ending == "submitted"
     (first, *_) = attempt.trajectory.opening[1:]
-    assert "python -m pytest" in first.content
+    assert ("python -m pytest" in first.content) == (horizon == 1), "the other module is whole"
     assert "```diff" not in first.content, "that is for who answers at once"
 
 
@@ -151,7 +151,7 @@ def test_who_cheats_earns_0(tasks: Path, cheat: str) -> None:
 
 
 def test_hidden_tests_and_the_solution_are_nowhere(tasks: Path) -> None:
-    problem, stratum = place_of(tasks, 2)  # whose bugs fail tests of both modules
+    _, stratum = place_of(tasks, 2)  # whose bugs fail tests of both modules
     look = "find . -name '*.py'; ls {0} {0}/suite; find / -name 'test_sums.py' 2>/dev/null; echo"
     looks = [look.format(tasks), "git log; python -c 'import tinyproject; print(tinyproject)'"]
     attempt = said_by(recipe_of(tasks), [*map(command, looks), SUBMIT], stratum)
@@ -160,7 +160,7 @@ def test_hidden_tests_and_the_solution_are_nowhere(tasks: Path) -> None:
     assert "test_sums" not in found
     assert "test_words" not in found
     assert "not a git repository" in history
-    assert str(problem.key.tests.python) not in history  # type: ignore[union-attr]
+    assert "site-packages" not in history
 
 
 def test_without_feedback_there_are_no_tests(tasks: Path) -> None:
