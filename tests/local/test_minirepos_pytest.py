@@ -46,7 +46,13 @@ def answers_of(modules: tuple[Module, ...]) -> dict[str, dict[str, str]]:
     }
 
 
-@pytest.mark.parametrize(("stratum", "index"), PLACES, ids=lambda x: getattr(x, "label", x))
+@pytest.mark.parametrize(
+    ("stratum", "index"),
+    [
+        pytest.param(*p, id=p[0].label, marks=() if p is PLACES[1] else pytest.mark.slow)
+        for p in PLACES
+    ],
+)
 def test_verdicts_are_equal(judges: ProgramVerifier, stratum: Stratum, index: int) -> None:
     modules = CALLS.repository(Split.HELDOUT, stratum, index)
     assert modules == FILES.repository(Split.HELDOUT, stratum, index)

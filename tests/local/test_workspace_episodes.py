@@ -1,8 +1,7 @@
 """Agents at mined tasks, in real workspaces: scripted ones are judged as they deserve, random ones
 are measured and trained, and what breaks on our side is no score."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -45,6 +44,8 @@ from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase, RunStore
 from proofloop.testing.fakes import ScriptedEngine
 from proofloop.train.crew import Assignment, Attempted
+from proofloop.train.samples import continuation_of
+from proofloop.train.scoring import logprobs_of, question_of
 
 PICO = resolve_model("pico")
 TOKENIZER = ChatTokenizer.load(PICO)
@@ -56,12 +57,10 @@ def _tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return mined(tmp_path_factory.mktemp("mined"))
 
 
-def recipe_of(
-    tasks: Path, model: Path = PICO, agent: AgentConfig = AGENT, **train: object
-) -> Recipe:
+def recipe_of(tasks: Path, agent: AgentConfig = AGENT, **train: object) -> Recipe:
     settled = {"num_steps": 2, "tasks_per_step": 2, "samples_per_task": 2}
     return msgspec.structs.replace(
-        tiny_recipe(model, **(settled | train)),
+        tiny_recipe(PICO, **(settled | train)),
         env=EnvConfig(name="harbor", data=str(tasks)),
         sampling=SamplingConfig(max_tokens=800),
         agent=agent,
@@ -74,23 +73,51 @@ def place_of(tasks: Path, horizon: int) -> tuple[Problem, Stratum]:
     return environment.problem(Split.TRAIN, stratum, 0), stratum
 
 
+class Workers:
+    """One a recipe; the policy of each says what stands in `says`."""
+
+    def __init__(self) -> None:
+        self.says: list[str] = []
+        self._known: dict[str, Worker] = {}
+
+    def of(self, recipe: Recipe) -> Worker:
+        name = repr(recipe)
+        if name not in self._known:
+            engine = ScriptedEngine(
+                lambda context, seed: TOKENIZER.encode(self.says.pop(0)),
+                stop_token=TOKENIZER.stop_ids[0],
+            )
+            weights = flatten(load_model(PICO))
+            setup = WorkerSetup(
+                recipe=recipe, model_path=PICO, weights=weights, gradient=torch.zeros_like(weights)
+            )
+            self._known[name] = Worker(setup, engine=engine)
+        return self._known[name]
+
+    def close(self) -> None:
+        for worker in self._known.values():
+            worker.close()
+        self._known.clear()
+
+
+WORKERS = Workers()
+
+
+@pytest.fixture(scope="module", autouse=True, name="closing_workers")
+def _closing_workers() -> Iterator[None]:
+    yield
+    WORKERS.close()
+
+
 def said_by(
     recipe: Recipe, answers: Sequence[str], stratum: Stratum, phase: Phase = Phase.EVAL
 ) -> Judged:
     """One episode of a policy that says these, one after the other."""
-    left = iter(answers)
-    engine = ScriptedEngine(
-        lambda context, seed: TOKENIZER.encode(next(left)), stop_token=TOKENIZER.stop_ids[0]
-    )
-    weights = flatten(load_model(PICO))
-    setup = WorkerSetup(
-        recipe=recipe, model_path=PICO, weights=weights, gradient=torch.zeros_like(weights)
-    )
+    WORKERS.says = list(answers)
     assignment = Assignment(
         phase=phase, step=0, slot=0, split=Split.TRAIN, stratum=stratum, index=0, num_samples=1
     )
-    with closing(Worker(setup, engine=engine)) as worker:
-        done = worker.obey(Attempt([assignment]))
+    done = WORKERS.of(recipe).obey(Attempt([assignment]))
     assert isinstance(done, Attempted)
     ((attempt,),) = (group.group.attempts for group in done.groups)
     return attempt
@@ -140,7 +167,10 @@ _CHEATS = {
 }
 
 
-@pytest.mark.parametrize("cheat", _CHEATS)
+@pytest.mark.parametrize(
+    "cheat",
+    [pytest.param(c, marks=pytest.mark.slow if c in ("exit", "ini") else ()) for c in _CHEATS],
+)
 def test_who_cheats_earns_0(tasks: Path, cheat: str) -> None:
     _, stratum = place_of(tasks, 1)
     says = [*map(command, _CHEATS[cheat]), SUBMIT]
@@ -152,8 +182,11 @@ def test_who_cheats_earns_0(tasks: Path, cheat: str) -> None:
 
 def test_hidden_tests_and_the_solution_are_nowhere(tasks: Path) -> None:
     _, stratum = place_of(tasks, 2)  # whose bugs fail tests of both modules
-    look = "find . -name '*.py'; ls {0} {0}/suite; find / -name 'test_sums.py' 2>/dev/null; echo"
-    looks = [look.format(tasks), "git log; python -c 'import tinyproject; print(tinyproject)'"]
+    look = "find . -name '*.py'; ls {0} {0}/suite; find /tmp /var /home -name test_sums.py; echo"
+    looks = [
+        f"({look.format(tasks)}) 2>/dev/null",
+        "git log; python -c 'import tinyproject; print(tinyproject)'",
+    ]
     attempt = said_by(recipe_of(tasks), [*map(command, looks), SUBMIT], stratum)
     found, history, _ = results_of(attempt)
     assert "tinyproject/sums.py" in found
@@ -175,6 +208,7 @@ def test_without_feedback_there_are_no_tests(tasks: Path) -> None:
     assert "pytest" not in unseen.trajectory.opening[1].content
 
 
+@pytest.mark.slow
 def test_a_flood_of_files_is_the_agents_own_fault(tasks: Path) -> None:
     _, stratum = place_of(tasks, 1)
     flood = "mkdir d && cd d && seq 100001 | xargs touch"
@@ -220,9 +254,13 @@ def test_a_lost_workspace_is_begun_anew_and_never_a_number(
     problem, stratum = place_of(tasks, 1)
     left = [num_lost]
     monkeypatch.setattr(settings, "open_sandbox", lambda t: LosingSandbox(open_sandbox(t), left))
+    WORKERS.close()  # and begin with others
     says = [*mends(problem), SUBMIT]
     tries = [says[0], *says] if num_lost == 1 else [says[0]] * 9
-    attempt = said_by(recipe_of(tasks), tries, stratum)
+    try:
+        attempt = said_by(recipe_of(tasks), tries, stratum)
+    finally:
+        WORKERS.close()
     if num_lost == 1:
         assert isinstance(attempt.verdict, Scored)
         assert attempt.verdict.passed
@@ -254,43 +292,42 @@ def test_a_small_model_is_measured_and_read_turn_by_turn(
     shown = capsys.readouterr().out
     assert "You work in a repository" in shown
     assert "blocks fenced as" in shown
-    assert "ended: turn_limit" in shown
+    assert "ended: turn limit" in shown
     assert "Turn 1" in write_report(run).read_text()
 
 
-def test_a_served_engine_says_the_same(tasks: Path, tmp_path: Path, tiny_model: Path) -> None:
+@pytest.mark.slow
+def test_a_served_engine_is_measured_token_for_token(tasks: Path, tmp_path: Path) -> None:
     pytest.importorskip("uvicorn")
+    run = tmp_path / "run"
     agent = AgentConfig(dialect=AgentDialect.SHELL, turns=2)
-    sizes = EvalConfig(final_num_tasks=2, final_num_samples=2)
-    local = msgspec.structs.replace(
-        recipe_of(tasks, tiny_model, agent), eval=sizes, sampling=SamplingConfig(max_tokens=24)
-    )
-    with server(tiny_model) as port:
-        url = f"http://127.0.0.1:{port}/v1"
+    with server(PICO) as port:
         served = msgspec.structs.replace(
-            local, engine=EngineConfig(kind=EngineKind.SERVER, url=url)
+            recipe_of(tasks, agent=agent),
+            engine=EngineConfig(kind=EngineKind.SERVER, url=f"http://127.0.0.1:{port}/v1"),
+            eval=EvalConfig(final_num_tasks=1, final_num_samples=3),
+            sampling=SamplingConfig(max_tokens=24),
         )
-        run_evaluation(served, tmp_path / "served", resume=False, on_progress=ignore)
-    run_evaluation(local, tmp_path / "local", resume=False, on_progress=ignore)
-    said: list[list[tuple[int, ...]]] = []
-    for name in ("local", "served"):
-        with RunStore.read(tmp_path / name) as store:
-            groups = store.load_groups(Phase.EVAL, 0)
-        turns = [t for g in groups for a in g.group.attempts for t in a.rollout.turns]
-        said.append([t.completion.tokens for t in turns])
-    assert said[0] == said[1]
-    assert len(said[0]) == 8
+        run_evaluation(served, run, resume=False, on_progress=ignore)
+    with RunStore.read(run) as store:
+        (group,) = store.load_groups(Phase.EVAL, 0)
+    rollouts = [attempt.rollout for attempt in group.group.attempts]
+    assert [len(rollout.turns) for rollout in rollouts] == [2, 2, 2]
+    said = logprobs_of(load_model(PICO), list(map(question_of, rollouts)), max_positions=1024)
+    for rollout, ours in zip(rollouts, said, strict=True):
+        after = continuation_of(rollout)
+        pairs = zip(ours, after.logprobs, after.sampled, strict=True)
+        assert max(abs(a - b) for a, b, is_own in pairs if is_own) < 1e-3
 
 
-def test_it_trains_and_goes_on_where_it_was_stopped(
-    tasks: Path, tmp_path: Path, tiny_model: Path
-) -> None:
-    """By a coin, since random weights mend nothing: tokens of all turns train, and no others."""
+def test_it_trains(tasks: Path, tmp_path: Path) -> None:
+    """By a coin, since pico mends nothing: tokens of all turns train, and no others."""
     run = tmp_path / "run"
     agent = AgentConfig(dialect=AgentDialect.SHELL, turns=2)
     recipe = msgspec.structs.replace(
-        recipe_of(tasks, tiny_model, agent, tasks_per_step=3, samples_per_task=3),
+        recipe_of(tasks, agent=agent, samples_per_task=3),
         sampling=SamplingConfig(max_tokens=16),
+        eval=EvalConfig(every=0, final_num_tasks=1, final_num_samples=1),
     )
     run_training(recipe, run, resume=False, on_progress=ignore)
     with RunStore.read(run) as store:

@@ -40,8 +40,8 @@ FILES = {
 
 
 def mined(folder: Path) -> Path:
-    """A set of a few tasks, of one bug and of two."""
-    config = MineConfig(max_tasks=6, horizon=(1, 2), workers=1)
+    """A set of two tasks, of one bug and of two."""
+    config = MineConfig(max_tasks=2, horizon=(1, 2), workers=1)
     mine(write(folder / "project", FILES), folder / "set", config, python=sys.executable)
     return folder / "set"
 
