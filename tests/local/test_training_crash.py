@@ -17,11 +17,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tiny_runs import remember, tiny_recipe
+from tiny_runs import ignore, remember, tiny_recipe
 
 from proofloop.runs.config import dump_toml
 from proofloop.runs.recipe import EnvConfig, Recipe
 from proofloop.runs.recipe_agent import AgentConfig, AgentDialect
+from proofloop.runs.training import run_training
 from proofloop.store import Phase, RunReader, RunStore
 from proofloop.store.reader import DATABASE_NAME
 from proofloop.train.config import FeedbackArm, FeedbackConfig, TripwireConfig
@@ -187,10 +188,7 @@ def crash_again_and_again(
     return crash(settled, tmp_path, before, num_kills=num_kills, seed=seed)
 
 
-def crash(
-    settled: Recipe, tmp_path: Path, before: set[int], *, num_kills: int, seed: int, first: int = 0
-) -> int:
-    """`first`: number of the first kill, where it is not to be one in four at the start."""
+def crash(settled: Recipe, tmp_path: Path, before: set[int], *, num_kills: int, seed: int) -> int:
     num_steps = settled.train.num_steps
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(dump_toml(settled))
@@ -203,7 +201,7 @@ def crash(
 
     run, num_hit = tmp_path / "killed", 0
     source = random.Random(seed)
-    for i in range(first, first + num_kills):
+    for i in range(num_kills):
         aim = random_aim(source, i, start_s=start_s, step_s=step_s)
         with Driver(run, recipe) as driver:
             hit = driver.kill(aim)
@@ -314,16 +312,24 @@ def outcomes_of(run: Path) -> list[tuple[object, ...]]:
         ]
 
 
-def test_kills_of_agents_lose_nothing(tmp_path: Path, tiny_model: Path, adopted: set[int]) -> None:
-    for seed in range(3):  # as above
-        place = tmp_path / str(seed)
-        place.mkdir()
-        recipe = agents(tiny_model, num_steps=3, num_workers=1)
-        num_hit = crash(recipe, place, adopted, num_kills=1, seed=10 + seed, first=1)
-        assert outcomes_of(place / "killed") == outcomes_of(place / "whole")
-        if num_hit:
-            return
-    pytest.fail("three runs were done before they were killed")
+def test_a_kill_of_agents_loses_nothing(
+    tmp_path: Path, tiny_model: Path, adopted: set[int]
+) -> None:
+    """Short: the run that nobody kills, and the one that goes on, are this process's own."""
+    recipe, path = agents(tiny_model, num_steps=2, num_workers=1), tmp_path / "recipe.toml"
+    path.write_text(dump_toml(recipe))
+    whole, run = tmp_path / "whole", tmp_path / "killed"
+    at_s: list[float] = []
+    run_training(recipe, whole, resume=False, on_progress=lambda r: at_s.append(time.monotonic()))
+    before = children()
+    delay_s = random.uniform(0.0, 0.8 * (at_s[-1] - at_s[0]))
+    with Driver(run, path) as driver:
+        assert driver.kill(Aim(num_lines=1, delay_s=delay_s))
+    wait_until_none_is_left(before | adopted)
+    print(f"killed {delay_s:.2f} s after the first evaluation: {state_of(run)}")
+    run_training(recipe, run, resume=True, on_progress=ignore)
+    assert remember(run) == remember(whole)
+    assert outcomes_of(run) == outcomes_of(whole)
 
 
 @pytest.mark.slow
