@@ -16,7 +16,7 @@ from proofloop.core.errors import ConfigError, SandboxLost
 from proofloop.core.rollout import Judged
 from proofloop.core.sandbox import Command, Execution, Sandbox, Workspace
 from proofloop.core.task import Problem, Split, Stratum
-from proofloop.core.verdict import Scored, ScoredCause, Unscored
+from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten
 from proofloop.envs.harbor import HarborEnvironment
@@ -253,7 +253,11 @@ def test_a_lost_workspace_is_begun_anew_and_never_a_number(
 ) -> None:
     problem, stratum = place_of(tasks, 1)
     left = [num_lost]
-    monkeypatch.setattr(settings, "open_sandbox", lambda t: LosingSandbox(open_sandbox(t), left))
+
+    def losing(tier: Tier | None) -> LosingSandbox:
+        return LosingSandbox(open_sandbox(tier), left)
+
+    monkeypatch.setattr(settings, "open_sandbox", losing)
     WORKERS.close()  # and begin with others
     says = [*mends(problem), SUBMIT]
     tries = [says[0], *says] if num_lost == 1 else [says[0]] * 9

@@ -4,8 +4,6 @@ the shell dialect says to work on them."""
 import sys
 from pathlib import Path
 
-from small_repository import write
-
 from proofloop.core.project import ProjectTests
 from proofloop.core.task import Problem
 from proofloop.mine.config import MineConfig
@@ -42,7 +40,11 @@ FILES = {
 def mined(folder: Path) -> Path:
     """A set of two tasks, of one bug and of two."""
     config = MineConfig(max_tasks=2, horizon=(1, 2), workers=1)
-    mine(write(folder / "project", FILES), folder / "set", config, python=sys.executable)
+    for path, text in FILES.items():
+        place = folder / "project" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    mine(folder / "project", folder / "set", config, python=sys.executable)
     return folder / "set"
 
 

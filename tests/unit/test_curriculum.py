@@ -199,7 +199,7 @@ class Solver:
     mend and each further operation asks for more of it."""
 
     def __init__(self, pace: float) -> None:
-        self.skill = Counter({"int": 2.0, "list": 1.5})
+        self.skill = {"int": 2.0, "list": 1.5}
         self.pace = pace
 
     def rate(self, stratum: Stratum) -> float:
