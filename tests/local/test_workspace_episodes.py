@@ -1,12 +1,15 @@
 """Agents at mined tasks, in real workspaces: scripted ones are judged as they deserve, random ones
 are measured and trained, and what breaks on our side is no score."""
 
+import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+from agent_places import NATIVE
 from test_serve_model import server
 from tiny_project import SUBMIT, command, mends, mined
 from tiny_runs import ignore, tiny_recipe
@@ -20,6 +23,8 @@ from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten
 from proofloop.envs.harbor import HarborEnvironment
+from proofloop.envs.minirepos import MiniReposEnvironment
+from proofloop.envs.minirepos.repository import oracle_sources
 from proofloop.measure.report import write_report
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs import settings
@@ -87,9 +92,9 @@ class Workers:
                 lambda context, seed: TOKENIZER.encode(self.says.pop(0)),
                 stop_token=TOKENIZER.stop_ids[0],
             )
-            weights = flatten(load_model(PICO))
+            weights, path = flatten(load_model(PICO)), resolve_model(recipe.model.path)
             setup = WorkerSetup(
-                recipe=recipe, model_path=PICO, weights=weights, gradient=torch.zeros_like(weights)
+                recipe=recipe, model_path=path, weights=weights, gradient=torch.zeros_like(weights)
             )
             self._known[name] = Worker(setup, engine=engine)
         return self._known[name]
@@ -141,6 +146,51 @@ def test_who_mends_it_earns_1(tasks: Path, horizon: int) -> None:
     (first, *_) = attempt.trajectory.opening[1:]
     assert ("python -m pytest" in first.content) == (horizon == 1), "the other module is whole"
     assert "```diff" not in first.content, "that is for who answers at once"
+
+
+def native_model(folder: Path) -> Path:
+    """Pico with a template that tells of tools."""
+    shutil.copytree(PICO, folder)
+    settled = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settled | {"chat_template": NATIVE}))
+    return folder
+
+
+def call(tool: str, **arguments: object) -> str:
+    return f"<tool_call>{json.dumps({'name': tool, 'arguments': arguments})}</tool_call>"
+
+
+def test_mini_repositories_are_repaired_with_tools(tmp_path: Path) -> None:
+    """Native calls, and pytest for feedback and for the verdict."""
+    model, stratum = (
+        native_model(tmp_path / "model"),
+        Stratum(family="list", complexity=1, horizon=1),
+    )
+    env = EnvConfig(name="minirepos", complexity=(1,), horizon=(1,), pytest=True)
+    agent = AgentConfig(dialect=AgentDialect.NATIVE, context_tokens=20_000)
+    recipe = msgspec.structs.replace(recipe_of(Path(), agent), env=env)
+    recipe = msgspec.structs.replace(
+        recipe, model=msgspec.structs.replace(recipe.model, path=str(model))
+    )
+    settings.check_template(recipe, ChatTokenizer.load(model))
+    environment = MiniReposEnvironment(complexity=(1,), horizon=(1,), pytest=True)
+    modules = environment.repository(Split.TRAIN, stratum, 0)
+    (broken,) = (m for m in modules if m.is_buggy)
+    right = oracle_sources(modules)[broken.path]
+    says = [
+        call("view", path="."),
+        call("run_tests"),
+        call("edit", path=broken.path, old=broken.source, new=right) + call("run_tests"),
+        call("note", text="mended") + call("submit"),
+    ]
+    attempt = said_by(recipe, says, stratum)
+    assert isinstance(attempt.verdict, Scored)
+    listed, failing, mended, _ = results_of(attempt)
+    assert listed.split() == [*sorted(m.path for m in modules), "tests/"]
+    assert "1 failed" in failing or "2 failed" in failing or "3 failed" in failing
+    assert mended.endswith("3 passed"), "and not in how many seconds"
+    assert attempt.verdict.passed
+    assert attempt.verdict.parts["staged"] == 1.0
 
 
 def test_half_of_it_earns_0_and_stages_tell_how_far_it_came(tasks: Path) -> None:
@@ -356,6 +406,10 @@ def test_refusals(tasks: Path) -> None:
         load_recipe("quickstart", ["agent.dialect=definitions"])
     with pytest.raises(ConfigError, match=r"reward\.kind: staged tells how far"):
         load_recipe("minirepos", ["reward.kind=staged"])
+    with pytest.raises(ConfigError, match=r"reward\.collects: leaves nothing"):
+        load_recipe("minirepos", ["env.pytest=true", "reward.kind=staged", "reward.collects=0.9"])
+    with pytest.raises(ConfigError, match=r"reward\.model: does not go with agent\.dialect"):
+        load_recipe("minirepos", ["reward.model=runs/rm"])
     native = recipe_of(tasks, agent=AgentConfig(dialect=AgentDialect.NATIVE))
     with pytest.raises(ConfigError, match="does not tell the model of tools; take shell"):
         settings.check_template(native, TOKENIZER)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from proofloop.core.errors import ConfigError
 from proofloop.core.task import Environment, Split
 from proofloop.engine.models.config import TARGETS, Backend
+from proofloop.runs.checks_agent import check_agent
 from proofloop.runs.checks_algorithm import check_algorithm
 from proofloop.runs.checks_preference import check_preference
 from proofloop.runs.config import load_config, suggestion
@@ -20,13 +21,9 @@ from proofloop.runs.recipe import (
     Control,
     EngineConfig,
     EngineKind,
-    EnvConfig,
     Recipe,
-    RewardKind,
-    objective_of,
 )
-from proofloop.runs.recipe_agent import AgentDialect
-from proofloop.train.config import FeedbackArm, LossKind, Method
+from proofloop.train.config import LossKind, Method
 
 
 class _Bound(NamedTuple):
@@ -117,6 +114,8 @@ _BOUNDS = (
             "agent.context_tokens",
             "agent.notes_tokens",
             "train.turn_gamma",
+            "reward.compiles",
+            "reward.collects",
             "train.turn_weight",
             "alarms.max_tripped",
             "alarms.max_unscored",
@@ -164,16 +163,7 @@ def check_recipe(recipe: Recipe) -> None:
             "reward.control: naive runs the tests that a prompt shows, and only the prompts of "
             f"functions are tests, those of {recipe.env.name} are not"
         )
-    _check_agent(recipe)
-    if recipe.reward.kind is RewardKind.STAGED and not hands_out_broken(recipe.env):
-        raise ConfigError(
-            f"reward.kind: staged tells how far a project came whose tests failed, and "
-            f"{recipe.env.name} as it is set hands out none; leave it at strict"
-        )
-    if not 0 < recipe.curriculum.advance_at <= 1:
-        raise ConfigError(
-            f"curriculum.advance_at: {recipe.curriculum.advance_at} must be above 0 and at most 1"
-        )
+    check_agent(recipe)
     check_algorithm(recipe)
     check_preference(recipe)
     _check_engine(recipe.engine)
@@ -226,51 +216,6 @@ def _check_engine(engine: EngineConfig) -> None:
         raise ConfigError(f"engine.{key}: goes with engine.kind = vllm, not {engine.kind}")
     if engine.options and not starts_own:
         raise ConfigError("engine.options: are of a vLLM server that engine.python starts")
-
-
-def _check_agent(recipe: Recipe) -> None:
-    agent = recipe.agent
-    if agent.dialect is AgentDialect.NONE:
-        return
-    _check_place(recipe)
-    wrong = {
-        "feedback.arm": recipe.feedback.arm is not FeedbackArm.NONE,
-        "eval.feedback": recipe.eval.feedback,
-        "train.method": recipe.train.method is not Method.RL,
-    }
-    for key in (key for key, is_wrong in wrong.items() if is_wrong):
-        raise ConfigError(
-            f"{key}: does not go with agent.dialect = {agent.dialect}, whose rollouts have turns "
-            "of their own; leave it at its default"
-        )
-    objective = objective_of(recipe)
-    if agent.notes_tokens and (objective.has_values or objective.kl_weight):
-        raise ConfigError(
-            "agent.notes_tokens: a rollout whose context begins anew goes with neither a value "
-            "head nor a divergence from the start; leave it at 0, or take an algorithm without"
-        )
-
-
-def _check_place(recipe: Recipe) -> None:
-    """Whether the environment has what the agent's dialect works on."""
-    agent, env = recipe.agent, recipe.env
-    if agent.dialect is AgentDialect.DEFINITIONS:
-        if env.name != "minirepos":
-            raise ConfigError(
-                f"agent.dialect: definitions is how modules of minirepos are written, {env.name} "
-                "has none; set env.name, or another dialect"
-            )
-    elif not hands_out_broken(env):
-        hint = "; set env.pytest" if env.name == "minirepos" else ""
-        raise ConfigError(
-            f"agent.dialect: {agent.dialect} works in projects (harbor, minirepos with "
-            f"env.pytest), and {env.name} as it is set hands out none{hint}"
-        )
-
-
-def hands_out_broken(env: EnvConfig) -> bool:
-    """Whether tasks are projects with failing tests."""
-    return env.name == "harbor" or (env.name == "minirepos" and env.pytest)
 
 
 def _check_method(recipe: Recipe) -> None:

@@ -158,11 +158,13 @@ class RewardKind(StrEnum):
 class RewardConfig(Record):
     kind: RewardKind = RewardKind.STRICT
     """`strict`: 1 where all tests pass. `staged`, for projects that are handed out broken
-    (`harbor`, `minirepos` with `env.pytest`): how far an answer came, by `reward.stages`. Held-out
-    tasks, shares solved and the curriculum stay strict."""
-    stages: Stages = Stages(compiles=0.1, runs=0.1, passes=0.8)
-    """Weights of `staged`: what was written compiles; all tests load (`runs`); the share of the
-    failing tests that now pass times the share of the passing ones that still do (`passes`)."""
+    (`harbor`, `minirepos` with `env.pytest`): how far an answer came, the share of the failing
+    tests that now pass times the share of the passing ones that still do, and the two stages
+    before it. Held-out tasks, shares solved and the curriculum stay strict."""
+    compiles: float = 0.1
+    """Of `staged`: what is earned where what was written compiles."""
+    collects: float = 0.1
+    """Of `staged`: what is earned besides where all tests load. The rest up to 1 is the tests'."""
     control: Control = Control.NONE
     """`none`: the verdict decides. `random`, `format`, `naive`: control arms."""
     model: str | None = None

@@ -15,16 +15,14 @@ SOLVED = 1 - 1e-9
 def rewarded(verdict: Verdict, config: RewardConfig) -> Verdict:
     """The verdict with another reward; passed, cause and parts stay, and unscored stays unscored.
 
-    Staged (weights w that add up to 1, of parts in [0, 1] that `verify.projects` gives):
-    w_compiles compiles + w_runs collects + w_passes fail_to_pass pass_to_pass, so that 1 is what
-    the strict reward calls 1.  Where tests were refused, tampered with or never reached, all parts
-    are 0.
+    Staged, of parts in [0, 1] that `verify.projects` gives: a compiles + b collects +
+    (1 - a - b) fail_to_pass pass_to_pass, a and b of the recipe, so that 1 is what the strict
+    reward calls 1.  Where files were refused or tests tampered with, all parts are 0.
     """
     if config.kind is RewardKind.STRICT or not isinstance(verdict, Scored):
         return verdict
-    parts, stages = verdict.parts, config.stages
-    reward = stages.compiles * parts["compiles"] + stages.runs * parts["collects"]
-    reward += stages.passes * parts["staged"]
+    parts, a, b = verdict.parts, config.compiles, config.collects
+    reward = a * parts["compiles"] + b * parts["collects"] + (1 - a - b) * parts["staged"]
     return msgspec.structs.replace(verdict, reward=1.0 if verdict.passed else min(reward, SOLVED))
 
 
