@@ -76,7 +76,10 @@ class Episodes:
             ]
             for a, problem in zip(assignments, problems, strict=True)
         ]
-        done = iter(self._driven([one for group in open_ for one in group]))
+        flat = [one for group in open_ for one in group]
+        driven = self._driven(flat)
+        self._check_fits(flat, driven)
+        done = iter(driven)
         sampled = time.perf_counter()
         tools_s = 0.0
         groups: list[RecordedGroup] = []
@@ -144,6 +147,24 @@ class Episodes:
 
         return scene.play(begin)
 
+    def _check_fits(self, open_: Sequence[_Open], done: Sequence[Episode | SandboxLost]) -> None:
+        """Raises UserError for tasks that nobody could say a word to."""
+        ids = [
+            one.problem.task.id
+            for one, found in zip(open_, done, strict=True)
+            if isinstance(found, Episode) and not found.rollout.turns
+        ]
+        if not ids:
+            return
+        found = list(dict.fromkeys(ids))
+        others = f" (and those of {len(found) - 1} others)" if len(found) > 1 else ""
+        raise UserError(
+            f"task {found[0]}: its statement{others} and a turn of {self.sampling.max_tokens} "
+            f"tokens do not fit into {self.config.context_tokens or self.max_positions}; raise "
+            "agent.context_tokens or lower sampling.max_tokens, agent.notes_tokens or "
+            "env.horizon, or leave tasks out (env.leave_out)"
+        )
+
     def _judged(self, one: _Open, done: Episode | SandboxLost) -> Judged:
         lost = one.scene.lost()
         if isinstance(done, SandboxLost):
@@ -151,14 +172,6 @@ class Episodes:
                 raise done  # there is nothing of it to record
             cause = UnscoredCause.SANDBOX_LOST
             lost, done = Unscored(cause=cause, detail=str(done), tier=self.tier), done.episode
-        if not done.rollout.turns:
-            raise UserError(
-                f"task {one.problem.task.id}: its statement and a turn of "
-                f"{self.sampling.max_tokens} tokens do not fit into "
-                f"{self.config.context_tokens or self.max_positions}; raise agent.context_tokens "
-                "or lower sampling.max_tokens, agent.notes_tokens or env.horizon, or leave the "
-                "task out (env.leave_out)"
-            )
         rollout = done.rollout
         verdict = lost or self.judge(one.assignment, one.problem, rollout.id, rollout.answer)
         trajectory = done.trajectory.without_times()
