@@ -10,6 +10,8 @@ import msgspec
 import pytest
 import torch
 from agent_places import NATIVE
+from hypothesis import given
+from hypothesis import strategies as st
 from test_serve_model import server
 from tiny_project import SUBMIT, command, mends, mined
 from tiny_runs import ignore, tiny_recipe
@@ -18,7 +20,7 @@ from proofloop.cli.app import main
 from proofloop.core.errors import ConfigError, SandboxLost
 from proofloop.core.rollout import Judged
 from proofloop.core.sandbox import Command, Execution, Sandbox, Workspace
-from proofloop.core.task import Problem, Split, Stratum
+from proofloop.core.task import Message, Problem, Split, Stratum
 from proofloop.core.verdict import Scored, ScoredCause, Tier, Unscored
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten
@@ -29,6 +31,7 @@ from proofloop.measure.report import write_report
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs import settings
 from proofloop.runs.checks import load_recipe
+from proofloop.runs.episodes import cut_to_fit
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.runs.models import resolve_model
 from proofloop.runs.orders import Attempt, WorkerSetup
@@ -265,6 +268,39 @@ def test_a_flood_of_files_is_the_agents_own_fault(tasks: Path) -> None:
     verdict = said_by(recipe_of(tasks), [command(flood), SUBMIT], stratum).verdict
     assert isinstance(verdict, Scored)
     assert verdict.reward == 0.0
+
+
+def test_a_statement_too_long_for_the_context_is_cut(tasks: Path) -> None:
+    _, stratum = place_of(tasks, 1)
+    whole = said_by(recipe_of(tasks), [SUBMIT], stratum)
+    (turn,) = whole.rollout.turns
+    room = len(turn.context) - 100
+    tight = msgspec.structs.replace(AGENT, context_tokens=room + 2 * 800)
+    found = said_by(recipe_of(tasks, tight), [SUBMIT], stratum)
+    assert isinstance(found.verdict, Scored)
+    (turn,) = found.rollout.turns
+    assert room - 10 < len(turn.context) <= room, "as much of it as fits"
+    assert found.trajectory is not None
+    assert whole.trajectory is not None
+    before, after = (x.trajectory.opening[1].content for x in (whole, found))
+    assert "characters cut" in after
+    assert (after[:50], after[-50:]) == (before[:50], before[-50:])
+
+
+@given(st.text(max_size=300), st.integers(0, 320))
+def test_as_much_of_a_statement_as_fits(text: str, most: int) -> None:
+    messages = (Message(role="system", content="s"), Message(role="user", content=text))
+
+    def fits(found: Sequence[Message]) -> bool:
+        return sum(len(m.content) for m in found) <= most
+
+    found = cut_to_fit(messages, fits)
+    assert found[0] == messages[0]
+    if fits(messages):
+        assert found == messages
+    elif found != messages:
+        assert fits(found)
+        assert "characters cut" in found[1].content
 
 
 # --- what breaks on our side ---

@@ -15,12 +15,12 @@ from proofloop.agent.asks import Asks, EpisodeLost
 from proofloop.agent.drive import drive
 from proofloop.agent.episode import episode
 from proofloop.agent.limits import EpisodeLimits
-from proofloop.agent.site import Site
+from proofloop.agent.site import Site, cut
 from proofloop.core.completion import Engine, SamplingParams
 from proofloop.core.episode import Episode
 from proofloop.core.errors import SandboxLost, UserError
 from proofloop.core.rollout import Group, Judged, RolloutId
-from proofloop.core.task import Problem
+from proofloop.core.task import Message, Problem
 from proofloop.core.verdict import Tier, Unscored, UnscoredCause, Verdict
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.recipe_agent import AgentConfig
@@ -44,6 +44,8 @@ class _Open:
     problem: Problem
     sample: int
     scene: Scene
+    messages: tuple[Message, ...]
+    """The scene's, as far as there is room for them."""
 
     @property
     def name(self) -> RolloutId:
@@ -69,13 +71,7 @@ class Episodes:
         """Raises UserError for a task that does not fit, SandboxLost where workspaces cannot be
         opened at all."""
         began = time.perf_counter()
-        open_ = [
-            [
-                _Open(assignment=a, problem=problem, sample=sample, scene=scene)
-                for sample, scene in enumerate(self.setting.scenes(a, problem))
-            ]
-            for a, problem in zip(assignments, problems, strict=True)
-        ]
+        open_ = [self._opened(a, p) for a, p in zip(assignments, problems, strict=True)]
         flat = [one for group in open_ for one in group]
         driven = self._driven(flat)
         self._check_fits(flat, driven)
@@ -105,6 +101,42 @@ class Episodes:
     def close(self) -> None:
         self.setting.close()
 
+    def _opened(self, assignment: Assignment, problem: Problem) -> list[_Open]:
+        scenes = self.setting.scenes(assignment, problem)
+        messages = self._fitted(scenes[0])
+        return [
+            _Open(
+                assignment=assignment,
+                problem=problem,
+                sample=sample,
+                scene=scene,
+                messages=messages,
+            )
+            for sample, scene in enumerate(scenes)
+        ]
+
+    def _fitted(self, scene: Scene) -> tuple[Message, ...]:
+        """Where the setting lets a statement be cut: with room for two turns and for notes."""
+        setting, tokenizer = self.setting, self.tokenizer
+        if not setting.may_cut:
+            return scene.messages
+        room = self._context_tokens - 2 * self.sampling.max_tokens
+        if setting.memory is not None:
+            room -= setting.memory.max_notes_tokens + len(tokenizer.encode(setting.memory.ask))
+        specs = tuple(tool.spec for tool in scene.tools)
+
+        def fits(messages: Sequence[Message]) -> bool:
+            chat = tuple({"role": m.role, "content": m.content} for m in messages)
+            shown = setting.dialect.shown(specs)
+            opening = tokenizer.opening(setting.dialect.opening(chat, specs), tools=shown)
+            return len(opening) <= room
+
+        return cut_to_fit(scene.messages, fits)
+
+    @property
+    def _context_tokens(self) -> int:
+        return self.config.context_tokens or self.max_positions
+
     def _driven(self, open_: Sequence[_Open]) -> list[Episode | SandboxLost]:
         """In order.  What was lost is begun anew: its seeds are the same, and so it says the same
         as if nothing had been lost."""
@@ -127,14 +159,14 @@ class Episodes:
 
         def begin(site: Site) -> Asks:
             return episode(
-                scene.messages,
+                one.messages,
                 site=site,
                 dialect=setting.dialect,
                 tokenizer=self.tokenizer,
                 limits=EpisodeLimits(
                     max_turns=config.turns or scene.max_turns,
                     max_turn_tokens=self.sampling.max_tokens,
-                    context_tokens=config.context_tokens or self.max_positions,
+                    context_tokens=self._context_tokens,
                     max_faults=setting.max_faults,
                 ),
                 memory=setting.memory,
@@ -160,7 +192,7 @@ class Episodes:
         others = f" (and those of {len(found) - 1} others)" if len(found) > 1 else ""
         raise UserError(
             f"task {found[0]}: its statement{others} and a turn of {self.sampling.max_tokens} "
-            f"tokens do not fit into {self.config.context_tokens or self.max_positions}; raise "
+            f"tokens do not fit into {self._context_tokens}; raise "
             "agent.context_tokens or lower sampling.max_tokens, agent.notes_tokens or "
             "env.horizon, or leave tasks out (env.leave_out)"
         )
@@ -182,3 +214,25 @@ def _tools_s(done: Episode | SandboxLost) -> float:
     if not isinstance(done, Episode):
         return 0.0
     return sum(result.seconds for step in done.trajectory.steps for result in step.results)
+
+
+def cut_to_fit(
+    messages: tuple[Message, ...], fits: Callable[[Sequence[Message]], bool]
+) -> tuple[Message, ...]:
+    """With as much of the last message, its beginning and its end, as fits; as they are where even
+    nothing of it would."""
+    if fits(messages):
+        return messages
+    *above, last = messages
+
+    def of(most: int) -> tuple[Message, ...]:
+        text, _ = cut(last.content, most)
+        return (*above, msgspec.structs.replace(last, content=text))
+
+    low, high = 0, len(last.content)
+    if not fits(of(low)):
+        return messages
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(of(middle)) else (low, middle)
+    return of(low)

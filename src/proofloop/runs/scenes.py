@@ -58,6 +58,12 @@ class Setting(Protocol):
         """Most scenes that are open side by side; None: all that there are."""
         ...
 
+    @property
+    def may_cut(self) -> bool:
+        """Whether a statement that is too long for the context is told in part, rather than being
+        an error."""
+        ...
+
     def scenes(self, assignment: Assignment, problem: Problem) -> tuple[Scene, ...]:
         """One for each of its samples."""
         ...

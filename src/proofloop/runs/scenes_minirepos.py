@@ -26,6 +26,7 @@ class MiniReposSetting:
 
     max_faults = 2
     at_once = None
+    may_cut = False
 
     def __init__(
         self, config: AgentConfig, environment: MiniReposEnvironment, verifier: ProgramVerifier

@@ -44,6 +44,7 @@ class WorkspaceSetting:
 
     max_faults = 3
     at_once = AT_ONCE
+    may_cut = True
 
     def __init__(
         self,
