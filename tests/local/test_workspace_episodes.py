@@ -282,7 +282,8 @@ def test_a_statement_too_long_for_the_context_is_cut(tasks: Path) -> None:
     assert room - 10 < len(turn.context) <= room, "as much of it as fits"
     assert found.trajectory is not None
     assert whole.trajectory is not None
-    before, after = (x.trajectory.opening[1].content for x in (whole, found))
+    before = whole.trajectory.opening[1].content
+    after = found.trajectory.opening[1].content
     assert "characters cut" in after
     assert (after[:50], after[-50:]) == (before[:50], before[-50:])
 
