@@ -19,10 +19,12 @@ from torch import Tensor
 
 from proofloop.core.completion import Request, SamplingParams
 from proofloop.engine.fixed_batch import recorded, sample_fixed
+from proofloop.engine.hub_batch import sample_hub
 from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.arithmetic import compute_in
 from proofloop.engine.models.config import LoraConfig
 from proofloop.engine.models.decoder import Decoder
+from proofloop.engine.models.hub_network import HubNetwork
 from proofloop.engine.models.lora import Lora
 from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.models.weights import adopt, adopt_gradient, flatten, sha256, shared
@@ -424,3 +426,37 @@ def test_without_a_gpu_nothing_is_recorded(monkeypatch: pytest.MonkeyPatch) -> N
     assert recorded(lambda: None, gpu) is None
     monkeypatch.setenv("PROOFLOOP_NO_GRAPHS", "1")
     assert recorded(lambda: pytest.fail("recorded"), gpu) is None
+
+
+def test_networks_of_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.GPTNeoXConfig(
+        vocab_size=60,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+    )
+    network = HubNetwork(transformers.AutoModelForCausalLM.from_config(config))
+    asked = [Question(context=(3, 4, 5), tokens=(7, 8, 9)), Question(context=(3,), tokens=(7,))]
+    expected = logprobs_of(network, asked, max_positions=64)
+    sampling = SamplingParams(max_tokens=8)
+    requests = [
+        Request(context=(3, 4, 5), seeds=(1, 2, 3), sampling=sampling),
+        Request(context=(9,) * 6, seeds=(4, 5), sampling=sampling),
+    ]
+
+    @torch.no_grad()
+    def sampled(model: HubNetwork) -> list[list[list[int]]]:
+        drafts = sample_hub(model, requests, sampling, np.arange(8))
+        return [[draft.tokens for draft in group] for group in drafts]
+
+    tokens = sampled(network)
+    with elsewhere():
+        there = moved(network)
+        assert isinstance(there, HubNetwork)
+        found = logprobs_of(there, asked, max_positions=64)
+        assert [list(f) for f in found] == [pytest.approx(list(e), abs=1e-5) for e in expected]
+        assert sampled(there) == tokens

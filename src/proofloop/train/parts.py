@@ -11,10 +11,11 @@ from proofloop.train.actor_critic import ActorCritic
 from proofloop.train.advantages import AdvantageRule
 from proofloop.train.config import AlarmsConfig, FeedbackConfig
 from proofloop.train.crew import Crew
-from proofloop.train.curriculum import CurriculumState, TaskPool
+from proofloop.train.curriculum import CurriculumState, DrawRule, TaskPool
 from proofloop.train.distil import Teacher
 from proofloop.train.objective import Objective
 from proofloop.train.optimiser import Optimiser
+from proofloop.train.turn_credit import TurnRule
 from proofloop.train.values import GaeRule
 
 
@@ -49,6 +50,8 @@ class LoopConfig(Record):
     max_pass_rate: float = 1.0
     packs: bool = True
     """Whether the trainer may run without padding, where this machine's can (`train.packing`)."""
+    draw: DrawRule = DrawRule()
+    turns: TurnRule = TurnRule()
     gae: GaeRule = GaeRule()
     """Where a value head is what rewards are compared with."""
 
