@@ -58,13 +58,13 @@ class HarborEnvironment(DataFileEnvironment[HarborRow]):
     example = "mined/boltons"
 
     def __init__(self, path: Path) -> None:
-        """`path`: a set's directory, or its `swebench.jsonl`.  Raises DataError."""
-        is_rows = path.suffix == ".jsonl"
+        """`path`: a set's directory, or a file of its rows.  Raises DataError."""
+        is_rows = path.name.endswith((".jsonl", ".jsonl.gz"))
         self.set = MinedSet(path.parent if is_rows else path)
         if is_rows:
             tasks = [self.set.task_of_row(row) for row in read_rows(path, SweRow)]
         else:
-            tasks = [self.set.task(name) for name in self.set.names()]
+            tasks = self.set.tasks()
         if not tasks:
             raise DataError(path, None, "holds no tasks; has `proofloop mine` come to its end?")
         self._hold(path, [HarborRow(task=task) for task in tasks])

@@ -112,40 +112,28 @@ def try_all(
 ) -> list[Found | Dropped]:
     """One result a candidate.  Raises SandboxLost."""
     results: list[Found | Dropped | None] = [_unfit(ground, c) for c in candidates]
+    tests = [ground.reliable(candidate.tests) for candidate in candidates]
     open_ = [at for at, result in enumerate(results) if result is None]
-    plain = list(
-        dict.fromkeys(
-            tests
-            for at in open_
-            if (tests := ground.reliable(candidates[at].tests)) not in ground.steady
-        )
-    )
-    jobs = [ground.job(ground.reliable(candidates[at].tests), candidates[at].edits)
-            for at in open_]  # fmt: skip
-    jobs += [ground.job(tests, {}) for tests in plain for _ in range(2)]
+    jobs = [ground.job(tests[at], candidates[at].edits) for at in open_]
+    first = dict(zip(open_, _run(runner, ground, jobs), strict=True))
+    for at, claimed in first.items():
+        results[at] = _problem(ground, candidates[at], tests[at], claimed)
+    again = [at for at in open_ if results[at] is None]
+    # Only now, for those that are noticed: do their tests pass together without the change?
+    plain = [t for t in dict.fromkeys(tests[at] for at in again) if t not in ground.steady]
+    jobs = [ground.job(tests[at], candidates[at].edits) for at in again]
+    jobs += [ground.job(own, {}) for own in plain for _ in range(2)]
     told = _run(runner, ground, jobs)
-    for at, tests in enumerate(plain):
-        pair = told[len(open_) + 2 * at : len(open_) + 2 * at + 2]
-        ground.steady[tests] = all(_failing(claimed, tests) == () for claimed in pair)
-    again: list[int] = []
-    first: dict[int, Told] = {}
-    for at, claimed in zip(open_, told, strict=False):
-        tests = ground.reliable(candidates[at].tests)
-        problem = _problem(ground, candidates[at], tests, claimed)
-        if problem is None:
-            assert isinstance(claimed, Told)
-            first[at] = claimed
-            again.append(at)
-        else:
-            results[at] = problem
-    second = _run(runner, ground, [ground.job(ground.reliable(candidates[at].tests),
-                                              candidates[at].edits) for at in again])  # fmt: skip
-    for at, claimed in zip(again, second, strict=True):
-        tests = ground.reliable(candidates[at].tests)
-        failing = _failing(first[at], tests)
+    for at, own in enumerate(plain):
+        pair = told[len(again) + 2 * at :][:2]
+        ground.steady[own] = all(_failing(claimed, own) == () for claimed in pair)
+    for at, claimed in zip(again, told, strict=False):
+        earlier = first[at]
+        assert isinstance(earlier, Told)
+        failing = _failing(earlier, tests[at])
         assert failing
-        if failing == _failing(claimed, tests):
-            results[at] = _found(first[at], tests, failing)
+        if ground.steady[tests[at]] and failing == _failing(claimed, tests[at]):
+            results[at] = _found(earlier, tests[at], failing)
         else:
             results[at] = Dropped.UNSTEADY
     return [result for result in results if result is not None]
@@ -202,7 +190,7 @@ def _problem(
     share = len(failing) / len(tests)
     if not candidate.is_join and len(tests) >= _BROAD_FROM and share > ground.config.max_fail_share:
         return Dropped.TOO_BROAD
-    return None if ground.steady[tests] else Dropped.UNSTEADY
+    return None
 
 
 def _found(claimed: Told, tests: tuple[str, ...], failing: tuple[str, ...]) -> Found:
