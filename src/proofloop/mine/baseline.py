@@ -1,13 +1,16 @@
 """The tests of a repository before anything is changed: which there are, which can be relied on,
 what they reach.
 
-Every module runs three times, each time in a process of its own: as it is; watched, for what its
-tests reach; and strictly, with nothing to write to and no threads or processes.  A test counts if
-it passed in the first two.
+Every module runs twice, each time in a process of its own: watched, for what its tests reach; and
+strictly, with nothing to write to and no threads or processes.  Where a test does not pass
+strictly, the module runs a third time, as it is.  A test counts if it passed while it was watched
+and in one of the others.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+
+import msgspec
 
 from proofloop.core.errors import UserError
 from proofloop.core.record import Record
@@ -20,6 +23,18 @@ from proofloop.verify.projects.claims import Failure
 
 _NAMED = 5
 """Tests that a message names."""
+_MANY = 3
+"""Test modules for which it pays to compile all sources once."""
+_COMMON = (
+    "argparse", "asyncio", "collections.abc", "concurrent.futures", "copy", "csv", "ctypes",
+    "dataclasses", "datetime", "decimal", "difflib", "doctest", "fractions", "functools",
+    "hashlib", "heapq", "html", "http.client", "inspect", "itertools", "json", "logging",
+    "numbers", "pickle", "pprint", "queue", "random", "shutil", "socket", "sqlite3", "statistics",
+    "string", "subprocess", "tempfile", "textwrap", "typing", "unittest", "urllib.request",
+    "uuid", "warnings", "weakref", "xml.etree.ElementTree",
+)  # fmt: skip
+"""Of the standard library; imported once for many runs, until it is known what is needed."""
+_SETTLED = ("passed", "skipped", "expected_failure")
 _WATCHED_SLACK = 4
 """Times what a test may take that takes it while it is watched."""
 
@@ -67,7 +82,7 @@ def take_baseline(
 ) -> Baseline:
     """Raises UserError where the suite is no ground to stand on."""
     prefixes = tuple(p if p.endswith(".py") else f"{p}/" for p in packages)
-
+    setting = msgspec.structs.replace(setting, preload=_COMMON)
     told: dict[tuple[str, str], Told | Failure] = {}
 
     def run_all(own: Sequence[str], *ways: str) -> None:
@@ -81,22 +96,24 @@ def take_baseline(
         test_s = config.max_tests_s * (_WATCHED_SLACK if watched else 1)
         trace = prefixes if watched else ()
         jobs = [Job(modules=(module,), trace=trace, test_s=test_s) for module in own]
-        runner = Runner(sandbox, setting)
-        return runner.run(jobs, wall_s=config.max_module_s, strict=how == "strict")
+        return Runner(sandbox, setting).run(
+            jobs,
+            wall_s=config.max_module_s,
+            compiled=sources if len(own) >= _MANY else (),
+            strict=how == "strict",
+        )
 
-    run_all(modules, "watched", "plain")
+    run_all(modules, "watched", "strict")
+    told |= {(m, "plain"): told[m, "strict"] for m in modules if _is_settled(told[m, "strict"])}
+    run_all([m for m in modules if (m, "plain") not in told], "plain")
     notes: list[str] = []
-    sound: list[str] = []
+    known: list[KnownModule] = []
     for module in modules:
-        why = _left_out([told[module, how] for how in ("plain", "watched")], config)
-        if why:
+        plain, watched = told[module, "plain"], told[module, "watched"]
+        if why := _left_out((plain, watched), config):
             notes.append(f"{module}: {why}; left out")
         else:
-            sound.append(module)
-    run_all(sound, "strict")
-    known = [
-        _module(m, told[m, "plain"], told[m, "watched"], told[m, "strict"], sources) for m in sound
-    ]
+            known.append(_module(module, plain, watched, told[module, "strict"], sources))
     _judge(known, notes, config)
     functions, loading, lines = _reached(known, [told[m.path, "watched"] for m in known])
     return Baseline(
@@ -111,6 +128,16 @@ def take_baseline(
 
 def _dealt(modules: Sequence[str], num: int) -> list[Sequence[str]]:
     return [part for start in range(num) if (part := modules[start::num])]
+
+
+def _is_settled(strict: Told | Failure) -> bool:
+    """Whether there is nothing that a run with more freedom could tell."""
+    return (
+        isinstance(strict, Told)
+        and bool(strict.collected)
+        and len(strict.outcomes) == len(strict.collected)
+        and all(o.outcome in _SETTLED for o in strict.outcomes)
+    )
 
 
 def _left_out(both: Sequence[Told | Failure], config: MineConfig) -> str:
