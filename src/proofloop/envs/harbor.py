@@ -145,11 +145,13 @@ def project_tests(mined: MinedSet, task: MinedTask) -> ProjectTests:
         file_bytes=64 << 20 if is_loose else 0,
     )
     compiled = {path for module in modules for path in module.files}
+    helpers = {path for module in modules for path in module.helpers}
     return ProjectTests(
         tree=tree_of(mined),
         changed=changed_of(mined, task),
         allowed=info.allowed,
         modules=tuple(_module(mined, module.path) for module in modules),
+        helpers=tuple(_module(mined, path) for path in sorted(helpers)),
         planned=tuple(
             PlannedTest(
                 node_id=test,
@@ -184,11 +186,14 @@ def changed_of(mined: MinedSet, task: MinedTask) -> tuple[TreeFile, ...]:
 
 def visible_of(mined: MinedSet, task: MinedTask) -> tuple[TreeFile, ...]:
     """The test modules that whoever works on the task may see and run: those without a test that
-    fails.  The project as it is handed out is `tree_of` with `changed_of` over it."""
+    fails, that import none such.  The project as it is handed out is `tree_of` with `changed_of`
+    over it."""
     failing = selected(mined.node_ids, task.tests.fail_to_pass)
     hidden = {test.partition("::")[0] for test in failing}
     return tuple(
-        _module(mined, module.path) for module in mined.info.modules if module.path not in hidden
+        _module(mined, module.path)
+        for module in mined.info.modules
+        if hidden.isdisjoint((module.path, *module.helpers))
     )
 
 

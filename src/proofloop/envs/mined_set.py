@@ -48,6 +48,8 @@ class SetModule(Record):
     """Numbers, from the set's first test, of those that write, or start threads or programs."""
     files: tuple[str, ...] = ()
     """Of the project, that it imports."""
+    helpers: tuple[str, ...] = ()
+    """Other test modules that it imports."""
 
 
 class SetInfo(Record):

@@ -35,6 +35,7 @@ _COMMON = (
 )  # fmt: skip
 """Of the standard library; imported once for many runs, until it is known what is needed."""
 _SETTLED = ("passed", "skipped", "expected_failure")
+_LEAST_S = 10.0
 _WATCHED_SLACK = 4
 """Times what a test may take that takes it while it is watched."""
 
@@ -54,6 +55,8 @@ class KnownModule(Record):
     """In the order in which pytest runs them."""
     files: tuple[str, ...]
     """Of the project, that it imports."""
+    helpers: tuple[str, ...] = ()
+    """Other test modules that it imports."""
 
 
 _Order = tuple[Sequence[str], str]
@@ -85,35 +88,41 @@ def take_baseline(
     setting = msgspec.structs.replace(setting, preload=_COMMON)
     told: dict[tuple[str, str], Told | Failure] = {}
 
-    def run_all(own: Sequence[str], *ways: str) -> None:
-        orders = [(part, how) for how in ways for part in _dealt(own, benches.num)]
-        for (part, how), found in zip(orders, benches.map(run, orders), strict=True):
+    def run_all(own: Sequence[str], how: str) -> None:
+        orders = [(part, how) for part in _dealt(own, benches.num)]
+        for (part, _), found in zip(orders, benches.map(run, orders), strict=True):
             told.update({(m, how): claimed for m, claimed in zip(part, found, strict=True)})
 
     def run(sandbox: ForkServerSandbox, order: _Order) -> list[Told | Failure]:
         own, how = order
-        watched = how == "watched"
+        watched, wall_s = how == "watched", config.max_module_s
+        if how == "strict":  # in which a test may wait for ever for what it may not do
+            known = [told[m, "watched"] for m in own]
+            most_s = max(sum(t.more.seconds.values()) for t in known if isinstance(t, Told))
+            wall_s = min(wall_s, _LEAST_S + 2 * most_s)
         test_s = config.max_tests_s * (_WATCHED_SLACK if watched else 1)
         trace = prefixes if watched else ()
-        jobs = [Job(modules=(module,), trace=trace, test_s=test_s) for module in own]
         return Runner(sandbox, setting).run(
-            jobs,
-            wall_s=config.max_module_s,
+            [Job(modules=(module,), trace=trace, test_s=test_s) for module in own],
+            wall_s=wall_s,
             compiled=sources if len(own) >= _MANY else (),
             strict=how == "strict",
         )
 
-    run_all(modules, "watched", "strict")
-    told |= {(m, "plain"): told[m, "strict"] for m in modules if _is_settled(told[m, "strict"])}
-    run_all([m for m in modules if (m, "plain") not in told], "plain")
+    run_all(modules, "watched")
+    alive = [m for m in modules if isinstance(told[m, "watched"], Told)]
+    run_all(alive, "strict")
+    told |= {(m, "plain"): told[m, "strict"] for m in alive if _is_settled(told[m, "strict"])}
+    run_all([m for m in alive if (m, "plain") not in told], "plain")
     notes: list[str] = []
     known: list[KnownModule] = []
     for module in modules:
-        plain, watched = told[module, "plain"], told[module, "watched"]
+        watched = told[module, "watched"]
+        plain = told.get((module, "plain"), watched)
         if why := _left_out((plain, watched), config):
             notes.append(f"{module}: {why}; left out")
         else:
-            known.append(_module(module, plain, watched, told[module, "strict"], sources))
+            known.append(_module(module, plain, watched, told[module, "strict"], sources, modules))
     _judge(known, notes, config)
     functions, loading, lines = _reached(known, [told[m.path, "watched"] for m in known])
     return Baseline(
@@ -161,7 +170,7 @@ def _left_out(both: Sequence[Told | Failure], config: MineConfig) -> str:
 
 def _module(
     path: str, plain: Told | Failure, watched: Told | Failure, strict: Told | Failure,
-    sources: Sequence[str],
+    sources: Sequence[str], modules: Sequence[str],
 ) -> KnownModule:  # fmt: skip
     assert isinstance(plain, Told)
     assert isinstance(watched, Told)
@@ -184,7 +193,8 @@ def _module(
     )
     names = set(plain.more.loaded)
     files = tuple(path for path in sources if _name_of(path) & names)
-    return KnownModule(path=path, tests=tests, files=files)
+    helpers = tuple(other for other in modules if other != path and _name_of(other) & names)
+    return KnownModule(path=path, tests=tests, files=files, helpers=helpers)
 
 
 def _aside(first: bool, second: bool, skipped: bool) -> str:

@@ -108,6 +108,7 @@ def _info(
                 seconds=tuple(test.seconds for test in module.tests),
                 loose=loose,
                 files=module.files,
+                helpers=module.helpers,
             )
         )
     return SetInfo(

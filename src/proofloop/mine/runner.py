@@ -66,6 +66,8 @@ class Job(Record):
     """Beginnings of paths whose functions' calls are noted."""
     test_s: float = 0.0
     """After which a phase of a test is interrupted, which then fails with `OVER_TIME`; 0: never."""
+    spin_s: float = 0.0
+    """Processor time of a phase of a test that ends its run as over its time; 0: never."""
 
 
 class Setting(Record):
@@ -143,6 +145,7 @@ class Runner:
                     output_bytes=32 << 20,
                 ),
                 read=(*python.read, *map(str, SHOWN)),
+                hidden=python.hidden,
                 write=() if strict else (f"{SUITE_DIR}/scratch",),
                 env=environment(),
             ),
@@ -175,6 +178,7 @@ def _job(job: Job) -> bytes:
         "overlay": encoded(job.overlay),
         "trace": job.trace,
         "test_s": job.test_s,
+        "spin_s": job.spin_s,
         "tells": True,
     }
     return to_json(words)

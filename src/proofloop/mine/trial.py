@@ -20,6 +20,8 @@ _LEAST_S = 2.0
 _SLACK, _MORE, _MORE_S = 3, 5, 5.0
 """Times what the tests take without the change; and so many times more, up to so many seconds: what
 never ends is let run for all of it."""
+_LEAST_SPIN_S, _SPIN_SLACK = 1.0, 10
+"""Processor time that a test may take, whose slowest fellow takes so much without the change."""
 _JOIN_SLACK = 4
 """Times what one change may take, for several together."""
 _BROAD_FROM = 5
@@ -101,7 +103,13 @@ class Ground:
         return sum(self.tests[test].seconds for test in tests)
 
     def job(self, tests: tuple[str, ...], edits: Mapping[str, Sequence[Edit]]) -> Job:
-        return Job(modules=self.modules(tests), select=tests, overlay=changed(self.files, edits))
+        slowest = max((self.tests[test].seconds for test in tests), default=0.0)
+        return Job(
+            modules=self.modules(tests),
+            select=tests,
+            overlay=changed(self.files, edits),
+            spin_s=_LEAST_SPIN_S + _SPIN_SLACK * slowest,
+        )
 
     def compiled(self, tests: Sequence[str]) -> set[str]:
         return {path for test in tests for path in self.module_of[test].files}

@@ -85,6 +85,7 @@ def _run_pytest(settings: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]
     said: dict[str, str] = {}
     seconds: dict[str, float] = {}
     most_s: float = job.get("test_s", 0.0)
+    spin_s: float = job.get("spin_s", 0.0)
 
     class OverTime(pytest.fail.Exception):
         """A test has run past its time; no `except Exception` of its own holds this up."""
@@ -92,16 +93,25 @@ def _run_pytest(settings: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]
     def interrupt(number: int, frame: object) -> NoReturn:
         raise OverTime(f"over {most_s:g} s")
 
+    def end(number: int, frame: object) -> None:
+        os.kill(os.getpid(), signal.SIGXCPU)
+
     def limited() -> Generator[None, Any, Any]:
-        """A phase of a test, interrupted once it takes so long; 0: never."""
-        if not most_s:
-            return (yield)
-        signal.signal(signal.SIGALRM, interrupt)
-        signal.setitimer(signal.ITIMER_REAL, most_s, _AGAIN_S)
+        """A phase of a test: interrupted once it takes `test_s`, and with it all of the run once it
+        has computed for `spin_s`, as if the run's own time were over; 0: never."""
+        if most_s:
+            signal.signal(signal.SIGALRM, interrupt)
+            signal.setitimer(signal.ITIMER_REAL, most_s, _AGAIN_S)
+        if spin_s:
+            signal.signal(signal.SIGVTALRM, end)
+            signal.setitimer(signal.ITIMER_VIRTUAL, spin_s)
         try:
             return (yield)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            if most_s:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+            if spin_s:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
 
     class HeldModule(pytest.Module):
         """A test module whose source is in memory."""
