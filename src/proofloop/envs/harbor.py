@@ -38,6 +38,8 @@ _ANSWER = (
 )
 _SLACK = 10
 """Times what a task's tests take on a free machine."""
+_COLLECTED_S = 0.003
+"""What it may take to collect one test, run or not."""
 
 
 class HarborRow(DataRow, frozen=True, kw_only=True):
@@ -133,10 +135,11 @@ def project_tests(mined: MinedSet, task: MinedTask) -> ProjectTests:
         s for m in modules for n, s in zip(m.names, m.seconds, strict=True)
         if f"{m.path}::{n}" in run
     )  # fmt: skip
+    collecting = _COLLECTED_S * sum(len(module.names) for module in modules)
     is_loose = not run.isdisjoint(loose)
     limits = Limits(
-        wall_s=max(30.0, 4 * _SLACK * seconds),
-        cpu_s=math.ceil(max(5.0, _SLACK * seconds)),
+        wall_s=max(30.0, 4 * _SLACK * seconds) + 4 * collecting,
+        cpu_s=math.ceil(max(5.0, _SLACK * seconds) + collecting),
         memory_bytes=2 << 30,
         result_bytes=4 << 20,
         output_bytes=4 << 20,

@@ -20,6 +20,8 @@ _LEAST_S = 2.0
 _SLACK, _MORE, _MORE_S = 3, 5, 5.0
 """Times what the tests take without the change; and so many times more, up to so many seconds: what
 never ends is let run for all of it."""
+_COLLECTED_S = 0.003
+"""What it may take to collect one test, run or not."""
 _LEAST_SPIN_S, _SPIN_SLACK = 1.0, 10
 """Processor time that a test may take, whose slowest fellow takes so much without the change."""
 _JOIN_SLACK = 4
@@ -81,11 +83,14 @@ class Ground:
     node_ids: list[str] = field(default_factory=list[str])
     tests: dict[str, KnownTest] = field(default_factory=dict[str, KnownTest])
     """Those that are relied on, in their order."""
+    sizes: dict[str, int] = field(default_factory=dict[str, int])
+    """By module, how many tests are collected."""
     steady: dict[tuple[str, ...], bool] = field(default_factory=dict[tuple[str, ...], bool])
     """Whether these tests, run together without a change, pass: twice."""
 
     def __post_init__(self) -> None:
         for module in self.baseline.modules:
+            self.sizes[module.path] = len(module.tests)
             for test in module.tests:
                 self.module_of[test.node_id] = module
                 self.node_ids.append(test.node_id)
@@ -167,6 +172,7 @@ def _run(runner: Runner, ground: Ground, jobs: Sequence[Job]) -> list[Told | Fai
     for at, job in enumerate(jobs):
         seconds = ground.seconds(job.select or ())
         wall_s = _LEAST_S + _SLACK * seconds + min(_MORE * seconds, _MORE_S)
+        wall_s += _COLLECTED_S * sum(ground.sizes[module] for module in job.modules)
         by_time.setdefault(2.0 ** (math.ceil(2 * math.log2(wall_s)) / 2), []).append(at)
     for wall_s, places in by_time.items():
         own = [jobs[at] for at in places]
