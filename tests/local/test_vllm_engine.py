@@ -19,6 +19,7 @@ from torch import nn
 from proofloop.core.completion import PolicyVersion, Request, SamplingParams
 from proofloop.core.errors import ConfigError, EngineLost, ModelError, UserError
 from proofloop.engine import server as server_module
+from proofloop.engine.models import weights
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.engine.server import Address
@@ -263,6 +264,18 @@ class Worker(proofloop_vllm.Weights):
 
     def reload_weights(self, weights_iterator: Any) -> None:
         self.loaded = [name for name, _ in weights_iterator]
+
+
+def test_both_sides_hash_alike_where_there_are_many_pieces(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(tiny_model)
+    flat = flatten(model)
+    path = str(write_weights(dict(model.named_parameters()), tmp_path))
+    for num_bytes in (4 * flat.numel(), 4 * flat.numel() - 1, 1001):
+        monkeypatch.setattr(weights, "PIECE_BYTES", num_bytes)
+        monkeypatch.setattr(proofloop_vllm, "_PIECE_BYTES", num_bytes)
+        assert proofloop_vllm._sha256(path) == sha256(flat) == sha256(flat, num_threads=3)
 
 
 def test_the_worker_reads_back_what_it_runs(tiny_model: Path, tmp_path: Path) -> None:

@@ -223,6 +223,17 @@ def test_paired_difference_of_one_seed_is_the_paired_bootstrap():
     assert paired_difference([(base, trained)]) == expected
 
 
+def test_seeds_in_which_nothing_moves_are_no_certainty():
+    nothing = np.zeros(24)
+    one = paired_difference([(nothing, nothing)])
+    assert one.low is not None
+    assert one.low < -0.1
+    assert paired_difference([(nothing, nothing)] * 3) == one
+    apart = paired_difference([(nothing, nothing)] * 3, same_tasks=False)
+    assert apart.low is not None
+    assert one.low < apart.low < -0.03, "more tasks, all alike, say more"
+
+
 def test_pairs_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="differ in number"):
         paired_difference([([0.0], [1.0]), ([0.0, 0.0], [1.0, 1.0])])

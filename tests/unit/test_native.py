@@ -19,7 +19,7 @@ from proofloop.engine.local import LocalEngine, native_sampler
 from proofloop.engine.models.config import DecoderConfig, Llama3Scaling
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import flatten
-from proofloop.engine.native import build
+from proofloop.engine.native import build, sampler
 from proofloop.engine.native.build import KernelUnavailable
 from proofloop.engine.native.library import why_not
 from proofloop.engine.native.network import NativeNetwork, Rows, Space
@@ -166,6 +166,19 @@ def test_a_sample_is_the_same_in_any_company_bit_for_bit(shape: str) -> None:
         for seed, wanted in zip(request.seeds, completions, strict=True):
             single = msgspec.structs.replace(request, seeds=(seed,))
             assert alone.generate([single]) == [[wanted]]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_threads_on_the_same_rows_draw_what_one_draws(
+    shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(SHAPES[shape])
+    alone = engine_of(model).generate(requests(5))
+    monkeypatch.setattr(sampler, "TEAM_BYTES", 0)
+    for num_threads in (2, 3):
+        team = engine_of(model, num_threads=num_threads)
+        assert team.generate(requests(5)) == alone
+        assert team.generate(requests(5)[:1]) == alone[:1]
 
 
 def test_the_kernel_draws_what_pytorch_draws() -> None:

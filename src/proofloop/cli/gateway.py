@@ -4,17 +4,12 @@ from pathlib import Path
 
 import click
 
+from proofloop.cli.options import listening_options, served_model_option
 from proofloop.cli.output import note
 
 
 @click.command()
-@click.option(
-    "--model",
-    metavar="MODEL",
-    default="pico",
-    show_default=True,
-    help="A checkpoint directory in Hugging Face format, such as a run's model/, or pico.",
-)
+@served_model_option
 @click.option(
     "--server",
     metavar="URL",
@@ -27,18 +22,7 @@ from proofloop.cli.output import note
     show_default=True,
     help="Folder of the records, a file a session.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8100,
-    show_default=True,
-    help="Port to listen at; 0: any that is free.",
-)
-@click.option("--name", help="What callers call the model; by default as --model says.")
-@click.option(
-    "--threads", type=click.IntRange(min=0), default=0, help="0: as many as there are cores."
-)
+@listening_options(8100)
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0),
@@ -50,9 +34,6 @@ from proofloop.cli.output import note
     default=1024,
     show_default=True,
     help="Of an answer, where an agent does not say.",
-)
-@click.option(
-    "--api-key", envvar="PROOFLOOP_API_KEY", help="What callers must send; none: nothing."
 )
 def command(
     model: str,

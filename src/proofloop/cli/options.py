@@ -51,6 +51,49 @@ def path_option(name: str, help_text: str) -> Callable[[F], F]:
     return click.option(name, type=click.Path(path_type=Path), help=help_text)
 
 
+def served_model_option(command: F) -> F:
+    return click.option(
+        "--model",
+        metavar="MODEL",
+        default="pico",
+        show_default=True,
+        help="A checkpoint directory in Hugging Face format, such as a run's model/, or pico.",
+    )(command)
+
+
+def listening_options(port: int) -> Callable[[F], F]:
+    """Where a server listens, by default at `port`, under which name and for whom."""
+    options = (
+        click.option(
+            "--host", default="127.0.0.1", show_default=True, help="Address to listen at."
+        ),
+        click.option(
+            "--port",
+            type=click.IntRange(0, 65535),
+            default=port,
+            show_default=True,
+            help="Port to listen at; 0: any that is free.",
+        ),
+        click.option("--name", help="What callers call the model; by default as --model says."),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=0),
+            default=0,
+            help="0: as many as there are cores.",
+        ),
+        click.option(
+            "--api-key", envvar="PROOFLOOP_API_KEY", help="What callers must send; none: nothing."
+        ),
+    )
+
+    def add(command: F) -> F:
+        for option in reversed(options):  # help lists the outermost first
+            command = option(command)
+        return command
+
+    return add
+
+
 def environment_recipe(
     env: str, data: str | None, overrides: tuple[str, ...], *more: str, source: str | None = None
 ) -> "Recipe":

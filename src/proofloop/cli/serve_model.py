@@ -2,38 +2,19 @@
 
 import click
 
+from proofloop.cli.options import listening_options, served_model_option
 from proofloop.cli.output import note
 
 
 @click.command()
-@click.option(
-    "--model",
-    metavar="MODEL",
-    default="pico",
-    show_default=True,
-    help="A checkpoint directory in Hugging Face format, such as a run's model/, or pico.",
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="Port to listen at; 0: any that is free.",
-)
-@click.option("--name", help="What callers call the model; by default as --model says.")
-@click.option(
-    "--threads", type=click.IntRange(min=0), default=0, help="0: as many as there are cores."
-)
+@served_model_option
+@listening_options(8000)
 @click.option(
     "--cache-gib",
     type=click.FloatRange(min=0.001),
     default=2.0,
     show_default=True,
     help="Most memory for keys and values.",
-)
-@click.option(
-    "--api-key", envvar="PROOFLOOP_API_KEY", help="What callers must send; none: nothing."
 )
 def command(
     model: str,

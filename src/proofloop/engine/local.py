@@ -76,6 +76,7 @@ class LocalEngine:
         self._flat = flat
         self._stop_ids = np.array(stop_ids)
         self._max_rows = max_rows
+        self._num_threads = num_threads
         self._text_of = text_of
         self.sampler = (
             native_sampler(
@@ -93,7 +94,7 @@ class LocalEngine:
         """SHA-256 of the weights that the kernel has."""
 
     def version(self) -> PolicyVersion:
-        return PolicyVersion(step=self.step, sha256=sha256(self._flat))
+        return PolicyVersion(step=self.step, sha256=sha256(self._flat, self._num_threads))
 
     def generate(self, requests: list[Request]) -> list[list[Completion]]:
         """Raises UserError where a context and its completion exceed the model's positions, and

@@ -1,4 +1,5 @@
-"""Sampling on a CPU by a kernel in C (`decode.c`), compiled on the machine where it runs.
+"""Sampling and gradients on a CPU by kernels in C, compiled on the machine where they run.
 
-Not needed for anything: where there is no compiler, `engine.torch_batch` does the same, slower.
+`decode.c` samples, `train.c` differentiates.  Not needed for anything: where there is no compiler,
+PyTorch does the same, slower.
 """

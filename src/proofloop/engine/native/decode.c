@@ -3,14 +3,18 @@
  *
  * Sampling a small model spends its time between products, not in them: each is microseconds, and a
  * framework's dispatch is, too.  So a whole step is one call, and one thread carries its rows through
- * all layers.  Threads (or processes) that have rows of their own never wait for each other.
+ * all layers.  Threads (or processes) that have rows of their own never wait for each other.  Only
+ * where the weights are larger than caches do threads form a team, that reads them once for the rows
+ * of all.
  *
- * Every sum runs over its terms in one order, whatever else is in the batch: a row's numbers are the
- * same, bit for bit, alone and among neighbours.
+ * Every sum runs over its terms in one order, whatever else is in the batch and whoever computes it:
+ * a row's numbers are the same, bit for bit, alone and among neighbours.
  *
  * Weights are float32, packed by `pack`.  Cache: [block][layer][keys: K x D x BLOCK | values:
  * K x BLOCK x D], so that one vector holds a dimension of BLOCK keys, and a block moves as one piece.
  */
+
+#include <sched.h>
 
 #include "vectors.h"
 
@@ -51,6 +55,43 @@ typedef struct {
     int32_t reserved;
 } Row;
 
+/* Threads that carry the same rows.  What a product or a pass over rows has to do is taken in small
+ * shares, because cores are not equally fast; before the next one all meet. */
+typedef struct {
+    int32_t size;
+    int32_t taken; /* of what is to do now */
+    int32_t arrived, meeting;
+    int32_t score_floats; /* of a member's own scratch */
+} Team;
+
+typedef struct {
+    int from, to;
+} Share;
+
+#define ROWS_TAKEN 4
+#define SPINS 4000 /* some microseconds; then others may run, as on a busy machine they must */
+
+/* The next share of n things, at most `most` of them, or nothing: 0. */
+static int take(Team *team, int n, int most, Share *mine) {
+    if (team->size == 1) most = n;
+    int from = __atomic_fetch_add(&team->taken, most, __ATOMIC_RELAXED);
+    *mine = (Share){from, n - from < most ? n : from + most};
+    return from < n;
+}
+
+/* Nobody goes on before all are here. */
+static void meet(Team *team) {
+    int32_t meeting = __atomic_load_n(&team->meeting, __ATOMIC_ACQUIRE);
+    if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL) == team->size) {
+        __atomic_store_n(&team->taken, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&team->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&team->meeting, meeting + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int i = 0; __atomic_load_n(&team->meeting, __ATOMIC_ACQUIRE) == meeting; i++)
+        if (i >= SPINS) sched_yield();
+}
+
 int32_t panel_size(void) { return PANEL; }
 int32_t block_size(void) { return BLOCK; }
 int32_t row_bytes(void) { return sizeof(Row); }
@@ -68,21 +109,20 @@ void pack(const float *weight, int32_t out, int32_t in, float *packed) {
 
 /* ---- products ---- */
 
-/* y (n, out) = a (n, in) W^T; y has room for whole panels. */
-static void product(const float *a, size_t a_stride, int n, int in, const float *w, int out,
-                    float *y, size_t y_stride) {
-    for (int p = 0; p < padded(out) / PANEL; p++)
+/* Of y (n, out) = a (n, in) W^T + bias the columns of `mine`, in panels; y has room for whole panels. */
+static void product(const float *a, size_t a_stride, int n, int in, const float *w,
+                    const float *bias, Share mine, float *y, size_t y_stride) {
+    for (int p = mine.from; p < mine.to; p++) {
+        float *to = y + (size_t)p * PANEL;
         for (int k = 0; k < in; k += DEPTH) {
             int depth = in - k < DEPTH ? in - k : DEPTH;
             const float *panel = w + ((size_t)p * in + k) * PANEL;
-            tiles(n, a + k, a_stride, 1, panel, depth, y + (size_t)p * PANEL, y_stride, k == 0);
+            tiles(n, a + k, a_stride, 1, panel, depth, to, y_stride, k == 0);
         }
-}
-
-static void add_bias(float *y, size_t stride, int n, int width, const float *bias) {
-    if (bias)
-        for (int r = 0; r < n; r++)
-            for (int i = 0; i < width; i++) y[r * stride + i] += bias[i];
+        if (bias)
+            for (int r = 0; r < n; r++)
+                for (int i = 0; i < PANEL; i++) to[r * y_stride + i] += bias[p * PANEL + i];
+    }
 }
 
 /* ---- elementwise ---- */
@@ -112,16 +152,20 @@ static void rotate(float *x, const float *cos, const float *sin, int width) {
     }
 }
 
-/* gate (n, inner) and up (n, inner) of one product -> silu(gate) * up, in the gate's place. */
-static void gated(float *both, size_t stride, int n, int inner) {
-    int half = padded(inner);
+/* silu(gate) * up of n rows' panels, in the gate's place. */
+static void gated(float *gate, const float *up, size_t stride, int n, Share panels) {
     for (int r = 0; r < n; r++) {
-        float *g = both + r * stride, *u = g + half;
-        for (int i = 0; i < half; i += LANES) {
+        float *g = gate + r * stride;
+        const float *u = up + r * stride;
+        for (int i = panels.from * PANEL; i < panels.to * PANEL; i += LANES) {
             vec x = *(vec *)(g + i);
-            *(vec *)(g + i) = x / (1.0f + vexp(-vmax(x, (vec){0} - 80.0f))) * *(vec *)(u + i);
+            *(vec *)(g + i) = x / (1.0f + vexp(-vmax(x, (vec){0} - 80.0f))) * *(const vec *)(u + i);
         }
     }
+}
+
+static void add(float *x, const float *y, int width) {
+    for (int i = 0; i < width; i++) x[i] += y[i];
 }
 
 /* ---- attention ---- */
@@ -214,77 +258,104 @@ static void attend(const Model *m, const float *cache, int layer, const int32_t 
 
 /* ---- the network ---- */
 
-/* Floats that `forward` needs for n rows whose sequences have at most `positions` positions. */
-int64_t scratch_floats(const Model *m, int32_t n, int32_t positions) {
+/* Floats of scores that one member needs whose sequences have at most `positions` positions. */
+static int64_t score_floats(int32_t positions) { return positions + 2 * BLOCK; }
+
+/* Floats that `forward` needs for n rows; sets what the team needs to know of them. */
+int64_t scratch_floats(const Model *m, Team *team, int32_t n, int32_t positions) {
     int64_t heads = padded((m->num_heads + 2 * m->num_kv_heads) * m->head_dim);
+    team->score_floats = score_floats(positions);
     return (int64_t)n * (3 * padded(m->width) + heads + padded(m->num_heads * m->head_dim) +
-                         2 * padded(m->inner)) + positions + 2 * BLOCK;
+                         2 * padded(m->inner)) + team->size * (int64_t)team->score_floats;
 }
 
-/* Tokens through all layers; hidden states (after the last norm) of rows with wanted[i] != 0, or of
- * all where wanted is null, in their order, into hidden (., padded(width)).  Rows of one sequence
- * must come in the order of their positions.  Returns how many. */
-int32_t forward(const Model *m, int32_t n, const int32_t *tokens, const int32_t *positions,
-                const int32_t *const *pages, const uint8_t *wanted, float *cache, float *scratch,
-                float *hidden) {
+/* Tokens through all layers; hidden states (after the last norm) of all n rows, or none of them, into
+ * hidden (n, padded(width)).  Rows of one sequence must come in the order of their positions. */
+void forward(const Model *m, Team *team, int32_t member, int32_t n, const int32_t *tokens,
+             const int32_t *positions, const int32_t *const *pages, float *cache, float *scratch,
+             float *hidden) {
     const int C = m->width, H = m->num_heads, K = m->num_kv_heads, D = m->head_dim;
     const size_t width = padded(C), heads = padded((H + 2 * K) * D), mixed = padded(H * D),
                  inner = padded(m->inner);
     float *x = scratch, *normed = x + n * width, *y = normed + n * width, *qkv = y + n * width,
-          *mix = qkv + n * heads, *both = mix + n * mixed, *scores = both + n * 2 * inner;
-    for (int r = 0; r < n; r++)
-        memcpy(x + r * width, m->embedding + (size_t)tokens[r] * C, C * sizeof(float));
+          *mix = qkv + n * heads, *gate = mix + n * mixed, *up = gate + inner,
+          *scores = gate + n * 2 * inner + (size_t)member * team->score_floats;
+    Share mine;
     for (int l = 0; l < m->num_layers; l++) {
         const Layer *layer = m->layers + l;
-        for (int r = 0; r < n; r++)
-            rms_norm(x + r * width, layer->input_norm, C, m->eps, normed + r * width);
-        product(normed, width, n, C, layer->qkv, (H + 2 * K) * D, qkv, heads);
-        add_bias(qkv, heads, n, (H + 2 * K) * D, layer->qkv_bias);
-        for (int r = 0; r < n; r++) {
-            float *q = qkv + r * heads, *k = q + H * D, *v = k + K * D;
-            if (layer->q_norm)
-                for (int h = 0; h < H; h++)
-                    rms_norm(q + h * D, layer->q_norm, D, m->eps, q + h * D);
-            if (layer->k_norm)
-                for (int h = 0; h < K; h++)
-                    rms_norm(k + h * D, layer->k_norm, D, m->eps, k + h * D);
-            if (layer->rotary)
-                for (int h = 0; h < H + K; h++)
-                    rotate(q + h * D, m->cos + (size_t)positions[r] * D,
-                           m->sin + (size_t)positions[r] * D, D);
-            remember(m, cache, l, pages[r][positions[r] / BLOCK], positions[r] % BLOCK, k, v);
-        }
-        for (int h = 0; h < H; h++)
-            for (int r = 0; r < n; r++) {
-                int from = layer->window && positions[r] >= layer->window
-                               ? positions[r] - layer->window + 1 : 0;
-                attend(m, cache, l, pages[r], from, positions[r], h / (H / K),
-                       qkv + r * heads + h * D, scores, mix + r * mixed + h * D);
+        while (take(team, n, ROWS_TAKEN, &mine))
+            for (int r = mine.from; r < mine.to; r++) {
+                if (l == 0)
+                    memcpy(x + r * width, m->embedding + (size_t)tokens[r] * C, C * sizeof(float));
+                else
+                    add(x + r * width, y + r * width, C);
+                rms_norm(x + r * width, layer->input_norm, C, m->eps, normed + r * width);
             }
-        product(mix, mixed, n, H * D, layer->o, C, y, width);
-        add_bias(y, width, n, C, layer->o_bias);
-        for (int r = 0; r < n; r++) {
-            for (int i = 0; i < C; i++) x[r * width + i] += y[r * width + i];
-            rms_norm(x + r * width, layer->post_norm, C, m->eps, normed + r * width);
+        meet(team);
+        while (take(team, heads / PANEL, 1, &mine))
+            product(normed, width, n, C, layer->qkv, layer->qkv_bias, mine, qkv, heads);
+        meet(team);
+        while (take(team, n, ROWS_TAKEN, &mine))
+            for (int r = mine.from; r < mine.to; r++) {
+                float *q = qkv + r * heads, *k = q + H * D, *v = k + K * D;
+                if (layer->q_norm)
+                    for (int h = 0; h < H; h++)
+                        rms_norm(q + h * D, layer->q_norm, D, m->eps, q + h * D);
+                if (layer->k_norm)
+                    for (int h = 0; h < K; h++)
+                        rms_norm(k + h * D, layer->k_norm, D, m->eps, k + h * D);
+                if (layer->rotary)
+                    for (int h = 0; h < H + K; h++)
+                        rotate(q + h * D, m->cos + (size_t)positions[r] * D,
+                               m->sin + (size_t)positions[r] * D, D);
+                remember(m, cache, l, pages[r][positions[r] / BLOCK], positions[r] % BLOCK, k, v);
+            }
+        meet(team); /* a row looks at what others remembered */
+        while (take(team, n, ROWS_TAKEN, &mine))
+            for (int h = 0; h < H; h++)
+                for (int r = mine.from; r < mine.to; r++) {
+                    int from = layer->window && positions[r] >= layer->window
+                                   ? positions[r] - layer->window + 1 : 0;
+                    attend(m, cache, l, pages[r], from, positions[r], h / (H / K),
+                           qkv + r * heads + h * D, scores, mix + r * mixed + h * D);
+                }
+        meet(team);
+        while (take(team, width / PANEL, 1, &mine))
+            product(mix, mixed, n, H * D, layer->o, layer->o_bias, mine, y, width);
+        meet(team);
+        while (take(team, n, ROWS_TAKEN, &mine))
+            for (int r = mine.from; r < mine.to; r++) {
+                add(x + r * width, y + r * width, C);
+                rms_norm(x + r * width, layer->post_norm, C, m->eps, normed + r * width);
+            }
+        meet(team);
+        const float *to_gate = layer->gate_up, *to_up = to_gate + inner * C;
+        const float *bias = layer->gate_up_bias;
+        while (take(team, inner / PANEL, 1, &mine)) {
+            product(normed, width, n, C, to_gate, bias, mine, gate, 2 * inner);
+            product(normed, width, n, C, to_up, bias ? bias + inner : 0, mine, up, 2 * inner);
+            gated(gate, up, 2 * inner, n, mine);
         }
-        product(normed, width, n, C, layer->gate_up, 2 * inner, both, 2 * inner);
-        add_bias(both, 2 * inner, n, 2 * inner, layer->gate_up_bias);
-        gated(both, 2 * inner, n, m->inner);
-        product(both, 2 * inner, n, m->inner, layer->down, C, y, width);
-        add_bias(y, width, n, C, layer->down_bias);
-        for (int r = 0; r < n; r++)
-            for (int i = 0; i < C; i++) x[r * width + i] += y[r * width + i];
+        meet(team);
+        while (take(team, width / PANEL, 1, &mine))
+            product(gate, 2 * inner, n, m->inner, layer->down, layer->down_bias, mine, y, width);
+        meet(team);
     }
-    int kept = 0;
-    for (int r = 0; r < n; r++)
-        if (!wanted || wanted[r])
-            rms_norm(x + r * width, m->final_norm, C, m->eps, hidden + kept++ * width);
-    return kept;
+    if (hidden)
+        while (take(team, n, ROWS_TAKEN, &mine))
+            for (int r = mine.from; r < mine.to; r++) {
+                add(x + r * width, y + r * width, C);
+                rms_norm(x + r * width, m->final_norm, C, m->eps, hidden + r * width);
+            }
+    meet(team);
 }
 
 /* Logits (n, padded(vocab)) of hidden states (n, padded(width)). */
-void logits_of(const Model *m, int32_t n, const float *hidden, float *logits) {
-    product(hidden, padded(m->width), n, m->width, m->head, m->vocab, logits, padded(m->vocab));
+void logits_of(const Model *m, Team *team, int32_t n, const float *hidden, float *logits) {
+    Share mine;
+    while (take(team, padded(m->vocab) / PANEL, 1, &mine))
+        product(hidden, padded(m->width), n, m->width, m->head, 0, mine, logits, padded(m->vocab));
+    meet(team);
 }
 
 /* ---- sampling ---- */
@@ -424,10 +495,11 @@ int64_t decode_floats(const Model *m, int32_t n) {
 }
 
 /* Up to num_steps tokens for each of n rows whose pages reach so far; a row that stops leaves.  The
- * arrays are of n and are overwritten.  Returns how many tokens were drawn. */
-int64_t decode(const Model *m, Row *rows, int32_t n, int32_t num_steps, const int32_t *stops,
-               int32_t num_stops, float *cache, float *scratch, float *more, int32_t *tokens,
-               int32_t *positions, const int32_t **pages, int32_t *which) {
+ * four last arrays are of n, are overwritten, and are each member's own; all else is the team's.
+ * Returns how many tokens were drawn. */
+int64_t decode(const Model *m, Team *team, int32_t member, Row *rows, int32_t n, int32_t num_steps,
+               const int32_t *stops, int32_t num_stops, float *cache, float *scratch, float *more,
+               int32_t *tokens, int32_t *positions, const int32_t **pages, int32_t *which) {
     const size_t vocab = padded(m->vocab);
     float *hidden = more, *logits = more + (size_t)n * padded(m->width);
     int64_t drawn = 0;
@@ -441,20 +513,23 @@ int64_t decode(const Model *m, Row *rows, int32_t n, int32_t num_steps, const in
                 which[live++] = r;
             }
         if (!live) break;
-        forward(m, live, tokens, positions, pages, 0, cache, scratch, hidden);
-        logits_of(m, live, hidden, logits);
-        for (int i = 0; i < live; i++) {
-            Row *row = rows + which[i];
-            int at = row->num_sampled;
-            row->token = draw(logits + i * vocab, m->vocab, row, uniform(row->seed, at),
-                              row->logprobs + at, row->entropies + at);
-            row->tokens[at] = row->token;
-            row->num_sampled = at + 1;
-            row->position++;
-            row->stopped = is_stop(row->token, stops, num_stops) ? 1
-                           : row->num_sampled == row->max_tokens ? 2 : 0;
-        }
+        forward(m, team, member, live, tokens, positions, pages, cache, scratch, hidden);
+        logits_of(m, team, live, hidden, logits);
+        Share mine;
+        while (take(team, live, ROWS_TAKEN, &mine))
+            for (int i = mine.from; i < mine.to; i++) {
+                Row *row = rows + which[i];
+                int at = row->num_sampled;
+                row->token = draw(logits + i * vocab, m->vocab, row, uniform(row->seed, at),
+                                  row->logprobs + at, row->entropies + at);
+                row->tokens[at] = row->token;
+                row->num_sampled = at + 1;
+                row->position++;
+                row->stopped = is_stop(row->token, stops, num_stops) ? 1
+                               : row->num_sampled == row->max_tokens ? 2 : 0;
+            }
         drawn += live;
+        meet(team);
     }
     return drawn;
 }

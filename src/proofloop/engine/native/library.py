@@ -39,6 +39,12 @@ class Model(Structure):
     )
 
 
+class Team(Structure):
+    _fields_ = tuple(
+        (name, c_int32) for name in ("size", "taken", "arrived", "meeting", "score_floats")
+    )
+
+
 ROW = np.dtype(
     [
         ("seed", np.uint64),
@@ -60,20 +66,20 @@ SEGMENT = np.dtype(
 )
 """Tokens that follow each other, and those before them that they share with others."""
 
-_MODEL = POINTER(Model)
+_MODEL, _TEAM = POINTER(Model), POINTER(Team)
 _SIZES = (c_int32, c_int32, c_int32)
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "panel_size": (c_int32, ()),
     "block_size": (c_int32, ()),
     "row_bytes": (c_int32, ()),
     "pack": (None, (c_void_p, c_int32, c_int32, c_void_p)),
-    "scratch_floats": (c_int64, (_MODEL, c_int32, c_int32)),
+    "scratch_floats": (c_int64, (_MODEL, _TEAM, c_int32, c_int32)),
     "decode_floats": (c_int64, (_MODEL, c_int32)),
-    "forward": (c_int32, (_MODEL, c_int32, *(c_void_p,) * 7)),
-    "logits_of": (None, (_MODEL, c_int32, c_void_p, c_void_p)),
+    "forward": (None, (_MODEL, _TEAM, c_int32, c_int32, *(c_void_p,) * 6)),
+    "logits_of": (None, (_MODEL, _TEAM, c_int32, c_void_p, c_void_p)),
     "decode": (
         c_int64,
-        (_MODEL, c_void_p, c_int32, c_int32, c_void_p, c_int32, *(c_void_p,) * 7),
+        (_MODEL, _TEAM, c_int32, c_void_p, *_SIZES[:2], c_void_p, c_int32, *(c_void_p,) * 7),
     ),
     "segment_bytes": (c_int32, ()),
     "norm": (None, (*_SIZES, c_void_p, c_int64, c_void_p, c_float, c_void_p, c_int64, c_void_p)),

@@ -5,7 +5,9 @@ panels inside.
 """
 
 import ctypes
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -16,7 +18,7 @@ from torch import Tensor
 from proofloop.engine.models.config import DecoderConfig
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.decoder import Layer as DecoderLayer
-from proofloop.engine.native.library import Layer, Model, kernel
+from proofloop.engine.native.library import Layer, Model, Team, kernel
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -47,11 +49,20 @@ class Rows(NamedTuple):
     """Addresses of the numbers of each row's pages."""
 
 
-@dataclass(slots=True)
 class Space:
-    """Memory that calls use again and again, for one thread."""
+    """Memory that calls use again and again, for one thread or for a team of them."""
 
-    _floats: dict[str, Floats] = field(default_factory=dict[str, Floats])
+    def __init__(self, num_threads: int = 1) -> None:
+        self.team = Team(size=num_threads)
+        self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
+        self._floats: dict[str, Floats] = {}
+
+    def together(self, call: Callable[[int], int | None]) -> int | None:
+        """`call(member)` in every thread of the team at once, which must not raise: others wait.
+        What the first returned."""
+        if self._threads is None:
+            return call(0)
+        return next(iter(list(self._threads.map(call, range(self.team.size)))))
 
     def floats(self, use: str, size: int) -> Floats:
         """At least `size`, of any content."""
@@ -99,18 +110,18 @@ class NativeNetwork:
             own.post_norm = self._plain(layer.post_attention_layernorm.weight)
             own.qkv = self._pack(f"{i}.qkv", torch.cat([p.weight for p in queries]))
             if config.attention_bias:
-                own.qkv_bias = self._plain(torch.cat([p.bias for p in queries]))
+                own.qkv_bias = self._padded(torch.cat([p.bias for p in queries]))
             if config.qk_norm:
                 own.q_norm = self._plain(attention.q_norm.weight)
                 own.k_norm = self._plain(attention.k_norm.weight)
             own.o = self._pack(f"{i}.o", attention.o_proj.weight)
             if config.attention_out_bias:
-                own.o_bias = self._plain(attention.o_proj.bias)
+                own.o_bias = self._padded(attention.o_proj.bias)
             own.gate_up = self._pack(f"{i}.gate_up", mlp.gate_proj.weight, mlp.up_proj.weight)
             own.down = self._pack(f"{i}.down", mlp.down_proj.weight)
             if config.mlp_bias:
-                own.gate_up_bias = self._joined_bias(mlp.gate_proj.bias, mlp.up_proj.bias)
-                own.down_bias = self._plain(mlp.down_proj.bias)
+                own.gate_up_bias = self._padded(mlp.gate_proj.bias, mlp.up_proj.bias)
+                own.down_bias = self._padded(mlp.down_proj.bias)
             own.rotary = config.rotates(i)
             own.window = config.window(i) or 0
         model = self._model
@@ -131,7 +142,7 @@ class NativeNetwork:
         self._keep.append(kept)
         return kept.data_ptr()
 
-    def _joined_bias(self, *biases: Tensor) -> int:
+    def _padded(self, *biases: Tensor) -> int:
         """As `_pack` lays their weights out."""
         joined = torch.zeros(sum(self.padded(len(b)) for b in biases))
         at = 0
@@ -153,6 +164,11 @@ class NativeNetwork:
             address += 4 * self.padded(source.shape[0]) * source.shape[1]
         return packed.data_ptr()
 
+    @property
+    def packed_bytes(self) -> int:
+        """What of the weights is read for every token."""
+        return sum(packed.nbytes for packed in self._packed.values())
+
     def remember(self, rows: Rows, cache: Floats, space: Space) -> None:
         """Tokens into the cache."""
         self._forward(rows, cache, space, hidden_NC=None)
@@ -163,23 +179,19 @@ class NativeNetwork:
         hidden_NC = np.empty((n, self.padded(self.config.hidden_size)), np.float32)
         self._forward(rows, cache, space, hidden_NC)
         logits_NV = np.empty((n, self.padded(vocab)), np.float32)
-        self._kernel.logits_of(self._model, n, _at(hidden_NC), _at(logits_NV))
+        hidden, logits = _at(hidden_NC), _at(logits_NV)
+        space.together(
+            lambda member: self._kernel.logits_of(self._model, space.team, n, hidden, logits)
+        )
         return logits_NV[:, :vocab]
 
     def _forward(self, rows: Rows, cache: Floats, space: Space, hidden_NC: Floats | None) -> None:
         n = len(rows.tokens_N)
-        nothing_N = np.zeros(n, np.uint8)
         scratch = self._scratch(space, n, int(rows.positions_N.max(initial=0)))
-        self._kernel.forward(
-            self._model,
-            n,
-            _at(rows.tokens_N),
-            _at(rows.positions_N),
-            _at(rows.tables_N),
-            _at(nothing_N) if hidden_NC is None else None,
-            _at(cache),
-            _at(scratch),
-            None if hidden_NC is None else _at(hidden_NC),
+        given = (_at(rows.tokens_N), _at(rows.positions_N), _at(rows.tables_N))
+        room = (_at(cache), _at(scratch), None if hidden_NC is None else _at(hidden_NC))
+        space.together(
+            lambda member: self._kernel.forward(self._model, space.team, member, n, *given, *room)
         )
 
     def decode(
@@ -191,30 +203,27 @@ class NativeNetwork:
         space: Space,
     ) -> int:
         """Up to `num_steps` tokens for every row, in place.  How many were drawn."""
-        n = len(rows_N)
+        n, members = len(rows_N), space.team.size
         farthest = int(rows_N["position"].max(initial=0)) + num_steps
         scratch = self._scratch(space, n, farthest)
         more = space.floats("more", self._kernel.decode_floats(self._model, n))
-        tokens_N, positions_N, which_N = np.empty((3, n), np.int32)
-        tables_N = np.empty(n, np.uint64)
-        return self._kernel.decode(
-            self._model,
-            _at(rows_N),
-            n,
-            num_steps,
-            _at(stop_ids),
-            len(stop_ids),
-            _at(cache),
-            _at(scratch),
-            _at(more),
-            _at(tokens_N),
-            _at(positions_N),
-            _at(tables_N),
-            _at(which_N),
+        tokens_MN, positions_MN, which_MN = np.empty((3, members, n), np.int32)
+        tables_MN = np.empty((members, n), np.uint64)
+        asked = (_at(rows_N), n, num_steps, _at(stop_ids), len(stop_ids))
+        room = (_at(cache), _at(scratch), _at(more))
+        own = [
+            tuple(_at(array[m]) for array in (tokens_MN, positions_MN, tables_MN, which_MN))
+            for m in range(members)
+        ]
+        drawn = space.together(
+            lambda m: self._kernel.decode(self._model, space.team, m, *asked, *room, *own[m])
         )
+        assert drawn is not None
+        return drawn
 
     def _scratch(self, space: Space, n: int, farthest: int) -> Floats:
-        return space.floats("scratch", self._kernel.scratch_floats(self._model, n, farthest + 1))
+        size = self._kernel.scratch_floats(self._model, space.team, n, farthest + 1)
+        return space.floats("scratch", size)
 
 
 def _at(array: NDArray[np.generic]) -> int:

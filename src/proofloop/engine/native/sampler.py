@@ -28,6 +28,8 @@ STEPS = 16
 """Tokens that a sample grows by before others are let in."""
 PREFILL = 512
 """Most tokens of contexts run at once: more would not fit a core's cache."""
+TEAM_BYTES = 16 << 20
+"""Weights beyond this are read once for the rows of all threads: no core's own cache holds them."""
 NO_TABLE: Ints = np.empty(0, np.int32)
 NOT_STOPPED, AT_STOP_TOKEN, AT_LENGTH, AT_STOP_STRING = 0, 1, 2, 3
 """`stopped` in decode.c's Row, which knows no strings."""
@@ -75,7 +77,8 @@ class Sample:
 
 
 class NativeSampler:
-    """Grows samples on one network, in `num_threads` threads that never wait within a call."""
+    """Grows samples on one network, in `num_threads` threads: each with rows of its own, who never
+    wait for each other, or, where the weights are large, all of them on the same rows."""
 
     def __init__(
         self,
@@ -94,8 +97,12 @@ class NativeSampler:
         self._pages = Pages(num_pages, network.block)
         self._cache = np.empty((num_pages, network.page_floats), np.float32)
         self._max_rows = rows_per_thread * num_threads
-        self._spaces = [Space() for _ in range(num_threads)]
-        self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
+        if network.packed_bytes > TEAM_BYTES:
+            self._spaces = [Space(num_threads)]
+        else:
+            self._spaces = [Space() for _ in range(num_threads)]
+        alone = len(self._spaces) == 1
+        self._threads = None if alone else ThreadPoolExecutor(len(self._spaces))
         self._waiting: deque[Sample] = deque()
         self._growing: list[Sample] = []
         self._text_of = text_of

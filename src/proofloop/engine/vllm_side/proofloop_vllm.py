@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 ROWS = 1024
 """Of the identity at once."""
+_PIECE_BYTES = 8 << 20
+"""Hashed at a time, as `proofloop.engine.models.weights` does."""
 _JOINED = (("qkv_proj", ("q_proj", "k_proj", "v_proj")), ("gate_up_proj", ("gate_proj", "up_proj")))
 """As vLLM joins linear layers, for model classes that do not say so."""
 
@@ -189,8 +191,18 @@ def _shapes(path: str) -> dict[str, tuple[int, ...]]:
 
 
 def _sha256(path: str) -> str:
-    """Of all tensors one after another, as `proofloop.engine.models.weights.sha256` has it."""
-    digest = hashlib.sha256()
+    """Of all tensors one after another, as `proofloop.engine.models.weights.sha256` has it: with
+    more than a piece of them, of the pieces' hashes."""
+    pieces, now, left = [], hashlib.sha256(), _PIECE_BYTES
     for _, tensor in _tensors(path):
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
+        data = tensor.contiguous().numpy().data.cast("B")
+        while len(data):
+            if not left:
+                pieces.append(now.digest())
+                now, left = hashlib.sha256(), _PIECE_BYTES
+            part, data = data[:left], data[left:]
+            now.update(part)
+            left -= len(part)
+    if not pieces:
+        return now.hexdigest()
+    return hashlib.sha256(b"".join((*pieces, now.digest()))).hexdigest()

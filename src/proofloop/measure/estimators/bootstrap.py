@@ -220,7 +220,8 @@ def paired_difference(
     tasks of each.  Deviations of a seed from the mean are widened by sqrt(S / (S-1)), without
     which resampling S seeds understates their variance by (S-1)/S.  With two or three seeds the
     seed part is still only a guess: the interval speaks for these seeds' recipe only where the
-    seeds agree.  One seed: the paired task bootstrap.
+    seeds agree.  One seed: the paired task bootstrap; likewise where every task of every seed moved
+    alike, for example none at all, in which resampling would see certainty.
     Raises ValueError where pairs differ in length or a crossed design is not rectangular.
     """
     deltas = [np.asarray(t, np.float64) - np.asarray(b, np.float64) for b, t in per_seed]
@@ -229,8 +230,9 @@ def paired_difference(
     if same_tasks and len({d.size for d in deltas}) > 1:
         raise ValueError(f"seeds with the same tasks differ in number: {[d.size for d in deltas]}")
     num_tasks = deltas[0].size if same_tasks else sum(d.size for d in deltas)
-    if len(deltas) == 1:
-        interval = bootstrap_mean(deltas[0][:, None], bounds=(-1.0, 1.0), seed=seed).at(0)
+    if len(deltas) == 1 or np.ptp(np.concatenate(deltas)) < 1e-12:
+        one_T = deltas[0] if same_tasks else np.concatenate(deltas)
+        interval = bootstrap_mean(one_T[:, None], bounds=(-1.0, 1.0), seed=seed).at(0)
         assert interval is not None
         return interval
     rng = np.random.default_rng(seed)
