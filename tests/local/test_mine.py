@@ -20,7 +20,7 @@ from proofloop.core.project import ProjectTests, file_block
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import Split
 from proofloop.core.verdict import Scored, ScoredCause
-from proofloop.envs.harbor import HarborEnvironment, visible_of
+from proofloop.envs.harbor import HarborEnvironment, project_tests, visible_of
 from proofloop.mine.config import Format, Kind, MineConfig
 from proofloop.mine.pipeline import mine
 from proofloop.mine.summary import Summary
@@ -223,6 +223,20 @@ def test_what_hangs_is_named_and_set_aside(tmp_path: Path) -> None:
     assert {test for test, why in summary.set_aside.items() if why == "hanging"} == hanging
     assert any(line.startswith("hanging, set aside: tests/test_hangs.py::") for line in told)
     assert "tests/test_gone.py: hangs, or takes over 8 s (mine.max_module_s); left out" in told
+
+
+def test_test_modules_may_import_each_other(tmp_path: Path) -> None:
+    again = "from test_rebate import RebateTest\n\n\nclass AgainTest(RebateTest):\n    pass\n"
+    repository = write(tmp_path / "repository", {**FILES, "tests/test_again.py": again})
+    config = MineConfig(
+        max_tasks=1, workers=1, kinds=(Kind.BODY,),
+        tests=("tests/test_rebate.py", "tests/test_again.py"),
+    )  # fmt: skip
+    assert mine(repository, tmp_path / "set", config, python=PYTHON).num_tasks == 1
+    environment = HarborEnvironment(tmp_path / "set")
+    tests = project_tests(environment.set, environment.rows[0].task)
+    assert [module.path for module in tests.helpers] == ["tests/test_rebate.py"]
+    assert visible_of(environment.set, environment.rows[0].task) == ()
 
 
 def test_packed_it_is_the_same_set_in_less_room(

@@ -53,9 +53,10 @@ class MineConfig(Record):
     max_tests: int = 400
     """Tests that one task may run; changes that more tests reach are dropped."""
     max_tests_s: float = 10.0
-    """Seconds that these may take on the project as it is."""
+    """Seconds that these may take on the project as it is; a test that takes longer by itself is
+    set aside as hanging."""
     max_module_s: float = 120.0
-    """Seconds after which a test module counts as hanging."""
+    """Seconds after which a test module that cannot be interrupted is left out as hanging."""
     max_failing: float = 0.2
     """Share of the tests that may fail or be flaky before anything is changed; these are set aside,
     and with more of them the repository is refused."""
