@@ -5,8 +5,8 @@
 Mini-repositories with one, two and four bugs in as many modules. The base is `pico` after some
 pre-training on episodes (`pretrain-minirepos`), of careful and careless authors.  By reward on
 whole episodes: `told`, every turn followed by what the shown tests say; `untold`, by no more than
-that the module is written; `placebo`, a coin for a reward.  Then at four bugs, with a context too
-short for all turns: `notes`, which the agent writes for itself when it is full, and `no notes`,
+that the module is written; `placebo`, a coin for a reward.  Then with a context too short for all
+turns at four bugs: `notes`, which the agent writes for itself when it is full, and `no notes`,
 where a full context is the end.  Plotted: held-out share repaired by all hidden tests, over steps,
 by number of bugs; bands resample tasks and seeds.  The null of a gain is the placebo's.
 """
@@ -24,8 +24,7 @@ from proofloop.measure.figures import Band, bands
 from proofloop.measure.summary import percent, points
 from proofloop.store import Phase, RunStore
 
-STEPS, EVERY = 20, 5
-SHORT = ("agent.context_tokens=560", "env.horizon=[4]")
+STEPS, EVERY = 16, 4
 
 
 class Arm(NamedTuple):
@@ -37,6 +36,7 @@ ALL = ("env.horizon=[1,2,4]",)
 TOLD = Arm("told", ALL)
 UNTOLD = Arm("untold", (*ALL, "agent.feedback=false"))
 PLACEBO = Arm("placebo", (*ALL, "reward.control=random"))
+SHORT = (*ALL, "agent.context_tokens=560")
 NOTES = Arm("notes", (*SHORT, "agent.notes_tokens=16"))
 NO_NOTES = Arm("no notes", SHORT)
 ARMS = (TOLD, UNTOLD, PLACEBO, NOTES, NO_NOTES)
@@ -54,9 +54,9 @@ def job(here: Study, arm: Arm, seed: int, base: Path) -> Job:
             *("env.name=minirepos", "env.complexity=[1]", "agent.dialect=definitions"),
             *("sampling.max_tokens=40", "train.learning_rate=3e-4"),
             *(f"train.seed={seed}", f"train.num_steps={STEPS}"),
-            *("train.tasks_per_step=48", "train.samples_per_task=8"),
+            *("train.tasks_per_step=33", "train.samples_per_task=8"),
             *(f"eval.every={EVERY}", "eval.num_tasks=72", "eval.num_samples=4"),
-            *("eval.final_num_tasks=72", "eval.final_num_samples=8"),
+            *("eval.final_num_tasks=72", "eval.final_num_samples=4"),
             *arm.settings,
         ),
     )

@@ -272,9 +272,9 @@ def test_control_c_while_workers_start_is_as_clean(tmp_path: Path, tiny_model: P
     with start_driver(run, tiny_model) as process:
         assert process.stderr is not None
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        while sum("spawn_main" in command(pid) for pid in children.read_text().split()) == 0:
+        while sum("forkserver" in command(pid) for pid in children.read_text().split()) == 0:
             time.sleep(0.01)
-        time.sleep(0.3)  # amid its imports, which take seconds
+        time.sleep(0.3)  # amid the imports, which take seconds
         os.killpg(process.pid, signal.SIGINT)
         said = process.stderr.read()
     assert (process.returncode, said) == (130, "")

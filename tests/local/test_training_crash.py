@@ -17,9 +17,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tiny_runs import remember, tiny_recipe
+from tiny_runs import ignore, remember, tiny_recipe
 
+from proofloop.core.rollout import Judged
 from proofloop.runs.config import dump_toml
+from proofloop.runs.recipe import EnvConfig, Recipe
+from proofloop.runs.recipe_agent import AgentConfig, AgentDialect
+from proofloop.runs.training import run_training
 from proofloop.store import Phase, RunReader, RunStore
 from proofloop.store.reader import DATABASE_NAME
 from proofloop.train.config import FeedbackArm, FeedbackConfig, TripwireConfig
@@ -177,12 +181,17 @@ def crash_again_and_again(
 ) -> int:
     """Kills and resumes a run until it is done; checks all that must hold.  Gives the number of
     kills that hit."""
-    recipe = tmp_path / "recipe.toml"
     settings = {"num_steps": num_steps, "checkpoint_every": 2, "workers": NUM_WORKERS}
     settings["refill"] = refill
     wired = TripwireConfig(share=0.2)  # one impossible task a step
     settled = msgspec.structs.replace(tiny_recipe(model, **settings), tripwire=wired)
     settled = msgspec.structs.replace(settled, feedback=FeedbackConfig(arm=arm))
+    return crash(settled, tmp_path, before, num_kills=num_kills, seed=seed)
+
+
+def crash(settled: Recipe, tmp_path: Path, before: set[int], *, num_kills: int, seed: int) -> int:
+    num_steps = settled.train.num_steps
+    recipe = tmp_path / "recipe.toml"
     recipe.write_text(dump_toml(settled))
     with Driver(tmp_path / "whole", recipe) as driver:
         driver.finish()
@@ -280,3 +289,62 @@ def test_kills_of_runs_that_replace_groups_lose_nothing(
         tmp_path, tiny_model, adopted, num_steps=12, num_kills=5, seed=3, refill=4
     )
     assert num_hit >= 3, "the run was done before it was killed as often as it should be"
+
+
+def agents(model: Path, num_steps: int, num_workers: int = NUM_WORKERS) -> Recipe:
+    """Rollouts of several turns with tools."""
+    settings = {"num_steps": num_steps, "checkpoint_every": 2, "workers": num_workers}
+    tiny = tiny_recipe(model, tasks_per_step=3, samples_per_task=3, **settings)
+    env = EnvConfig(name="minirepos", families=("int",), complexity=(1,), horizon=(1, 2))
+    agent = AgentConfig(dialect=AgentDialect.DEFINITIONS)
+    return msgspec.structs.replace(tiny, env=env, agent=agent)
+
+
+def outcomes_of(run: Path) -> list[tuple[object, ...]]:
+    """The outcome table, held-out rollouts included, but for what clocks said."""
+    columns = ("rollout_id", "task_id", "passed", "reward", "cause", "num_turns", "num_tokens")
+    columns += ("logprob", "policy_sha256", "verifier", "checkpoint")
+    with RunStore.read(run) as store:
+        return [
+            row
+            for phase in (Phase.EVAL, Phase.TRAIN)
+            for step in store.recorded_steps(phase)
+            for row in store.outcomes(phase, step, columns)
+        ]
+
+
+def test_a_kill_of_agents_loses_nothing(
+    tmp_path: Path, tiny_model: Path, adopted: set[int]
+) -> None:
+    """Short: the run that nobody kills, and the one that goes on, are this process's own."""
+    recipe, path = agents(tiny_model, num_steps=2, num_workers=1), tmp_path / "recipe.toml"
+    path.write_text(dump_toml(recipe))
+    whole, run = tmp_path / "whole", tmp_path / "killed"
+    at_s: list[float] = []
+    run_training(recipe, whole, resume=False, on_progress=lambda r: at_s.append(time.monotonic()))
+    before = children()
+    delay_s = random.uniform(0.0, 0.8 * (at_s[-1] - at_s[0]))
+    with Driver(run, path) as driver:
+        assert driver.kill(Aim(num_lines=1, delay_s=delay_s))
+    wait_until_none_is_left(before | adopted)
+    print(f"killed {delay_s:.2f} s after the first evaluation: {state_of(run)}")
+    run_training(recipe, run, resume=True, on_progress=ignore)
+    assert remember(run) == remember(whole)
+    assert outcomes_of(run) == outcomes_of(whole)
+
+
+def _attempts(store: RunReader) -> Iterator[Judged]:
+    for group in store.load_groups(Phase.TRAIN, 1):
+        yield from group.group.attempts
+
+
+@pytest.mark.slow
+def test_twelve_kills_of_agents_lose_nothing(
+    tmp_path: Path, tiny_model: Path, adopted: set[int]
+) -> None:
+    recipe = agents(tiny_model, num_steps=30)
+    num_hit = crash(recipe, tmp_path, adopted, num_kills=12, seed=4)
+    assert num_hit == 12, "the run was done before it was killed as often as it should be"
+    assert outcomes_of(tmp_path / "killed") == outcomes_of(tmp_path / "whole")
+    with RunStore.read(tmp_path / "killed") as store:
+        assert any(len(a.rollout.turns) > 1 for a in _attempts(store))

@@ -22,12 +22,14 @@ from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.checks import check_recipe, load_recipe
 from proofloop.runs.models import resolve_model
 from proofloop.runs.orders import Attempt, WorkerSetup
-from proofloop.runs.recipe import AgentConfig, AgentDialect, EnvConfig, Recipe
+from proofloop.runs.recipe import EnvConfig, Recipe
+from proofloop.runs.recipe_agent import AgentConfig, AgentDialect
 from proofloop.runs.training import run_training
 from proofloop.runs.worker import Worker
 from proofloop.store import Phase, RecordedGroup, RunStore
 from proofloop.store.reader import DATABASE_NAME
 from proofloop.testing.fakes import ScriptedEngine
+from proofloop.train.config import TurnCredit
 from proofloop.train.crew import Assignment, Attempted
 
 AGENT = AgentConfig(dialect=AgentDialect.DEFINITIONS)
@@ -224,6 +226,20 @@ def test_all_turns_train_and_nothing_else(run: Path) -> None:
         assert sampled[step] == sum(r.num_sampled_tokens for r in rows if r.step == step)
         assert 0 < learned[step] <= sampled[step]
         assert gaps[step] < 1e-4, "the trainer sees the turns as the sampler did"
+
+
+@pytest.mark.parametrize(
+    "kind", [TurnCredit.SAME_STATE, pytest.param(TurnCredit.DISCOUNTED, marks=pytest.mark.slow)]
+)
+def test_turns_can_have_advantages_of_their_own(
+    kind: TurnCredit, run: Path, tiny_episodes: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    """The same is sampled in the first step, and something else is learned from it."""
+    own = trained(tiny_episodes(turn_credit=kind, num_steps=1), tmp_path / "own")
+    with RunStore.read(run) as one, RunStore.read(own) as other:
+        assert one.load_groups(Phase.TRAIN, 1) == other.load_groups(Phase.TRAIN, 1)
+        assert dict(other.metrics("num_trained_tokens"))[1] > 0
+        assert one.weights_sha256(1) != other.weights_sha256(1)
 
 
 def test_as_many_workers_as_one_likes(

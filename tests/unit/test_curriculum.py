@@ -1,7 +1,10 @@
 """The draw of tasks: a pure function that prefers strata near half solved."""
 
+import math
 from collections import Counter
+from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +12,11 @@ from rollouts import group
 
 from proofloop.core.task import Problem, Split, Stratum
 from proofloop.envs.functions import FunctionsEnvironment
+from proofloop.envs.minirepos import MiniReposEnvironment
+from proofloop.train.config import Order
 from proofloop.train.curriculum import (
     CurriculumState,
+    DrawRule,
     Result,
     StratumState,
     TaskPool,
@@ -18,6 +24,7 @@ from proofloop.train.curriculum import (
     draw_tasks,
     initial_state,
     observe,
+    opened,
     retired_tasks,
 )
 
@@ -179,3 +186,103 @@ def test_another_round_of_a_step_draws_other_tasks() -> None:
     first, after = draw_tasks(initial_state(ENVIRONMENT), ENVIRONMENT, num_tasks=9, seed=0, step=1)
     second, _ = draw_tasks(after, ENVIRONMENT, num_tasks=9, seed=0, step=1, round_=1)
     assert not {(d.stratum, d.index) for d in first} & {(d.stratum, d.index) for d in second}
+
+
+# --- in an order ---
+
+GRID = MiniReposEnvironment(families=("int", "list"), complexity=(1, 2, 3), horizon=(1, 2, 4))
+FIRST = DrawRule(order=Order.HORIZON_FIRST, advance_at=0.6)
+
+
+class Solver:
+    """Whose skill at a family grows with what a group can teach, p (1 - p): each further part to
+    mend and each further operation asks for more of it."""
+
+    def __init__(self, pace: float) -> None:
+        self.skill = {"int": 2.0, "list": 1.5}
+        self.pace = pace
+
+    def rate(self, stratum: Stratum) -> float:
+        asked = 1.2 * math.log2(stratum.horizon) + 2.0 * (stratum.complexity - 1)
+        return 1 / (1 + math.exp(asked - self.skill[stratum.family]))
+
+    def attempt(self, stratum: Stratum, rng: Random) -> list[float | None]:
+        rate = self.rate(stratum)
+        self.skill[stratum.family] += self.pace * rate * (1 - rate)
+        return [float(rng.random() < rate) for _ in range(8)]
+
+
+def learned_by(rule: DrawRule, num_steps: int = 60) -> tuple[list[list[Stratum]], list[float]]:
+    """Strata as they were drawn, step by step, and how well each was solved then."""
+    solver, rng, current = Solver(pace=0.02), Random(0), initial_state(GRID)
+    steps: list[list[Stratum]] = []
+    rates: list[float] = []
+    for step in range(1, num_steps + 1):
+        drawn, current = draw_tasks(current, GRID, num_tasks=32, seed=0, step=step, rule=rule)
+        steps.append([d.stratum for d in drawn])
+        rates += [solver.rate(d.stratum) for d in drawn]
+        results = [result(d.stratum, d.index, solver.attempt(d.stratum, rng)) for d in drawn]
+        current = observe(current, results)
+    return steps, rates
+
+
+def test_horizon_is_raised_before_complexity() -> None:
+    steps, _ = learned_by(FIRST)
+    for family in ("int", "list"):
+        firsts: dict[tuple[int, int], int] = {}
+        for number, strata in enumerate(steps):
+            for s in strata:
+                if s.family == family:
+                    firsts.setdefault((s.complexity, s.horizon), number)
+        assert list(firsts) == sorted(firsts), "met in this order"
+        assert list(firsts)[:4] == [(1, 1), (1, 2), (1, 4), (2, 1)]
+        assert len(set(firsts.values())) == len(firsts), "each in its own time"
+        assert firsts[1, 1] == 0
+
+
+def test_in_an_order_more_of_what_is_drawn_is_near_half_solved() -> None:
+    def share(rates: list[float]) -> float:
+        return sum(0.2 <= r <= 0.8 for r in rates) / len(rates)
+
+    _, in_order = learned_by(FIRST, num_steps=25)
+    _, free = learned_by(DrawRule(), num_steps=25)
+    assert share(in_order) > share(free)
+    assert share(in_order) > 0.6
+
+
+def test_a_stratum_opens_once_the_one_before_it_is_known_to_be_solved() -> None:
+    def known(*facts: tuple[float, int, int]) -> CurriculumState:
+        return CurriculumState(
+            strata=tuple(
+                StratumState(stratum=s, pass_rate=p, num_seen=seen, num_drawn=drawn)
+                for s, (p, seen, drawn) in zip((EASY, MIDDLE, HARD), facts, strict=True)
+            )
+        )
+
+    new = (0.5, 0, 0)
+    assert opened(initial_state(ENVIRONMENT), 0.5) == {EASY}
+    assert opened(known((0.9, 7, 9), new, new), 0.5) == {EASY}, "too few groups to say"
+    assert opened(known((0.9, 8, 9), new, new), 0.5) == {EASY, MIDDLE}
+    assert opened(known((0.4, 8, 9), (0.9, 9, 9), new), 0.5) == {EASY, MIDDLE, HARD}, "stays open"
+    assert opened(known((0.5, 0, 0), new, new), 0.5, [False, True, True]) == {EASY, MIDDLE}
+
+
+@given(st.integers(0, 30))
+def test_a_free_order_draws_what_it_always_drew(seed: int) -> None:
+    current = state(0.9, 0.5, 0.1)
+    draws = [
+        draw_tasks(current, ENVIRONMENT, num_tasks=20, seed=seed, step=1, rule=rule)[0]
+        for rule in (DrawRule(), DrawRule(advance_at=0.9))
+    ]
+    assert draws[0] == draws[1]
+    assert len({d.stratum for d in draws[0]}) > 1
+
+
+def test_what_counts_as_solved_is_more_than_a_part_of_it() -> None:
+    before = initial_state(ENVIRONMENT)
+    half = [result(EASY, 0, [0.6, 0.6, 1.0, 0.2])]
+    assert observe(before, half).strata[0].pass_rate == pytest.approx(0.55)
+    strict = observe(before, half, solved_above=1 - 1e-9).strata[0]
+    assert strict.pass_rate == pytest.approx(0.9 * 0.5 + 0.1 * 0.25)
+    assert strict.num_seen == 1
+    assert msgspec.json.decode(msgspec.json.encode(before), type=CurriculumState) == before

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from proofloop.agent.dialects import Chat
 from proofloop.core.completion import Completion, Request
 from proofloop.core.episode import Episode, EpisodeEnding, ToolCall
+from proofloop.core.errors import SandboxLost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,15 @@ class Timed:
 
     completion: Completion
     seconds: float
+
+
+class EpisodeLost(SandboxLost):
+    """The workspace was lost after the policy had said something."""
+
+    def __init__(self, why: SandboxLost, episode: Episode) -> None:
+        super().__init__(str(why))
+        self.episode = episode
+        """As far as it came."""
 
 
 Answer = Completion | Timed | Said | EpisodeEnding

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from proofloop.agent.asks import Answer, Ask, Asks, Timed
+from proofloop.agent.asks import Answer, Ask, Asks, EpisodeLost, Timed
 from proofloop.core.completion import Engine
 from proofloop.core.episode import Episode
 from proofloop.core.errors import SandboxLost
@@ -112,5 +112,9 @@ def in_workspace(
     what is judged is what `answer` makes of the workspace, such as a diff."""
     with closing(open_()) as workspace:
         done = yield from begin(workspace)
-        rollout = msgspec.structs.replace(done.rollout, answer=answer(workspace))
+        try:
+            text = answer(workspace)
+        except SandboxLost as lost:
+            raise EpisodeLost(lost, done) from lost
+        rollout = msgspec.structs.replace(done.rollout, answer=text)
         return msgspec.structs.replace(done, rollout=rollout)

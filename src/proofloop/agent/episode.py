@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from proofloop.agent.asks import Ask, Asks, Said, Timed
+from proofloop.agent.asks import Ask, Asks, EpisodeLost, Said, Timed
 from proofloop.agent.dialects import Chat, Dialect, Reading
 from proofloop.agent.limits import EpisodeLimits, Memory
 from proofloop.agent.site import Site, cut
@@ -29,6 +29,7 @@ from proofloop.core.episode import (
     ToolResult,
     Trajectory,
 )
+from proofloop.core.errors import SandboxLost
 from proofloop.core.rollout import Rollout, RolloutId
 from proofloop.core.task import Message, TaskId
 from proofloop.render.tokenizer import ChatTokenizer
@@ -56,7 +57,7 @@ def episode(
     """One attempt; `site.workspace` stays open, for whoever wants to see what became of it.
 
     `seed_of`: from a turn's number.  The limits say how many tokens a turn may have, whatever
-    `sampling` says; the dialect adds stop strings.  Raises SandboxLost and ModelError: faults of
+    `sampling` says; the dialect adds stop strings.  Raises EpisodeLost and ModelError: faults of
     ours, after which there is no episode.
     """
     specs = tuple(tool.spec for tool in tools)
@@ -75,30 +76,32 @@ def episode(
         transcript=transcript,
         clock=clock,
     )
+
+    def record(ending: EpisodeEnding) -> Episode:
+        last = run.steps[-1].text if run.steps else ""
+        turns = tuple(run.transcript.turns)
+        opening = dialect.opening(task, specs)
+        return Episode(
+            rollout=Rollout(id=RolloutId(id), task_id=TaskId(task_id), turns=turns, answer=last),
+            trajectory=Trajectory(
+                ending=ending,
+                steps=tuple(run.steps),
+                denied=tuple(site.denied),
+                notes=site.all_notes,
+                model=model,
+                dialect=dialect.name,
+                opening=tuple(Message(role=m["role"], content=m["content"]) for m in opening),
+            ),
+        )
+
     ending = run.ending()
     while ending is None:
         answer = yield run.ask(sampling, seed_of(len(run.steps)))
-        ending = answer if isinstance(answer, EpisodeEnding) else run.take(answer)
-    last = run.steps[-1].text if run.steps else ""
-    return Episode(
-        rollout=Rollout(
-            id=RolloutId(id),
-            task_id=TaskId(task_id),
-            turns=tuple(run.transcript.turns),
-            answer=last,
-        ),
-        trajectory=Trajectory(
-            ending=ending,
-            steps=tuple(run.steps),
-            denied=tuple(site.denied),
-            notes=site.all_notes,
-            model=model,
-            dialect=dialect.name,
-            opening=tuple(
-                Message(role=m["role"], content=m["content"]) for m in dialect.opening(task, specs)
-            ),
-        ),
-    )
+        try:
+            ending = answer if isinstance(answer, EpisodeEnding) else run.take(answer)
+        except SandboxLost as lost:
+            raise EpisodeLost(lost, record(EpisodeEnding.INTERRUPTED)) from lost
+    return record(ending)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 Its workspace shows the project's tree and nothing of the key: the hidden tests lie in no file that
 it could find.  What is judged are the files that it changed where the task allows it; what it left
-elsewhere (a script to try things, an edited test) counts for nothing.
+elsewhere (a script to try things, an edited test) counts for nothing.  The tests that it may see
+are put into the workspace beside the tree.
 """
 
 import tempfile
@@ -14,15 +15,23 @@ from proofloop.agent.asks import Asks
 from proofloop.agent.changes import MAX_BYTES, Changed, Changes, changes
 from proofloop.agent.drive import in_workspace
 from proofloop.agent.permissions import matches
+from proofloop.core.errors import UserError
 from proofloop.core.project import FolderTree, ProjectTests, TreeFile, file_block
 from proofloop.core.sandbox import Sandbox, Workspace
 from proofloop.verify.projects.tree import check_folder
 
 
-def on_project(sandbox: Sandbox, tests: ProjectTests, begin: Callable[[Workspace], Asks]) -> Asks:
+def on_project(
+    sandbox: Sandbox,
+    tests: ProjectTests,
+    begin: Callable[[Workspace], Asks],
+    *,
+    visible: tuple[TreeFile, ...] = (),
+) -> Asks:
     """`begin` starts the episode in its workspace; the rollout's answer is what the verifier takes.
-    Raises DataError where the project's folder is not what it was."""
-    given = _handed_out(tests)
+    Raises UserError where the project's folder is not what it was."""
+    given = (*tests.changed, *visible)
+    no_answer = {file.path for file in (*visible, *tests.modules)}
     with _tree(tests) as folder:
 
         def opened() -> Workspace:
@@ -32,8 +41,13 @@ def on_project(sandbox: Sandbox, tests: ProjectTests, begin: Callable[[Workspace
             return workspace
 
         def answer(workspace: Workspace) -> str:
-            found = since_handed_out(workspace, changes(workspace, folder), given)
-            return answer_of(found, tests.allowed)
+            try:
+                found = changes(workspace, folder)
+            except UserError:  # more files than can be listed, which are the agent's own
+                return ""
+            own = since_handed_out(workspace, found, given).files
+            files = tuple(file for file in own if file.path not in no_answer)
+            return answer_of(Changes(files=files), tests.allowed)
 
         return (yield from in_workspace(opened, begin, answer))
 
@@ -48,11 +62,6 @@ def since_handed_out(workspace: Workspace, found: Changes, given: tuple[TreeFile
         if content != file.content:
             files.append(Changed(path=file.path, content=content))
     return Changes(files=tuple(sorted(files, key=lambda f: f.path)), left_out=found.left_out)
-
-
-def _handed_out(tests: ProjectTests) -> tuple[TreeFile, ...]:
-    """Files that a task of many on one tree hands out in another version than the tree's."""
-    return tests.changed
 
 
 def answer_of(found: Changes, allowed: tuple[str, ...] = ("**",)) -> str:

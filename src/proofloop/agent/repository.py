@@ -182,10 +182,10 @@ def import_paths(tree: Path) -> tuple[str, ...]:
     return tuple(name for name in ("src", "lib", ".") if (tree / name).is_dir())
 
 
-def import_names(tree: Path) -> tuple[str, ...]:
-    """Of the packages and modules that the tree itself has."""
+def import_names(tree: Path, paths: Sequence[str] = ("src", "lib", ".")) -> tuple[str, ...]:
+    """Of the packages and modules that the tree itself has in these folders."""
     names: list[str] = []
-    for above in (tree / "src", tree / "lib", tree):
+    for above in (tree / path for path in paths):
         for path in sorted(above.iterdir()) if above.is_dir() else ():
             if (path / "__init__.py").is_file():
                 names.append(path.name)

@@ -287,6 +287,13 @@ def _written(site: Site, path: str, content: bytes, executable: bool, word: str)
     return site.result(f"{word} {path}")
 
 
+_DURATION = re.compile(
+    r"^((?:=+ )?\d+ [a-z]+(?:, \d+ [a-z]+)*|(?:=+ )?no tests ran) in [\d.]+s(?: \([\d:]+\))?",
+    re.MULTILINE,
+)
+"""In pytest's last line: how long it took, which no two runs have in common."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunTests:
     """The tests that are in the workspace.  Hidden ones never are."""
@@ -309,7 +316,8 @@ class RunTests:
         path = arguments.get("path", "")
         if path and (site.inside(path) is None or path.startswith("-")):
             return _outside(site, "run_tests", path)
-        return site.result(told(site.run((*site.test_command, *([path] if path else [])))))
+        said = told(site.run((*site.test_command, *([path] if path else []))))
+        return site.result(_DURATION.sub(r"\1", said))
 
 
 @dataclass(frozen=True, slots=True)

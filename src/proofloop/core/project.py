@@ -26,6 +26,14 @@ class FolderTree(Record, tag="folder_tree"):
     """Of all that is in it (`verify.projects.tree.digest_of`): a folder that changed is refused."""
 
 
+class HandedOut(Record):
+    """A project's task as an agent gets it in a workspace, beside the tree of its key."""
+
+    statement: str
+    visible: tuple[TreeFile, ...] = ()
+    """Test modules that it may read and run.  None of them holds a hidden test."""
+
+
 class PlannedTest(Record):
     """One test of a suite."""
 

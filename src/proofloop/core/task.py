@@ -10,7 +10,7 @@ from typing import Literal, NewType, Protocol, runtime_checkable
 
 from proofloop.core.file_tree import FileTree
 from proofloop.core.language import PYTHON, Language
-from proofloop.core.project import ProjectTests
+from proofloop.core.project import HandedOut, ProjectTests
 from proofloop.core.record import Record
 
 TaskId = NewType("TaskId", str)
@@ -374,6 +374,15 @@ class Environment(Protocol):
 
     def find(self, task_id: str) -> Problem:
         """The problem with this id; raises UserError where there is none or its content changed."""
+        ...
+
+
+@runtime_checkable
+class HandsOutProjects(Protocol):
+    """An environment whose tasks can be worked on in a workspace: their keys are `ProjectTests`."""
+
+    def handed_out(self, split: Split, stratum: Stratum, index: int) -> HandedOut:
+        """As `Environment.problem`, for who changes files instead of writing an answer."""
         ...
 
 

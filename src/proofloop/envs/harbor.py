@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 
 from proofloop.core.errors import DataError
-from proofloop.core.project import FolderTree, PlannedTest, ProjectTests, TreeFile
+from proofloop.core.project import FolderTree, HandedOut, PlannedTest, ProjectTests, TreeFile
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import (
     AnswerKey,
@@ -82,10 +82,12 @@ class HarborEnvironment(DataFileEnvironment[HarborRow]):
         return sum(self._stratum(place) == stratum for place in self._of(split))
 
     def problem(self, split: Split, stratum: Stratum, index: int) -> Problem:
-        places = [place for place in self._of(split) if self._stratum(place) == stratum]
-        if not 0 <= index < len(places):
-            raise IndexError(f"no task {index} in {split} {stratum.label}")
-        return self._problem(places[index], split)
+        return self._problem(self._place(split, stratum, index), split)
+
+    def handed_out(self, split: Split, stratum: Stratum, index: int) -> HandedOut:
+        """For an agent in a workspace (`core.task.HandsOutProjects`)."""
+        task = self._rows[self._place(split, stratum, index)].task
+        return HandedOut(statement=task.instruction.rstrip(), visible=visible_of(self.set, task))
 
     def identity_of(self, row: HarborRow) -> object:
         return [row.task.labels.content_hash, row.task.oracle]
@@ -96,6 +98,13 @@ class HarborEnvironment(DataFileEnvironment[HarborRow]):
         return Content(
             prompt=task.instruction + _ANSWER, tests=project_tests(self.set, task), oracle=oracle
         )
+
+    def _place(self, split: Split, stratum: Stratum, index: int) -> int:
+        """Raises IndexError."""
+        places = [place for place in self._of(split) if self._stratum(place) == stratum]
+        if not 0 <= index < len(places):
+            raise IndexError(f"no task {index} in {split} {stratum.label}")
+        return places[index]
 
     def _of(self, split: Split) -> list[int]:
         if not self._is_split:

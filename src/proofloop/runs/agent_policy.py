@@ -84,13 +84,13 @@ def open_policy(config: SolveConfig) -> AgentPolicy:
         tokenizer.stop_ids,
         text_of=lambda tokens: tokenizer.decode(tuple(tokens)),
     )
-    native = config.dialect == "native" or (config.dialect == "auto" and _names_tools(tokenizer))
+    native = config.dialect == "native" or (config.dialect == "auto" and names_tools(tokenizer))
     dialect = NativeCalls() if native else ShellBlocks()
     most = model.config.max_position_embeddings
     return AgentPolicy(EngineTalker(engine), tokenizer, dialect, most, config.model)
 
 
-def _names_tools(tokenizer: ChatTokenizer) -> bool:
+def names_tools(tokenizer: ChatTokenizer) -> bool:
     """Whether the template tells the model of tools."""
     ask = [{"role": "user", "content": "?"}]
     tool = {"type": "function", "function": {"name": "probe", "description": "", "parameters": {}}}

@@ -12,19 +12,18 @@ from typing import NamedTuple
 from proofloop.core.errors import ConfigError
 from proofloop.core.task import Environment, Split
 from proofloop.engine.models.config import TARGETS, Backend
+from proofloop.runs.checks_agent import check_agent
 from proofloop.runs.checks_algorithm import check_algorithm
 from proofloop.runs.checks_preference import check_preference
 from proofloop.runs.config import load_config, suggestion
 from proofloop.runs.environments import build_environment, size_of
 from proofloop.runs.recipe import (
-    AgentDialect,
     Control,
     EngineConfig,
     EngineKind,
     Recipe,
-    objective_of,
 )
-from proofloop.train.config import FeedbackArm, LossKind, Method
+from proofloop.train.config import LossKind, Method
 
 
 class _Bound(NamedTuple):
@@ -78,6 +77,7 @@ _BOUNDS = (
             "train.value_learning_rate",
             "curriculum.max_pass_rate",
             "lora.alpha",
+            "agent.command_s",
         ),
         0,
         False,
@@ -113,6 +113,10 @@ _BOUNDS = (
             "agent.turns",
             "agent.context_tokens",
             "agent.notes_tokens",
+            "train.turn_gamma",
+            "reward.compiles",
+            "reward.collects",
+            "train.turn_weight",
             "alarms.max_tripped",
             "alarms.max_unscored",
             "alarms.max_gap_rise",
@@ -159,7 +163,7 @@ def check_recipe(recipe: Recipe) -> None:
             "reward.control: naive runs the tests that a prompt shows, and only the prompts of "
             f"functions are tests, those of {recipe.env.name} are not"
         )
-    _check_agent(recipe)
+    check_agent(recipe)
     check_algorithm(recipe)
     check_preference(recipe)
     _check_engine(recipe.engine)
@@ -212,33 +216,6 @@ def _check_engine(engine: EngineConfig) -> None:
         raise ConfigError(f"engine.{key}: goes with engine.kind = vllm, not {engine.kind}")
     if engine.options and not starts_own:
         raise ConfigError("engine.options: are of a vLLM server that engine.python starts")
-
-
-def _check_agent(recipe: Recipe) -> None:
-    agent = recipe.agent
-    if agent.dialect is AgentDialect.NONE:
-        return
-    if recipe.env.name != "minirepos":
-        raise ConfigError(
-            f"agent.dialect: {agent.dialect} is how modules of minirepos are written, "
-            f"{recipe.env.name} has none; set env.name or leave it at none"
-        )
-    wrong = {
-        "feedback.arm": recipe.feedback.arm is not FeedbackArm.NONE,
-        "eval.feedback": recipe.eval.feedback,
-        "train.method": recipe.train.method is not Method.RL,
-    }
-    for key in (key for key, is_wrong in wrong.items() if is_wrong):
-        raise ConfigError(
-            f"{key}: does not go with agent.dialect = {agent.dialect}, whose rollouts have turns "
-            "of their own; leave it at its default"
-        )
-    objective = objective_of(recipe)
-    if agent.notes_tokens and (objective.has_values or objective.kl_weight):
-        raise ConfigError(
-            "agent.notes_tokens: a rollout whose context begins anew goes with neither a value "
-            "head nor a divergence from the start; leave it at 0, or take an algorithm without"
-        )
 
 
 def _check_method(recipe: Recipe) -> None:

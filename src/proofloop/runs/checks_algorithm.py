@@ -15,6 +15,7 @@ from proofloop.train.config import (
     Method,
     Ties,
     Truncated,
+    TurnCredit,
 )
 
 
@@ -24,6 +25,7 @@ def check_algorithm(recipe: Recipe) -> None:
     _check_ranges(train)
     _check_pairs(train)
     _check_values(recipe)
+    _check_turns(recipe)
     if recipe.curriculum.max_pass_rate > 1:
         raise ConfigError(
             f"curriculum.max_pass_rate: {recipe.curriculum.max_pass_rate} must be at most 1: it is "
@@ -62,6 +64,31 @@ def _check_ranges(train: TrainConfig) -> None:
                 f"train.{name}_high: train.{name}_low = {low} to {high} must hold 1, the ratio of "
                 "two that agree"
             )
+
+
+def _check_turns(recipe: Recipe) -> None:
+    """What advantages by turn go with."""
+    train = recipe.train
+    if train.turn_gamma > 1:
+        raise ConfigError(
+            f"train.turn_gamma: {train.turn_gamma} must be at most 1: it is a weight of what comes "
+            "later"
+        )
+    if train.turn_credit is TurnCredit.ROLLOUT:
+        return
+    wrong = {
+        "train.method": train.method is not Method.RL,
+        "train.baseline": train.baseline is not Baseline.GROUP,
+        "train.advantage_scale": train.advantage_scale is AdvantageScale.MEAN,
+        "train.ties": train.ties is Ties.KEEP,
+        "train.kl_in": train.kl_weight > 0 and train.kl_in is KlIn.REWARD,
+        "feedback.arm": recipe.feedback.arm is FeedbackArm.DISTIL,
+    }
+    for key in (key for key, is_wrong in wrong.items() if is_wrong):
+        raise ConfigError(
+            f"{key}: does not go with train.turn_credit = {train.turn_credit}, which compares the "
+            "turns of a group by the rewards of their rollouts; leave it at its default"
+        )
 
 
 def _check_values(recipe: Recipe) -> None:

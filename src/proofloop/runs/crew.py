@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import TypeVar
 
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from proofloop.core.completion import PolicyVersion
@@ -29,6 +28,7 @@ from proofloop.runs.orders import (
     Value,
     WorkerSetup,
 )
+from proofloop.runs.processes import environment, in_environment, process_context
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.retries import circle_of
 from proofloop.runs.reward_models import RewardModel
@@ -91,7 +91,7 @@ class WorkerCrew:
         why_not()  # compiles the kernel where it must be, once, and not in every worker
         self._send = send
         self._in_circles = recipe.feedback.control is FeedbackControl.SHUFFLED
-        context = mp.get_context("spawn")
+        context = process_context()
         trained = weights if adapter is None else adapter
         size = trained.numel() + (0 if head is None else head.numel())
         self._gradients = [torch.zeros(size).share_memory_() for _ in range(num_workers)]
@@ -110,7 +110,8 @@ class WorkerCrew:
                 reward_model=reward_model,
             )
             ours, theirs = context.Pipe()
-            process = context.Process(target=serve, args=(setup, theirs), daemon=True)
+            life = (environment(), serve, setup, theirs)
+            process = context.Process(target=in_environment, args=life, daemon=True)
             with _interrupts_held():
                 process.start()
             theirs.close()

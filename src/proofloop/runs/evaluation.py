@@ -19,6 +19,7 @@ from proofloop.runs.manifest import num_workers
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.sampler import open_sampler
+from proofloop.runs.settings import check_template
 from proofloop.runs.start import start_model, start_tokenizer
 from proofloop.runs.training import eval_attempts, graceful_interrupt, open_run
 from proofloop.store import PassCount
@@ -46,6 +47,7 @@ def run_evaluation(
     check_machine(recipe.sandbox.tier, environment)
     torch.set_num_threads(1)
     tokenizer, model = start_tokenizer(recipe), start_model(recipe.model)
+    check_template(recipe, tokenizer)
     weights = flatten(model).share_memory_()
     settings = recipe.eval
     assignments = heldout_assignments(

@@ -21,7 +21,7 @@ from proofloop.store import (
     rollout_id,
 )
 from proofloop.train.advantages import AdvantageRule, credit
-from proofloop.train.config import Baseline, FeedbackArm
+from proofloop.train.config import Baseline, FeedbackArm, TurnCredit
 from proofloop.train.tripwires import training
 
 TRAJECTORY = "episode.json"
@@ -85,6 +85,8 @@ def peek_rollout(run: Path, rollout: str) -> Peek:
             advantage = 0.0  # only the teacher tells this group's rollouts apart
     if recipe.train.baseline is Baseline.VALUE and recorded.row.phase is Phase.TRAIN:
         note = "what is shown is the reward: the value head's advantages are by token, not recorded"
+    if recipe.train.turn_credit is not TurnCredit.ROLLOUT and recorded.row.phase is Phase.TRAIN:
+        note = "what is shown is the rollout's advantage: those by turn are not recorded"
     return peek_of(
         recorded,
         lambda token: tokenizer.decode((token,), keep_special=True),

@@ -15,7 +15,6 @@ from random import Random
 import msgspec
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from proofloop.core.record import Record
 from proofloop.core.task import Message
@@ -27,6 +26,7 @@ from proofloop.envs.minirepos.corpus import draw_episode
 from proofloop.render.bpe import save_tokenizer, train_tokenizer
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.models import resolve_model
+from proofloop.runs.processes import environment, in_environment, process_context
 from proofloop.train.pretrain import (
     Document,
     PretrainConfig,
@@ -122,9 +122,12 @@ def run_pretraining(
     elif not (out / "tokenizer.json").exists():
         build_tokenizer(recipe, out)
     with tempfile.TemporaryDirectory() as meeting_place:
-        context = mp.get_context("spawn")
+        context = process_context()
         helpers = [
-            context.Process(target=_rank, args=(recipe, out, Rank(i, workers), meeting_place))
+            context.Process(
+                target=in_environment,
+                args=(environment(), _rank, recipe, out, Rank(i, workers), meeting_place),
+            )
             for i in range(1, workers)
         ]
         for helper in helpers:

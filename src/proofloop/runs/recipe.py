@@ -12,6 +12,7 @@ from proofloop.core.record import Record
 from proofloop.core.task import Stages
 from proofloop.core.verdict import Tier
 from proofloop.engine.models.config import TARGETS, Backend
+from proofloop.runs.recipe_agent import AgentConfig
 from proofloop.runs.recipe_train import CurriculumConfig, TrainConfig
 from proofloop.train.advantages import AdvantageRule
 from proofloop.train.config import (
@@ -147,31 +148,23 @@ class SamplingConfig(Record):
     """Of the sampled and the trained distribution alike."""
 
 
-class AgentDialect(StrEnum):
-    """How a policy's turns become actions."""
+class RewardKind(StrEnum):
+    """What a verdict is worth in training; held-out tasks are always scored strictly."""
 
-    NONE = "none"
-    DEFINITIONS = "definitions"
-
-
-class AgentConfig(Record):
-    """Rollouts of several turns with tools, instead of one answer."""
-
-    dialect: AgentDialect = AgentDialect.NONE
-    """`none`: a rollout is one answer. `definitions`, for `minirepos`: every turn writes modules
-    anew, `done` hands in."""
-    turns: int = 0
-    """Most turns of a rollout; 0: one more than twice its task's horizon."""
-    feedback: bool = True
-    """Whether a turn is followed by what the shown tests say of the modules that it wrote."""
-    context_tokens: int = 0
-    """Most tokens of a context and the turn after it; 0: the model's positions."""
-    notes_tokens: int = 0
-    """Memory: when the context is full, the policy is asked for notes of so many tokens at most,
-    and goes on with the task and these alone; 0: a full context ends the rollout."""
+    STRICT = "strict"
+    STAGED = "staged"
 
 
 class RewardConfig(Record):
+    kind: RewardKind = RewardKind.STRICT
+    """`strict`: 1 where all tests pass. `staged`, for projects that are handed out broken
+    (`harbor`, `minirepos` with `env.pytest`): how far an answer came, the share of the failing
+    tests that now pass times the share of the passing ones that still do, and the two stages
+    before it. Held-out tasks, shares solved and the curriculum stay strict."""
+    compiles: float = 0.1
+    """Of `staged`: what is earned where what was written compiles."""
+    collects: float = 0.1
+    """Of `staged`: what is earned besides where all tests load. The rest up to 1 is the tests'."""
     control: Control = Control.NONE
     """`none`: the verdict decides. `random`, `format`, `naive`: control arms."""
     model: str | None = None

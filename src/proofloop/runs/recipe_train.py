@@ -13,9 +13,11 @@ from proofloop.train.config import (
     LossKind,
     Method,
     OptimiserKind,
+    Order,
     Schedule,
     Ties,
     Truncated,
+    TurnCredit,
 )
 
 
@@ -64,6 +66,15 @@ class TrainConfig(Record):
     others are still compared with it)."""
     learn_from: LearnFrom = LearnFrom.ALL
     """Which rollouts train once all have been compared: `all`, or only those `rewarded`."""
+    turn_credit: TurnCredit = TurnCredit.ROLLOUT
+    """Of rollouts of several turns: all turns have the `rollout`'s advantage; `discounted`, each
+    its own, by how soon the reward followed (Kevin); or `same_state`, which adds to the rollout's
+    how a turn compares with others of its group before which the policy had seen the same
+    (GiGPO)."""
+    turn_gamma: float = 0.9
+    """Discount of a reward by turn, for these two."""
+    turn_weight: float = 1.0
+    """Of what `same_state` adds."""
     refill: int = 0
     """Most extra rounds of a step in which as many tasks are drawn anew as groups taught nothing,
     by their rewards alone."""
@@ -138,6 +149,12 @@ class TrainConfig(Record):
 
 
 class CurriculumConfig(Record):
+    order: Order = Order.FREE
+    """Which strata may be drawn from, of which those near half solved are drawn most: all (`free`)
+    or, of each family, those up to the first that is not yet solved well enough, longer horizons
+    before more complexity (`horizon_first`)."""
+    advance_at: float = 0.5
+    """Share of a stratum's recent rollouts that must be solved before `horizon_first` goes on."""
     max_pass_rate: float = 1.0
     """Tasks of which at least this share of all attempts so far was rewarded are not drawn again,
     as long as others are left; 1: they are. Where tasks repeat: data files, `train.num_tasks`."""

@@ -37,7 +37,9 @@ from proofloop.runs.models import resolve_model
 from proofloop.runs.optimisers import build_optimiser
 from proofloop.runs.recipe import EngineKind, Recipe, advantage_rule, objective_of
 from proofloop.runs.reward_models import NAME
+from proofloop.runs.rewards import solved_above
 from proofloop.runs.sampler import open_sampler
+from proofloop.runs.settings import check_template
 from proofloop.runs.start import (
     keeps_start,
     open_lessons,
@@ -52,7 +54,7 @@ from proofloop.runs.verification import check_tasks
 from proofloop.store import RunStore
 from proofloop.store.files import TEMPORARY_PREFIX, write_atomic
 from proofloop.train.config import FeedbackArm, Method
-from proofloop.train.curriculum import choose_tasks
+from proofloop.train.curriculum import DrawRule, choose_tasks
 from proofloop.train.distil import Teacher
 from proofloop.train.loop_copy import loop_copy
 from proofloop.train.loop_pairs import PairLessons, loop_pairs
@@ -60,6 +62,7 @@ from proofloop.train.loop_sft import loop_sft
 from proofloop.train.loop_sync import Report, load_state, loop_sync
 from proofloop.train.parts import LoopConfig, LoopState, Parts
 from proofloop.train.successes import Lessons
+from proofloop.train.turn_credit import TurnRule
 from proofloop.train.values import GaeRule
 
 
@@ -78,6 +81,7 @@ def run_training(
         )
     model_path = resolve_model(recipe.model.path)
     tokenizer = start_tokenizer(recipe)
+    check_template(recipe, tokenizer)
     environment = build_environment(recipe.env)
     check_machine(recipe.sandbox.tier, environment)
     if not resume:
@@ -234,6 +238,12 @@ def loop_config(recipe: Recipe) -> LoopConfig:
         refill=train.refill,
         has_teacher=train.method is Method.DISTIL,
         max_pass_rate=recipe.curriculum.max_pass_rate,
+        draw=DrawRule(
+            order=recipe.curriculum.order,
+            advance_at=recipe.curriculum.advance_at,
+            solved_above=solved_above(recipe.reward),
+        ),
+        turns=TurnRule(credit=train.turn_credit, gamma=train.turn_gamma, weight=train.turn_weight),
         gae=GaeRule(gamma=train.gamma, gae_lambda=train.gae_lambda, scale=train.advantage_scale),
     )
 

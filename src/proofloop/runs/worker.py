@@ -35,7 +35,6 @@ from proofloop.engine.models.networks import empty_network
 from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.models.weights import adopt, adopt_gradient
 from proofloop.engine.vllm import VllmEngine
-from proofloop.envs.minirepos import MiniReposEnvironment
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import learn_by_adapters
 from proofloop.runs.controls import controlled
@@ -55,10 +54,12 @@ from proofloop.runs.orders import (
     Value,
     WorkerSetup,
 )
-from proofloop.runs.recipe import AgentDialect, Control, objective_of
+from proofloop.runs.recipe import Control, objective_of
 from proofloop.runs.retries import Retries
 from proofloop.runs.reward_models import LearnedReward, rewarded_groups
+from proofloop.runs.rewards import rewarded
 from proofloop.runs.seeds import sample_seed
+from proofloop.runs.settings import open_setting
 from proofloop.sandbox import open_sandbox
 from proofloop.store import Phase, RecordedGroup
 from proofloop.store.rows import rollout_id
@@ -71,8 +72,6 @@ from proofloop.verify import build_verifier
 from proofloop.verify.naive import passes_naively
 from proofloop.verify.naming import verifier_name
 from proofloop.verify.tripwires import baited
-
-_NONE = AgentDialect.NONE
 
 
 class Worker:
@@ -122,22 +121,24 @@ class Worker:
             judge=self._verdict,
             max_positions=self._model.config.max_position_embeddings,
         )
-        self._episodes = self._turns_with_tools() if recipe.agent.dialect is not _NONE else None
+        self._episodes = self._turns_with_tools()
 
-    def _turns_with_tools(self) -> Episodes:
-        assert isinstance(self._environment, MiniReposEnvironment), "checked with the recipe"
+    def _turns_with_tools(self) -> Episodes | None:
         sampling = self._recipe.sampling
+        setting = open_setting(self._recipe, self._environment, self._verifier)
+        if setting is None:
+            return None
         return Episodes(
             config=self._recipe.agent,
-            environment=self._environment,
+            setting=setting,
             sampling=SamplingParams(
                 max_tokens=sampling.max_tokens, temperature=sampling.temperature
             ),
             seed=self._recipe.train.seed,
             tokenizer=self._tokenizer,
             engine=self._engine,
-            verifier=self._verifier,
             judge=self._verdict,
+            tier=self._verifier.tier,
             max_positions=self._model.config.max_position_embeddings,
         )
 
@@ -173,6 +174,8 @@ class Worker:
 
     def close(self) -> None:
         self._judging.shutdown(cancel_futures=True)
+        if self._episodes is not None:
+            self._episodes.close()
         self._verifier.close()
         if self._naive_sandbox is not None:
             self._naive_sandbox.close()
@@ -250,8 +253,10 @@ class Worker:
         if place not in known:
             known[place] = self._verifier.verify(problem.task, problem.key, answer)
         control = self._recipe.reward.control
-        if assignment.phase is not Phase.TRAIN or control is Control.NONE:
+        if assignment.phase is not Phase.TRAIN:
             return known[place]
+        if control is Control.NONE:
+            return rewarded(known[place], self._recipe.reward)
         return controlled(
             known[place],
             control,

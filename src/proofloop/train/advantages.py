@@ -118,7 +118,7 @@ def teaches(group: Group, rule: AdvantageRule = DEFAULT) -> bool:
     """Whether a group tells anything, by the rewards that its verdicts gave: at least two of them,
     not all the same.  Without a baseline a group that is all right teaches, too; with a value head
     whether one does is seen only later, and ties are kept or not by `train.ties`."""
-    rewards = [_reward(rollout, verdict, rule) for rollout, verdict in group.scored]
+    rewards = [counted_reward(rollout, verdict, rule) for rollout, verdict in group.scored]
     return len(rewards) > 1 and _tells(rewards, rule)
 
 
@@ -126,7 +126,8 @@ def _tells(rewards: list[float], rule: AdvantageRule) -> bool:
     return any(rewards) if rule.baseline is Baseline.NONE else min(rewards) != max(rewards)
 
 
-def _reward(rollout: Rollout, verdict: Scored, rule: AdvantageRule) -> float:
+def counted_reward(rollout: Rollout, verdict: Scored, rule: AdvantageRule) -> float:
+    """What the verdict gave, by what the rule says of truncated rollouts."""
     return 0.0 if rule.truncated is Truncated.ZERO and _truncated(rollout) else verdict.reward
 
 
@@ -154,7 +155,7 @@ def credit(
         if len(scored) < 2:
             few += 1
             continue
-        rewards = [_reward(rollout, verdict, rule) for rollout, verdict in scored]
+        rewards = [counted_reward(rollout, verdict, rule) for rollout, verdict in scored]
         if not _tells(rewards, rule):
             high, low = high + (rewards[0] > 0), low + (rewards[0] <= 0)
             if rule.ties is Ties.DROP:

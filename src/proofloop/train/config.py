@@ -169,6 +169,22 @@ class Schedule(StrEnum):
     """In proportion to the gradient's share of signal (`train.optimiser`)."""
 
 
+class TurnCredit(StrEnum):
+    """How the turns of a rollout share its reward (`train.turn_credit`)."""
+
+    ROLLOUT = "rollout"
+    """All have the rollout's advantage."""
+    DISCOUNTED = "discounted"
+    SAME_STATE = "same_state"
+
+
+class Order(StrEnum):
+    """Which strata a curriculum may draw from (`train.curriculum`)."""
+
+    FREE = "free"
+    HORIZON_FIRST = "horizon_first"
+
+
 class FeedbackArm(StrEnum):
     """What a run learns from failure beside its reward."""
 

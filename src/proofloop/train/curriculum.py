@@ -1,8 +1,9 @@
 """Which tasks next: strata near half solved are drawn more often.
 
 The variance of a pass/fail reward, p (1 - p), is what a group can teach; a stratum is drawn in
-proportion to it, and never less than a floor.  State is a handful of numbers, saved with every
-checkpoint; a draw is a pure function of that state, the seed and the step.
+proportion to it, and never less than a floor.  Where the recipe says so, strata open one after the
+other, horizon before complexity.  State is a handful of numbers, saved with every checkpoint; a
+draw is a pure function of that state, the seed and the step.
 """
 
 from collections import Counter
@@ -11,14 +12,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
+import msgspec
+
 from proofloop.core.record import Record
 from proofloop.core.rollout import Group
 from proofloop.core.task import Environment, Split, Stratum
+from proofloop.train.config import Order
 
 _MEMORY = 0.9
 """Share of the old estimate that a new group leaves."""
 _FLOOR = 0.02
 """Weight of a stratum with nothing to teach, beside at most 0.25."""
+_ENOUGH = 8
+"""Groups after which a stratum's estimate says when to go on: the first one is then less than half
+of it."""
 _POOL_FROM = 1 << 30
 """A pool's tasks of a generated stratum are among so many first ones."""
 
@@ -29,6 +36,21 @@ class StratumState(Record):
     stratum: Stratum
     pass_rate: float
     num_drawn: int
+    num_seen: int = 0
+    """Groups with a score that the estimate is of."""
+
+
+class DrawRule(Record):
+    """What is drawn from, and what counts as solved."""
+
+    order: Order = Order.FREE
+    advance_at: float = 0.5
+    """Pass rate of a stratum at which `horizon_first` opens the next."""
+    solved_above: float = 0.0
+    """Reward."""
+
+
+FREE = DrawRule()
 
 
 class TaskHistory(Record):
@@ -128,6 +150,7 @@ def draw_tasks(
     only: TaskPool | None = None,
     round_: int = 0,
     max_pass_rate: float = 1.0,
+    rule: DrawRule = FREE,
 ) -> tuple[tuple[DrawnTask, ...], CurriculumState]:
     """`num_tasks` places, and the state after taking them.
 
@@ -142,6 +165,11 @@ def draw_tasks(
         for s in state.strata
     ]
     retired, live = _live(state, sizes, max_pass_rate)
+    if rule.order is Order.HORIZON_FIRST:
+        ahead = opened(state, rule.advance_at, live)
+        live = [
+            is_live and s.stratum in ahead for is_live, s in zip(live, state.strata, strict=True)
+        ]
     weights = [
         max(_FLOOR, s.pass_rate * (1 - s.pass_rate)) if is_live else 0.0
         for s, is_live in zip(state.strata, live, strict=True)
@@ -158,10 +186,35 @@ def draw_tasks(
                 break
         drawn.append(DrawnTask(stratum=stratum, index=index))
     after = tuple(
-        StratumState(stratum=s.stratum, pass_rate=s.pass_rate, num_drawn=n)
-        for s, n in zip(state.strata, counts, strict=True)
+        msgspec.structs.replace(s, num_drawn=n) for s, n in zip(state.strata, counts, strict=True)
     )
     return tuple(drawn), CurriculumState(strata=after, tasks=state.tasks)
+
+
+def opened(
+    state: CurriculumState, advance_at: float, live: Sequence[bool] | None = None
+) -> frozenset[Stratum]:
+    """Of each family, strata in the order of complexity and, within one, of horizon: up to the
+    first whose estimate is below `advance_at`, or of too few groups to say.
+
+    So a policy meets longer tasks of parts that it masters before it meets harder parts.  What was
+    once drawn from stays open.  Without a task left (`live`), a stratum is passed by.
+    """
+    found: set[Stratum] = set()
+    by_family: dict[str, list[tuple[StratumState, bool]]] = {}
+    for s, is_live in zip(state.strata, live or [True] * len(state.strata), strict=True):
+        by_family.setdefault(s.stratum.family, []).append((s, is_live))
+    for strata in by_family.values():
+        is_open = True
+        for s, is_live in sorted(
+            strata, key=lambda one: (one[0].stratum.complexity, one[0].stratum.horizon)
+        ):
+            if not (is_open or s.num_drawn):
+                break
+            found.add(s.stratum)
+            mastered = s.num_seen >= _ENOUGH and s.pass_rate >= advance_at
+            is_open = mastered or not is_live
+    return frozenset(found)
 
 
 def retired_tasks(state: CurriculumState, max_pass_rate: float) -> frozenset[tuple[Stratum, int]]:
@@ -196,17 +249,23 @@ def _order(size: int, seed: int, stratum: Stratum, time_round: int) -> tuple[int
 
 
 def observe(
-    state: CurriculumState, results: Sequence[Result], *, by_task: bool = False
+    state: CurriculumState,
+    results: Sequence[Result],
+    *,
+    by_task: bool = False,
+    solved_above: float = 0.0,
 ) -> CurriculumState:
-    """Estimates moved towards the shares rewarded just seen; groups without a score say nothing.
-    `by_task`: the tasks' histories are kept, too."""
+    """Estimates moved towards the shares rewarded just seen (above `solved_above`); groups without
+    a score say nothing.  `by_task`: the tasks' histories are kept, too."""
     rates = {s.stratum: s.pass_rate for s in state.strata}
+    seen = Counter({s.stratum: s.num_seen for s in state.strata})
     tasks = {(t.stratum, t.index): (t.num_scored, t.num_rewarded) for t in state.tasks}
     for result in results:
-        rewarded = [verdict.reward > 0 for _, verdict in result.group.scored]
+        rewarded = [verdict.reward > solved_above for _, verdict in result.group.scored]
         if not rewarded:
             continue
         share = sum(rewarded) / len(rewarded)
+        seen[result.stratum] += 1
         rates[result.stratum] = _MEMORY * rates[result.stratum] + (1 - _MEMORY) * share
         if by_task:
             place = (result.stratum, result.index)
@@ -214,7 +273,7 @@ def observe(
             tasks[place] = (num_scored + len(rewarded), num_rewarded + sum(rewarded))
     return CurriculumState(
         strata=tuple(
-            StratumState(stratum=s.stratum, pass_rate=rates[s.stratum], num_drawn=s.num_drawn)
+            msgspec.structs.replace(s, pass_rate=rates[s.stratum], num_seen=seen[s.stratum])
             for s in state.strata
         ),
         tasks=tuple(

@@ -38,6 +38,7 @@ from proofloop.train.teaching import taught
 from proofloop.train.trainer import GradientStats, check_logprob_gap
 from proofloop.train.trends import METRICS, trend_alarms
 from proofloop.train.tripwires import training
+from proofloop.train.turn_credit import by_turn
 from proofloop.train.values import valued
 
 
@@ -96,7 +97,9 @@ def credits_of(
     if config.has_teacher:
         return taught(parts.crew, groups, config.temperature)
     credits = credit_of(groups, config.advantages, parts.teacher, parts.crew, penalties)
-    return valued(parts.crew, credits, config.gae) if config.objective.has_values else credits
+    if config.objective.has_values:
+        return valued(parts.crew, credits, config.gae)
+    return by_turn(credits, [g.group for g in groups], config.advantages, config.turns)
 
 
 def note_alarms(parts: Parts, step: int, attempted: Attempted) -> tuple[str, ...]:

@@ -11,10 +11,11 @@ from proofloop.train.actor_critic import ActorCritic
 from proofloop.train.advantages import AdvantageRule
 from proofloop.train.config import AlarmsConfig, FeedbackConfig
 from proofloop.train.crew import Crew
-from proofloop.train.curriculum import CurriculumState, TaskPool
+from proofloop.train.curriculum import CurriculumState, DrawRule, TaskPool
 from proofloop.train.distil import Teacher
 from proofloop.train.objective import Objective
 from proofloop.train.optimiser import Optimiser
+from proofloop.train.turn_credit import TurnRule
 from proofloop.train.values import GaeRule
 
 
@@ -47,6 +48,8 @@ class LoopConfig(Record):
     has_teacher: bool = False
     """Whether another model's log-probabilities are learned from, in place of rewards."""
     max_pass_rate: float = 1.0
+    draw: DrawRule = DrawRule()
+    turns: TurnRule = TurnRule()
     gae: GaeRule = GaeRule()
     """Where a value head is what rewards are compared with."""
 

@@ -39,6 +39,7 @@ def sample_and_judge(
             only=parts.only,
             round_=number,
             max_pass_rate=config.max_pass_rate,
+            rule=config.draw,
         )
         attempted += _round(parts, step, drawn, first_slot=len(attempted.groups))
         taught = [g for g in training(attempted.groups) if teaches(g.group, config.advantages)]
@@ -57,6 +58,7 @@ def seen(
         curriculum,
         [Result(stratum=g.task.stratum, index=places[g.slot].index, group=g.group) for g in groups],
         by_task=parts.config.max_pass_rate < 1,
+        solved_above=parts.config.draw.solved_above,
     )
 
 

@@ -11,7 +11,14 @@ from random import Random
 
 from proofloop.core.codec import content_hash
 from proofloop.core.errors import UserError
-from proofloop.core.project import InlineTree, PlannedTest, ProjectTests, TreeFile, file_block
+from proofloop.core.project import (
+    HandedOut,
+    InlineTree,
+    PlannedTest,
+    ProjectTests,
+    TreeFile,
+    file_block,
+)
 from proofloop.core.task import (
     AnswerKey,
     CallTests,
@@ -34,6 +41,7 @@ from proofloop.envs.functions.operations import Kind
 from proofloop.envs.minirepos.repository import (
     Module,
     draw_repository,
+    fails,
     oracle_sources,
     statement,
     test_module,
@@ -91,6 +99,11 @@ class MiniReposEnvironment:
             oracle=self.answer_of(oracle_sources(modules)),
         )
 
+    def handed_out(self, split: Split, stratum: Stratum, index: int) -> HandedOut:
+        """With `env.pytest`, for an agent in a workspace (`core.task.HandsOutProjects`)."""
+        modules = self.repository(split, stratum, index)
+        return HandedOut(statement=statement(modules).rstrip(), visible=shown_tests(modules))
+
     def answer_of(self, sources: dict[str, str]) -> str:
         """What is judged of the modules' texts, by path."""
         if self.pytest:
@@ -146,8 +159,17 @@ def project_tests(modules: tuple[Module, ...]) -> ProjectTests:
         allowed=tuple(m.path for m in modules),
         modules=tuple(TreeFile(path=path, content=text.encode()) for path, text in files),
         planned=tuple(
-            PlannedTest(node_id=f"{path}::test_{i}")
+            PlannedTest(node_id=f"{path}::test_{i}", was_failing=was_failing)
             for (path, _), m in zip(files, modules, strict=True)
-            for i in range(len(m.hidden))
+            for i, was_failing in enumerate(fails(m.written, m.hidden))
         ),
+    )
+
+
+def shown_tests(modules: tuple[Module, ...]) -> tuple[TreeFile, ...]:
+    """Of the modules with a bug, as files of pytest."""
+    return tuple(
+        TreeFile(path=f"tests/test_{m.name}_shown.py", content=test_module(m, m.shown).encode())
+        for m in modules
+        if m.is_buggy
     )

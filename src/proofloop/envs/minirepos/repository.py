@@ -82,13 +82,14 @@ def _with_a_bug(rng: Random, exercise: Exercise) -> Chain | None:
     """None where no drawn mistake shows in both kinds of tests."""
     for _ in range(_MOST_TRIES):
         chain = spoiled(rng, exercise.chain)
-        if _fails(chain, exercise.shown[:NUM_SHOWN]) and _fails(chain, exercise.hidden):
+        if any(fails(chain, exercise.shown[:NUM_SHOWN])) and any(fails(chain, exercise.hidden)):
             return chain
     return None
 
 
-def _fails(chain: Chain, examples: tuple[Example, ...]) -> bool:
-    return any(repr(chain(e.argument)) != repr(e.result) for e in examples)
+def fails(chain: Chain, examples: tuple[Example, ...]) -> tuple[bool, ...]:
+    """Of each example, whether this program gets it wrong."""
+    return tuple(repr(chain(e.argument)) != repr(e.result) for e in examples)
 
 
 def results(module: Module, chain: Chain) -> tuple[ShownTest, ...]:

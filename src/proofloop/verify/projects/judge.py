@@ -16,6 +16,9 @@ _REFUTED = ("AssertionError", "Failed")
 """What a test raises that saw something else than it wants; `Failed` is pytest's own."""
 
 
+_SYNTAX = ("SyntaxError", "IndentationError", "TabError")
+
+
 class Judgement(NamedTuple):
     cause: ScoredCause
     detail: str
@@ -23,6 +26,8 @@ class Judgement(NamedTuple):
     num_twins_failed: int = 0
     passed: frozenset[str] = frozenset()
     """Node ids, where every run was reported as it must be and no twin passed."""
+    compiles: bool = True
+    """Whether nothing says that a file does not."""
 
 
 def judge(
@@ -38,7 +43,9 @@ def judge(
             return Judgement(claims.cause, claims.detail, 0 if run.twins else passed)
         problem = _problem(tests, run, claims)
         if problem is not None:
-            return Judgement(*problem, num_passed=0 if run.twins else passed)
+            is_syntax = claims.collection_error in _SYNTAX
+            passed_before = 0 if run.twins else passed
+            return Judgement(*problem, num_passed=passed_before, compiles=not is_syntax)
         if not run.twins:
             passed += sum(outcome.outcome == "passed" for outcome in claims.outcomes)
             problem = _failed_test(tests, claims)

@@ -13,6 +13,8 @@ from proofloop.verify.projects.suite import run_suite
 
 _LOADED = (ScoredCause.PASSED, ScoredCause.WRONG_ANSWER, ScoredCause.EXCEPTION)
 """Causes of answers whose tests ran."""
+_NOT_BELIEVED = (ScoredCause.TAMPERING, ScoredCause.INVALID_RESULT)
+"""Causes of answers whose process says nothing that is to be believed."""
 
 
 def verify_project(sandbox: Sandbox, tests: ProjectTests, answer: str) -> Verdict:
@@ -22,7 +24,7 @@ def verify_project(sandbox: Sandbox, tests: ProjectTests, answer: str) -> Verdic
     runs = runs_of(tests, answer)
     files = submission_of(answer, tests)
     if isinstance(files, Refusal):
-        found = Judgement(files.cause, files.detail)
+        found = Judgement(files.cause, files.detail, compiles=False)
     else:
         found = judge(tests, runs, run_suite(sandbox, tests, files, runs))
     return verdict_of(tests, runs, found, sandbox.tier)
@@ -50,8 +52,9 @@ def verdict_of(tests: ProjectTests, runs: Sequence[Run], found: Judgement, tier:
 
 
 def _stages(tests: ProjectTests, found: Judgement) -> dict[str, float]:
-    """Of a task that is handed out broken: whether its tests load, the shares of those that failed
-    and of those that passed before, and the product of all three."""
+    """Of a task that is handed out broken: whether what was written compiles, whether the tests
+    load, the shares of those that failed and of those that passed before, and the product of the
+    last three."""
     failing, passing = (
         [t.node_id for t in tests.planned if t.is_run and t.must_pass and t.was_failing is failed]
         for failed in (True, False)
@@ -62,7 +65,9 @@ def _stages(tests: ProjectTests, found: Judgement) -> dict[str, float]:
     kept = len(found.passed.intersection(passing)) / len(passing) if passing else 1.0
     collects = 1.0 if found.passed or found.num_passed or found.cause in _LOADED else 0.0
     kept *= collects
+    compiles = found.compiles and found.cause not in _NOT_BELIEVED
     return {
+        "compiles": 1.0 if compiles else 0.0,
         "collects": collects,
         "fail_to_pass": mended,
         "pass_to_pass": kept,
