@@ -2,13 +2,13 @@
 
     python examples/studies/minirepos.py [--seeds 3] [--out runs/minirepos]
 
-Mini-repositories with one, two and four bugs in as many modules. The base is `pico` after some
-pre-training on episodes (`pretrain-minirepos`), of careful and careless authors.  By reward on
-whole episodes: `told`, every turn followed by what the shown tests say; `untold`, by no more than
-that the module is written; `placebo`, a coin for a reward.  Then with a context too short for all
-turns at four bugs: `notes`, which the agent writes for itself when it is full, and `no notes`,
-where a full context is the end.  Plotted: held-out share repaired by all hidden tests, over steps,
-by number of bugs; bands resample tasks and seeds.  The null of a gain is the placebo's.
+Mini-repositories with one, two and four bugs in as many modules.  The base is `pico-minirepos`,
+which has seen episodes of careful and careless authors.  By reward on whole episodes: `told`, every
+turn followed by what the shown tests say; `untold`, by no more than that the module is written;
+`placebo`, a coin for a reward.  Then with a context too short for all turns at four bugs: `notes`,
+which the agent writes for itself when it is full, and `no notes`, where a full context is the end.
+Plotted: held-out share repaired by all hidden tests, over steps, by number of bugs; bands resample
+tasks and seeds.  The null of a gain is the placebo's.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from study import Job, Study, print_table, study
+from study import Job, print_table, study
 
 from proofloop.measure.drawing import ACCENT, INK, MUTED, Figure
 from proofloop.measure.estimators.bootstrap import Floats, bootstrap_mean, paired_difference
@@ -46,11 +46,11 @@ Curves = dict[int, dict[int, Floats]]
 """By number of bugs and step, pass rates of held-out tasks."""
 
 
-def job(here: Study, arm: Arm, seed: int, base: Path) -> Job:
+def job(arm: Arm, seed: int) -> Job:
     return Job(
         name=f"{arm.name.replace(' ', '-')}-{seed}",
         settings=(
-            f"model.path={base}",
+            "model.path=pico-minirepos",
             *("env.name=minirepos", "env.complexity=[1]", "agent.dialect=definitions"),
             *("sampling.max_tokens=40", "train.learning_rate=3e-4"),
             *(f"train.seed={seed}", f"train.num_steps={STEPS}"),
@@ -120,8 +120,7 @@ def draw(found: dict[Arm, list[Curves]]) -> Figure:
 
 def main() -> None:
     here = study("minirepos", __doc__)
-    base = here.base("base", "pretrain-minirepos")
-    jobs = [(arm, job(here, arm, seed, base)) for arm in ARMS for seed in here.seeds]
+    jobs = [(arm, job(arm, seed)) for arm in ARMS for seed in here.seeds]
     runs = here.train_all([j for _, j in jobs])
     found: dict[Arm, list[Curves]] = {arm: [] for arm in ARMS}
     for (arm, _), run in zip(jobs, runs, strict=True):

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from small_repository import FILES, ODD_TESTS, checkout, commit, write
 
@@ -19,9 +20,10 @@ from proofloop.core.project import ProjectTests, file_block
 from proofloop.core.sandbox import Limits
 from proofloop.core.task import Split
 from proofloop.core.verdict import Scored, ScoredCause
-from proofloop.envs.harbor import HarborEnvironment, visible_of
-from proofloop.mine.config import Format, MineConfig
-from proofloop.mine.pipeline import Summary, mine
+from proofloop.envs.harbor import HarborEnvironment, project_tests, visible_of
+from proofloop.mine.config import Format, Kind, MineConfig
+from proofloop.mine.pipeline import mine
+from proofloop.mine.summary import Summary
 from proofloop.verify import build_verifier
 
 PYTHON = sys.executable
@@ -165,7 +167,17 @@ def run_mine(repository: Path, out: Path, *more: str) -> int:
     )
 
 
-HANGS = {"tests/test_hangs.py": "def test_it():\n    while True:\n        pass\n"}
+HANGS = {
+    "tests/test_hangs.py": (
+        "import threading\nimport time\n\n\ndef test_spins():\n    while True:\n        pass\n\n\n"
+        "def test_waits():\n    lock = threading.Lock()\n    lock.acquire()\n"
+        "    lock.acquire()\n\n\n"
+        "def test_swallows():\n    while True:\n        try:\n            time.sleep(60)\n"
+        "        except Exception:\n            pass\n\n\n"
+        "def test_is_fine():\n    assert True\n"
+    ),
+    "tests/test_gone.py": "while True:\n    pass\n\n\ndef test_it():\n    assert True\n",
+}
 OUTSIDE = {
     path: "import pathlib\n\n\ndef test_it():\n"
     f"    pathlib.Path('/usr/local/share/mined-{n}').write_text('x')\n"
@@ -180,11 +192,8 @@ OUTSIDE = {
         ({**FILES, ".gitmodules": '[submodule "x"]\n'}, "submodules"),
         ({"src/smallshop/__init__.py": "", **ODD_TESTS}, "no test passes|before anything"),
         ({"src/smallshop/__init__.py": "", **OUTSIDE}, "no test passes before anything is changed"),
-        pytest.param(
-            {**FILES, **HANGS}, r"tests/test_hangs.py: a test hangs", marks=pytest.mark.slow
-        ),
     ],
-    ids=["no-tests", "submodules", "failing", "writes-outside", "hangs"],
+    ids=["no-tests", "submodules", "failing", "writes-outside"],
 )
 def test_what_cannot_be_mined_is_one_line_and_leaves_nothing(
     files: dict[str, str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -193,12 +202,80 @@ def test_what_cannot_be_mined_is_one_line_and_leaves_nothing(
 
     repository = write(tmp_path / "repository", files)
     out = tmp_path / "set"
-    assert run_mine(repository, out, "--set", "mine.max_module_s=2") == 2
+    assert run_mine(repository, out) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("proofloop: error: ")
     assert re.search(told, error), error
     assert not out.exists()
     assert not Path("/usr/local/share/mined-0").exists()
+
+
+@pytest.mark.slow
+def test_what_hangs_is_named_and_set_aside(tmp_path: Path) -> None:
+    told: list[str] = []
+    config = MineConfig(
+        max_tasks=1, workers=1, kinds=(Kind.BODY,), max_tests_s=0.5, max_module_s=8, max_failing=0.5
+    )
+    repository = write(tmp_path / "repository", {**FILES, **HANGS})
+    summary = mine(repository, tmp_path / "set", config, python=PYTHON, say=told.append)
+    assert summary.num_tasks == 1
+    hanging = {f"tests/test_hangs.py::test_{name}" for name in ("spins", "waits", "swallows")}
+    assert {test for test, why in summary.set_aside.items() if why == "hanging"} == hanging
+    assert any(line.startswith("hanging, set aside: tests/test_hangs.py::") for line in told)
+    assert "tests/test_gone.py: hangs, or takes over 8 s (mine.max_module_s); left out" in told
+
+
+def test_test_modules_may_import_each_other(tmp_path: Path) -> None:
+    again = "from test_rebate import RebateTest\n\n\nclass AgainTest(RebateTest):\n    pass\n"
+    repository = write(tmp_path / "repository", {**FILES, "tests/test_again.py": again})
+    config = MineConfig(
+        max_tasks=1, workers=1, kinds=(Kind.BODY,),
+        tests=("tests/test_rebate.py", "tests/test_again.py"),
+    )  # fmt: skip
+    assert mine(repository, tmp_path / "set", config, python=PYTHON).num_tasks == 1
+    environment = HarborEnvironment(tmp_path / "set")
+    tests = project_tests(environment.set, environment.rows[0].task)
+    assert [module.path for module in tests.helpers] == ["tests/test_rebate.py"]
+    assert visible_of(environment.set, environment.rows[0].task) == ()
+
+
+def test_packed_it_is_the_same_set_in_less_room(
+    made: tuple[Path, Path, Summary], tmp_path: Path
+) -> None:
+    repository, out, summary = made
+    tasks = [row.task for row in HarborEnvironment(out).rows]
+    small = tmp_path / "set"
+    shutil.copytree(out, small, symlinks=True)
+    packed = mine(repository, small, msgspec.structs.replace(CONFIG, format=(Format.PACKED,)))
+    assert packed.num_tasks == summary.num_tasks
+    assert list((small / "tasks").iterdir()) == []
+    assert packed.disk_bytes_per_task < 4096 < summary.disk_bytes_per_task
+    for place in (small, small / "tasks.jsonl.gz"):
+        assert [row.task for row in HarborEnvironment(place).rows] == tasks
+
+
+def test_rows_become_tasks_in_their_own_words(tmp_path: Path) -> None:
+    """The last commit's change as a row of another maker, in the state that has it."""
+    repository = checkout(tmp_path / "repository")
+    patch = subprocess.run(
+        ["git", "diff", "HEAD~1", "HEAD", "--", "src"], cwd=repository, check=True,
+        capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    rows = [
+        {"instance_id": name, "patch": text, "problem_statement": "Orders from 50 get no rebate.",
+         "FAIL_TO_PASS": "[]", "PASS_TO_PASS": "[]"}
+        for name, text in (("a-1", patch), ("a-2", patch.replace("5000", "4000")), ("a-3", "no"))
+    ]  # fmt: skip
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told: list[str] = []
+    config = MineConfig(max_tasks=1, workers=1, rows=str(tmp_path / "rows.jsonl"))
+    mine(repository, tmp_path / "set", config, python=PYTHON, say=told.append)
+    (task,) = (row.task for row in HarborEnvironment(tmp_path / "set").rows)
+    assert task.labels.kind == "row"
+    assert task.labels.commit == "a-1"
+    assert task.instruction == "Orders from 50 get no rebate."
+    assert any("row a-2: its patch is not in" in line for line in told)
+    assert any("row a-3: its patch is none" in line for line in told)
 
 
 def test_a_dirty_checkout_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

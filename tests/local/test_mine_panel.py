@@ -23,6 +23,7 @@ from proofloop.mine.panel import admit, without_twins
 from proofloop.mine.pipeline import mine
 from proofloop.mine.statement import Secrets, by_model
 from proofloop.sandbox import ForkServerSandbox, open_sandbox
+from proofloop.verify.projects.interpreter import interpreter
 
 
 def with_twin(folder: Path) -> Path:
@@ -79,6 +80,15 @@ def test_with_an_installed_copy_the_task_is_refused(
     leaky = msgspec.structs.replace(tests, python=str(place / "twin" / "bin" / "python"))
     refused = admit(sandbox, leaky, oracle, right).refused
     assert [why.partition(":")[0] for why in refused] == ["G-search"]
+
+
+def test_packages_of_the_interpreter_below_are_hidden(place: Path) -> None:
+    """A copy of the project may be among them, as it was found to be with jinja2."""
+    found = interpreter(str(place / "twin" / "bin" / "python"))
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    below = Path(sys.base_prefix, "lib", version, "site-packages").resolve()
+    assert str(below) in found.hidden
+    assert not set(found.hidden) & set(found.site_paths)
 
 
 def test_without_perturbed_tests_a_flipped_report_would_pass(

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_repository import FILES, write
 
-from proofloop.core.errors import UserError
+from proofloop.core.errors import DataError, UserError
+from proofloop.envs.harbor import HarborEnvironment
 from proofloop.envs.mined_set import from_ranges, in_ranges
 from proofloop.mine.baseline import Baseline
 from proofloop.mine.changes import Edit, Single, changed, in_turns, parses, singles_of
@@ -173,6 +174,66 @@ def test_a_repository_is_read_as_pytest_would(tmp_path: Path) -> None:
         read_repository(tmp_path / "r", ("nothing/**",), ())
     with pytest.raises(UserError, match="no such directory"):
         read_repository(tmp_path / "none", (), ())
+
+
+def test_the_projects_own_choice_of_tests_holds(tmp_path: Path) -> None:
+    settings = (
+        "[tool.pytest.ini_options]\ntestpaths = ['tests']\n"
+        "addopts = '-ra -n 4 -m \"not slow\" --ignore=tests/test_basket.py'\n"
+    )
+    files = {
+        **FILES,
+        "pyproject.toml": FILES["pyproject.toml"].partition("[tool.")[0] + settings,
+        "src/smallshop/tests.py": "def test_odd(value):\n    return value % 2 == 1\n",
+        "examples/test_example.py": "def test_it():\n    assert True\n",
+    }
+    found = read_repository(write(tmp_path / "r", files), (), ())
+    assert found.modules == ("tests/test_money.py", "tests/test_rebate.py")
+    assert "src/smallshop/tests.py" in found.sources  # named like tests, and one of the project's
+    assert "addopts = -m 'not slow'\n" in found.ini
+    only = read_repository(tmp_path / "r", ("examples/**",), ())
+    assert only.modules == ("examples/test_example.py",)
+    native = {**files, "pyproject.toml": "[tool.pytest]\naddopts = ['-m', 'not slow']\n"}
+    assert read_repository(write(tmp_path / "n", native), (), ()).ini == found.ini
+    django = {"shop/__init__.py": "", "shop/tests.py": "def test_it():\n    assert True\n"}
+    assert read_repository(write(tmp_path / "d", django), (), ()).modules == ("shop/tests.py",)
+
+
+def task_folder(folder: Path, **files: str) -> Path:
+    whole = {
+        "task.toml": 'schema_version = "1.4"\n[task]\nname = "other/one"\n',
+        "instruction.md": "Do it.\n",
+        "environment/Dockerfile": "FROM ubuntu\n",
+        "tests/test.sh": "echo 1 > /logs/verifier/reward.txt\n",
+    }
+    return write(folder, {path: text for path, text in (whole | files).items() if text})
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({}, r"tests/test\.sh: judges other/one in a container \(environment/Dockerfile\)"),
+        ({"task.toml": "schema_version = '9'\n"}, r"task\.toml: schema 9"),
+        ({"task.toml": "=\n"}, r"task\.toml: cannot be read"),
+        ({"task.toml": "[[steps]]\nname = 'a'\n"}, "several steps"),
+        ({"instruction.md": ""}, r"instruction\.md: no such file"),
+        ({"environment/Dockerfile": ""}, r"Dockerfile: no such file, and task\.toml names no"),
+    ],
+)
+def test_foreign_harbor_tasks_are_read_and_told_of(
+    files: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    one = task_folder(tmp_path / "set" / "one", **files)
+    for folder in (one, one.parent):
+        with pytest.raises(DataError, match=told):
+            HarborEnvironment(folder)
+
+
+def test_rows_of_other_makers_are_told_of(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("{}\n")
+    with pytest.raises(DataError, match=r"proofloop mine CHECKOUT --set mine\.rows"):
+        HarborEnvironment(rows)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofloop.core.patch import PatchError, apply_patch, read_patch, unified
+from proofloop.core.patch import PatchError, apply_patch, inverted, read_patch, unified
 
 LINES = st.lists(
     st.sampled_from(["a", "b", "  c", "", "@@ -1 +1 @@", "--- x", "\f d\r"]), max_size=9
@@ -19,6 +19,14 @@ def test_a_diff_makes_the_one_text_of_the_other(old: str, new: str, context: int
         assert diff == ""
     else:
         assert apply_patch(diff, {"d/f.py": old}.get) == {"d/f.py": new}
+
+
+@given(TEXTS, TEXTS, st.integers(0, 3))
+def test_an_inverted_diff_goes_back(old: str, new: str, context: int) -> None:
+    diff = unified({"a.py": old}, {"a.py": new}, context=context)
+    if old != new:
+        assert apply_patch(inverted(diff), {"a.py": new}.get) == {"a.py": old}
+        assert read_patch(inverted(inverted(diff))) == read_patch(diff)
 
 
 def test_files_are_made_and_deleted() -> None:

@@ -10,7 +10,7 @@ from proofloop.cli.output import note, print_json
 from proofloop.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from proofloop.mine.pipeline import Summary
+    from proofloop.mine.summary import Summary
 
 
 @click.command()
@@ -107,7 +107,7 @@ def command(
     first = "-" if summary.first_task_s is None else f"{summary.first_task_s:.0f} s"
     print(
         f"  {summary.tasks_per_hour:.0f} tasks/hour, the first after {first}, "
-        f"{summary.bytes_per_task:.0f} bytes a task"
+        f"{summary.bytes_per_task:.0f} bytes a task ({summary.disk_bytes_per_task:.0f} on disk)"
     )
     return _code(summary)
 

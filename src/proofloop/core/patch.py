@@ -76,6 +76,27 @@ def apply_patch(text: str, read: Callable[[str], str | None]) -> dict[str, str |
     return done
 
 
+def inverted(text: str) -> str:
+    """The diff back.  Raises PatchError."""
+    read_patch(text)
+    lines, out, at = _lines(text), list[str](), 0
+    while at < len(lines):
+        line = lines[at]
+        if line.startswith("--- ") and lines[at + 1 : at + 2] and lines[at + 1][:4] == "+++ ":
+            out += [f"--- {lines[at + 1][4:]}", f"+++ {line[4:]}"]
+            at += 2
+        elif head := _HUNK.match(line):
+            _, after = _hunk(lines, at + 1, head)
+            old, new = (f"{head[n]},{head[n + 1] or 1}" for n in (1, 3))
+            out.append(f"@@ -{new} +{old} @@\n")
+            swap = {"+": "-", "-": "+"}
+            out += [swap.get(line[:1], line[:1]) + line[1:] for line in lines[at + 1 : after]]
+            at = after
+        else:
+            at += 1
+    return "".join(out)
+
+
 def _applied(lines: list[str], file: FilePatch) -> list[str]:
     shift = 0
     for hunk in file.hunks:

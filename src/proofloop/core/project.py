@@ -98,6 +98,8 @@ class ProjectTests(Record, tag="project_tests"):
     """Modules of the environment that the tests import, to be imported once for all runs."""
     compiled: tuple[str, ...] = ()
     """Files of the tree that the tests import, to be compiled once for all runs."""
+    helpers: tuple[TreeFile, ...] = ()
+    """Test modules that the modules import, given in the same way."""
 
 
 def file_block(path: str, text: str) -> str:

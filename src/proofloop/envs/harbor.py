@@ -38,6 +38,8 @@ _ANSWER = (
 )
 _SLACK = 10
 """Times what a task's tests take on a free machine."""
+_COLLECTED_S = 0.003
+"""What it may take to collect one test, run or not."""
 
 
 class HarborRow(DataRow, frozen=True, kw_only=True):
@@ -58,13 +60,13 @@ class HarborEnvironment(DataFileEnvironment[HarborRow]):
     example = "mined/boltons"
 
     def __init__(self, path: Path) -> None:
-        """`path`: a set's directory, or its `swebench.jsonl`.  Raises DataError."""
-        is_rows = path.suffix == ".jsonl"
+        """`path`: a set's directory, or a file of its rows.  Raises DataError."""
+        is_rows = path.name.endswith((".jsonl", ".jsonl.gz"))
         self.set = MinedSet(path.parent if is_rows else path)
         if is_rows:
             tasks = [self.set.task_of_row(row) for row in read_rows(path, SweRow)]
         else:
-            tasks = [self.set.task(name) for name in self.set.names()]
+            tasks = self.set.tasks()
         if not tasks:
             raise DataError(path, None, "holds no tasks; has `proofloop mine` come to its end?")
         self._hold(path, [HarborRow(task=task) for task in tasks])
@@ -142,10 +144,11 @@ def project_tests(mined: MinedSet, task: MinedTask) -> ProjectTests:
         s for m in modules for n, s in zip(m.names, m.seconds, strict=True)
         if f"{m.path}::{n}" in run
     )  # fmt: skip
+    collecting = _COLLECTED_S * sum(len(module.names) for module in modules)
     is_loose = not run.isdisjoint(loose)
     limits = Limits(
-        wall_s=max(30.0, 4 * _SLACK * seconds),
-        cpu_s=math.ceil(max(5.0, _SLACK * seconds)),
+        wall_s=max(30.0, 4 * _SLACK * seconds) + 4 * collecting,
+        cpu_s=math.ceil(max(5.0, _SLACK * seconds) + collecting),
         memory_bytes=2 << 30,
         result_bytes=4 << 20,
         output_bytes=4 << 20,
@@ -154,11 +157,13 @@ def project_tests(mined: MinedSet, task: MinedTask) -> ProjectTests:
         file_bytes=64 << 20 if is_loose else 0,
     )
     compiled = {path for module in modules for path in module.files}
+    helpers = {path for module in modules for path in module.helpers}
     return ProjectTests(
         tree=tree_of(mined),
         changed=changed_of(mined, task),
         allowed=info.allowed,
         modules=tuple(_module(mined, module.path) for module in modules),
+        helpers=tuple(_module(mined, path) for path in sorted(helpers)),
         planned=tuple(
             PlannedTest(
                 node_id=test,
@@ -193,11 +198,14 @@ def changed_of(mined: MinedSet, task: MinedTask) -> tuple[TreeFile, ...]:
 
 def visible_of(mined: MinedSet, task: MinedTask) -> tuple[TreeFile, ...]:
     """The test modules that whoever works on the task may see and run: those without a test that
-    fails.  The project as it is handed out is `tree_of` with `changed_of` over it."""
+    fails, that import none such.  The project as it is handed out is `tree_of` with `changed_of`
+    over it."""
     failing = selected(mined.node_ids, task.tests.fail_to_pass)
     hidden = {test.partition("::")[0] for test in failing}
     return tuple(
-        _module(mined, module.path) for module in mined.info.modules if module.path not in hidden
+        _module(mined, module.path)
+        for module in mined.info.modules
+        if hidden.isdisjoint((module.path, *module.helpers))
     )
 
 

@@ -10,6 +10,8 @@
         tests/test.sh, tests/tests.json
         solution/solve.sh
 
+`tasks.jsonl.gz`, where a set is packed, holds tasks as rows instead, at a tenth of the room.
+
 Tests are named by their number over all modules of `set.json`, in ranges: "3-5 9".
 """
 
@@ -26,9 +28,12 @@ from proofloop.core.codec import content_hash, from_json
 from proofloop.core.errors import DataError
 from proofloop.core.patch import PatchError, apply_patch
 from proofloop.core.record import Record
+from proofloop.envs.foreign_tasks import no_set
+from proofloop.envs.rows import read_rows
 
 SCHEMA = 1
 INFO, REPO, SUITE, TASKS = "set.json", "repo", "suite", "tasks"
+PACKED = "tasks.jsonl.gz"
 INI = ".proofloop-pytest.ini"
 """In `repo/`: the configuration with which its tests run."""
 _PATCH = re.compile(r"<<'PROOFLOOP_PATCH'\n(.*?)^PROOFLOOP_PATCH$", re.DOTALL | re.MULTILINE)
@@ -43,6 +48,8 @@ class SetModule(Record):
     """Numbers, from the set's first test, of those that write, or start threads or programs."""
     files: tuple[str, ...] = ()
     """Of the project, that it imports."""
+    helpers: tuple[str, ...] = ()
+    """Other test modules that it imports."""
 
 
 class SetInfo(Record):
@@ -117,7 +124,7 @@ def hash_of(instruction: str, tests: TaskTests, bug: str, set_digest: str) -> st
 
 
 class SweRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of SWE-bench, as far as it concerns us; the last two columns are ours."""
+    """A row of SWE-bench, as far as it concerns us; the last three columns are ours."""
 
     instance_id: str
     patch: str
@@ -126,6 +133,7 @@ class SweRow(msgspec.Struct, frozen=True, kw_only=True):
     PASS_TO_PASS: str
     bug_patch: str = ""
     labels: Labels | None = None
+    no_twins: str = ""
 
 
 class MinedSet:
@@ -137,7 +145,7 @@ class MinedSet:
         try:
             self.info = from_json(path.read_bytes(), SetInfo)
         except FileNotFoundError:
-            raise DataError(folder, None, _what_it_is(folder)) from None
+            raise no_set(folder) from None
         except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
             raise DataError(path, None, f"cannot be read ({error})") from error
         if self.info.schema != SCHEMA:
@@ -151,8 +159,16 @@ class MinedSet:
     def node_ids(self) -> list[str]:
         return self.info.node_ids
 
+    def tasks(self) -> list[MinedTask]:
+        """All, packed ones included, by name.  Raises DataError."""
+        packed = self.folder / PACKED
+        rows = read_rows(packed, SweRow) if packed.exists() else []
+        found = {row.instance_id: self.task_of_row(row) for row in rows}
+        found |= {name: self.task(name) for name in self.names()}
+        return [found[name] for name in sorted(found)]
+
     def names(self) -> list[str]:
-        """Of the tasks, sorted."""
+        """Of the tasks that have a directory, sorted."""
         folder = self.folder / TASKS
         return sorted(p.parent.name for p in folder.glob("*/task.toml"))
 
@@ -185,8 +201,9 @@ class MinedSet:
         numbers = {test: n for n, test in enumerate(self.node_ids)}
         try:
             if row.labels is None:
-                raise ValueError("it has no `labels` and `bug_patch`: a row of another maker, "
-                                 "whose repository and environment are not this set's")  # fmt: skip
+                raise ValueError("it has no labels and bug_patch: a row of another maker, whose "
+                                 "repository and environment are not this set's; make tasks of it "
+                                 "with `proofloop mine CHECKOUT --set mine.rows=FILE`")  # fmt: skip
             failing, passing = (
                 in_ranges(numbers[test] for test in msgspec.json.decode(names, type=list[str]))
                 for names in (row.FAIL_TO_PASS, row.PASS_TO_PASS)
@@ -194,13 +211,11 @@ class MinedSet:
         except (ValueError, KeyError, msgspec.DecodeError) as error:
             problem = f"row {row.instance_id}: {error}"
             raise DataError(self.folder, None, problem) from error
-        stored = self.folder / TASKS / row.instance_id / "tests" / "tests.json"
-        no_twins = from_json(stored.read_bytes(), TaskTests).no_twins if stored.exists() else ""
         task = MinedTask(
             name=row.instance_id,
             instruction=row.problem_statement,
             labels=row.labels,
-            tests=TaskTests(fail_to_pass=failing, pass_to_pass=passing, no_twins=no_twins),
+            tests=TaskTests(fail_to_pass=failing, pass_to_pass=passing, no_twins=row.no_twins),
             bug=row.bug_patch,
             oracle=row.patch,
         )
@@ -220,17 +235,6 @@ class MinedSet:
     def read(self, path: str) -> str | None:
         place = self.folder / REPO / path
         return _text(place) if place.is_file() else None
-
-
-def _what_it_is(folder: Path) -> str:
-    if not folder.is_dir():
-        return "no such directory; check the path"
-    if (folder / "task.toml").exists() or any(folder.glob("*/task.toml")):
-        return (
-            "Harbor tasks that were not made by `proofloop mine`: their tests run in containers of "
-            f"their own, and there is no {INFO} that says how to run them here"
-        )
-    return f"no {INFO}: not a set of tasks made by `proofloop mine`"
 
 
 def _text(path: Path) -> str:

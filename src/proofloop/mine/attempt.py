@@ -27,6 +27,7 @@ from proofloop.mine.statement import Secrets, by_model, by_template
 from proofloop.mine.trial import Candidate, Dropped, Found, Ground, try_all
 from proofloop.sandbox import ForkServerSandbox
 
+_NAMED_BY_SOURCE = (Kind.COMMIT, Kind.ROW)
 _HELD_OUT = 5
 """One place in so many is for measuring, not for training."""
 
@@ -118,10 +119,13 @@ class Workshop:
             self._hidden_lines(found.failing),
             list(edits),
         )
-        draft_text = by_template(self.mined.info.name, len(draft.singles), found.errors, secrets)
-        if draft_text is None:
+        given = draft.singles[0].statement if len(draft.singles) == 1 else ""
+        draft_text = given or by_template(
+            self.mined.info.name, len(draft.singles), found.errors, secrets
+        )
+        if draft_text is None or (given and secrets.leak(given)):
             return None
-        if self.config.endpoint is not None:
+        if self.config.endpoint is not None and not given:
             draft_text = by_model(
                 self.config.endpoint, self.config.endpoint_model, draft_text, secrets
             )
@@ -138,7 +142,7 @@ class Workshop:
             set_digest=self.mined.info.digest[:16],
             content_hash="",
             members=draft.names,
-            commit=draft.singles[0].function if draft.kind == Kind.COMMIT else "",
+            commit=draft.singles[0].function if draft.kind in _NAMED_BY_SOURCE else "",
         )
         return _signed(
             MinedTask(

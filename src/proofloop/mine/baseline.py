@@ -1,31 +1,50 @@
 """The tests of a repository before anything is changed: which there are, which can be relied on,
 what they reach.
 
-Every module runs three times, each time in a process of its own: as it is; watched, for what its
-tests reach; and strictly, with nothing to write to and no threads or processes.  A test counts if
-it passed in the first two.
+Every module runs twice, each time in a process of its own: watched, for what its tests reach; and
+strictly, with nothing to write to and no threads or processes.  Where a test does not pass
+strictly, the module runs a third time, as it is.  A test counts if it passed while it was watched
+and in one of the others.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
+
 from proofloop.core.errors import UserError
 from proofloop.core.record import Record
+from proofloop.core.verdict import ScoredCause
 from proofloop.mine.benches import Benches
 from proofloop.mine.config import MineConfig
-from proofloop.mine.runner import Job, Reached, Runner, Setting, Told
+from proofloop.mine.runner import OVER_TIME, Job, Reached, Runner, Setting, Told
 from proofloop.sandbox import ForkServerSandbox
 from proofloop.verify.projects.claims import Failure
 
 _NAMED = 5
 """Tests that a message names."""
+_MANY = 3
+"""Test modules for which it pays to compile all sources once."""
+_COMMON = (
+    "argparse", "asyncio", "collections.abc", "concurrent.futures", "copy", "csv", "ctypes",
+    "dataclasses", "datetime", "decimal", "difflib", "doctest", "fractions", "functools",
+    "hashlib", "heapq", "html", "http.client", "inspect", "itertools", "json", "logging",
+    "numbers", "pickle", "pprint", "queue", "random", "shutil", "socket", "sqlite3", "statistics",
+    "string", "subprocess", "tempfile", "textwrap", "typing", "unittest", "urllib.request",
+    "uuid", "warnings", "weakref", "xml.etree.ElementTree",
+)  # fmt: skip
+"""Of the standard library; imported once for many runs, until it is known what is needed."""
+_SETTLED = ("passed", "skipped", "expected_failure")
+_LEAST_S = 10.0
+_WATCHED_SLACK = 4
+"""Times what a test may take that takes it while it is watched."""
 
 
 class KnownTest(Record):
     node_id: str
     seconds: float
     set_aside: str = ""
-    """Why it is not relied on: `failing`, `flaky`; empty for others."""
+    """Why it is not relied on: `failing`, `flaky`, `hanging`, `skipped`; empty for others."""
     is_loose: bool = False
     """It writes files, or starts threads or programs."""
 
@@ -36,6 +55,8 @@ class KnownModule(Record):
     """In the order in which pytest runs them."""
     files: tuple[str, ...]
     """Of the project, that it imports."""
+    helpers: tuple[str, ...] = ()
+    """Other test modules that it imports."""
 
 
 _Order = tuple[Sequence[str], str]
@@ -64,34 +85,44 @@ def take_baseline(
 ) -> Baseline:
     """Raises UserError where the suite is no ground to stand on."""
     prefixes = tuple(p if p.endswith(".py") else f"{p}/" for p in packages)
+    setting = msgspec.structs.replace(setting, preload=_COMMON)
+    told: dict[tuple[str, str], Told | Failure] = {}
+
+    def run_all(own: Sequence[str], how: str) -> None:
+        orders = [(part, how) for part in _dealt(own, benches.num)]
+        for (part, _), found in zip(orders, benches.map(run, orders), strict=True):
+            told.update({(m, how): claimed for m, claimed in zip(part, found, strict=True)})
 
     def run(sandbox: ForkServerSandbox, order: _Order) -> list[Told | Failure]:
         own, how = order
-        jobs = [Job(modules=(m,), trace=prefixes if how == "watched" else ()) for m in own]
-        runner = Runner(sandbox, setting)
-        return runner.run(jobs, wall_s=config.max_module_s, strict=how == "strict")
+        watched, wall_s = how == "watched", config.max_module_s
+        if how == "strict":  # in which a test may wait for ever for what it may not do
+            known = [told[m, "watched"] for m in own]
+            most_s = max(sum(t.more.seconds.values()) for t in known if isinstance(t, Told))
+            wall_s = min(wall_s, _LEAST_S + 2 * most_s)
+        test_s = config.max_tests_s * (_WATCHED_SLACK if watched else 1)
+        trace = prefixes if watched else ()
+        return Runner(sandbox, setting).run(
+            [Job(modules=(module,), trace=trace, test_s=test_s) for module in own],
+            wall_s=wall_s,
+            compiled=sources if len(own) >= _MANY else (),
+            strict=how == "strict",
+        )
 
-    parts = [modules[start :: benches.num] for start in range(benches.num)]
-    orders = [(part, how) for how in ("watched", "plain", "strict") for part in parts if part]
-    told: dict[tuple[str, str], Told | Failure] = {}
-    for (part, how), found in zip(orders, benches.map(run, orders), strict=True):
-        told |= {(module, how): claimed for module, claimed in zip(part, found, strict=True)}
+    run_all(modules, "watched")
+    alive = [m for m in modules if isinstance(told[m, "watched"], Told)]
+    run_all(alive, "strict")
+    told |= {(m, "plain"): told[m, "strict"] for m in alive if _is_settled(told[m, "strict"])}
+    run_all([m for m in alive if (m, "plain") not in told], "plain")
     notes: list[str] = []
     known: list[KnownModule] = []
     for module in modules:
-        plain, watched = told[module, "plain"], told[module, "watched"]
-        for claimed in (plain, watched):
-            if isinstance(claimed, Failure) and claimed.cause == "time_limit":
-                raise UserError(
-                    f"{module}: a test hangs, or takes over {config.max_module_s:g} s "
-                    f"(mine.max_module_s); leave the module out with "
-                    f"--set 'mine.leave_out=[\"{module}\"]'"
-                )
-        found = _module(module, plain, watched, told[module, "strict"], sources)
-        if isinstance(found, str):
-            notes.append(f"{module}: {found}; left out")
+        watched = told[module, "watched"]
+        plain = told.get((module, "plain"), watched)
+        if why := _left_out((plain, watched), config):
+            notes.append(f"{module}: {why}; left out")
         else:
-            known.append(found)
+            known.append(_module(module, plain, watched, told[module, "strict"], sources, modules))
     _judge(known, notes, config)
     functions, loading, lines = _reached(known, [told[m.path, "watched"] for m in known])
     return Baseline(
@@ -104,38 +135,66 @@ def take_baseline(
     )
 
 
+def _dealt(modules: Sequence[str], num: int) -> list[Sequence[str]]:
+    return [part for start in range(num) if (part := modules[start::num])]
+
+
+def _is_settled(strict: Told | Failure) -> bool:
+    """Whether there is nothing that a run with more freedom could tell."""
+    return (
+        isinstance(strict, Told)
+        and bool(strict.collected)
+        and len(strict.outcomes) == len(strict.collected)
+        and all(o.outcome in _SETTLED for o in strict.outcomes)
+    )
+
+
+def _left_out(both: Sequence[Told | Failure], config: MineConfig) -> str:
+    """Why a module can tell nothing; empty where it can."""
+    names: list[tuple[str, ...]] = []
+    for claimed in both:
+        if isinstance(claimed, Failure):
+            if claimed.cause == ScoredCause.TIME_LIMIT:
+                return f"hangs, or takes over {config.max_module_s:g} s (mine.max_module_s)"
+            return f"cannot be run ({claimed.cause}: {claimed.detail})"
+        said = claimed.more.said.get("", "").strip().splitlines()
+        if claimed.collection_error:
+            return f"cannot be loaded ({claimed.collection_error}: {said[-1] if said else ''})"
+        if not claimed.collected:
+            return f"no test was collected (pytest ended with status {claimed.status})"
+        names.append(claimed.collected)
+    if names[0] != names[1] or len(set(names[0])) < len(names[0]):
+        return "its tests are named differently each time"
+    return ""
+
+
 def _module(
     path: str, plain: Told | Failure, watched: Told | Failure, strict: Told | Failure,
-    sources: Sequence[str],
-) -> KnownModule | str:  # fmt: skip
-    """Or why nothing can be told of it."""
-    for claimed in (plain, watched):
-        if isinstance(claimed, Failure):
-            return f"cannot be run ({claimed.cause}: {claimed.detail})"
-        if claimed.collection_error:
-            said = claimed.more.said.get("", "").strip().splitlines()
-            return f"cannot be loaded ({claimed.collection_error}: {said[-1] if said else ''})"
+    sources: Sequence[str], modules: Sequence[str],
+) -> KnownModule:  # fmt: skip
     assert isinstance(plain, Told)
     assert isinstance(watched, Told)
-    if plain.collected != watched.collected or len(set(plain.collected)) < len(plain.collected):
-        return "its tests are named differently each time"
     passed = [{o.id for o in run.outcomes if o.outcome == "passed"} for run in (plain, watched)]
     steady = set[str]()
     if isinstance(strict, Told) and strict.collected == plain.collected:
         steady = {o.id for o in strict.outcomes if o.outcome == "passed"}
+    hanging = {o.id for r in (plain, watched) for o in r.outcomes if o.error == OVER_TIME}
     skipped = {o.id for o in plain.outcomes if o.outcome in ("skipped", "expected_failure")}
     tests = tuple(
         KnownTest(
             node_id=test,
             seconds=round(plain.more.seconds.get(test, 0.0), 4),
-            set_aside=_aside(test in passed[0], test in passed[1], test in skipped),
+            set_aside="hanging"
+            if test in hanging
+            else _aside(test in passed[0], test in passed[1], test in skipped),
             is_loose=test not in steady,
         )
         for test in plain.collected
     )
     names = set(plain.more.loaded)
     files = tuple(path for path in sources if _name_of(path) & names)
-    return KnownModule(path=path, tests=tests, files=files)
+    helpers = tuple(other for other in modules if other != path and _name_of(other) & names)
+    return KnownModule(path=path, tests=tests, files=files, helpers=helpers)
 
 
 def _aside(first: bool, second: bool, skipped: bool) -> str:
@@ -171,7 +230,7 @@ def _judge(known: Sequence[KnownModule], notes: Sequence[str], config: MineConfi
 
 def _named(known: Sequence[KnownModule]) -> list[str]:
     notes: list[str] = []
-    for kind in ("flaky", "failing"):
+    for kind in ("flaky", "failing", "hanging"):
         tests = [t.node_id for m in known for t in m.tests if t.set_aside == kind]
         if tests:
             more = f" and {len(tests) - _NAMED} more" if len(tests) > _NAMED else ""

@@ -47,7 +47,9 @@ class Single(Record):
     tests: tuple[int, ...]
     """By their number over all modules."""
     function: str
-    """Name of the function that it lies in; of a commit, its id."""
+    """Name of the function that it lies in; of a commit or a row, its id."""
+    statement: str = ""
+    """In the words of whoever made it; empty: to be written."""
 
     @property
     def id(self) -> str:

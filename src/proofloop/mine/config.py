@@ -14,6 +14,8 @@ class Kind(StrEnum):
     """The body of a function is taken out."""
     COMMIT = "commit"
     """What a commit did to the sources is undone; where there is history."""
+    ROW = "row"
+    """What the patch of a given row of SWE-bench did is undone."""
 
 
 class Format(StrEnum):
@@ -21,6 +23,8 @@ class Format(StrEnum):
     """A directory a task, schema 1.4."""
     SWEBENCH = "swebench"
     """One file of rows, besides."""
+    PACKED = "packed"
+    """One compressed file of such rows in place of the directories."""
 
 
 class MineConfig(Record):
@@ -33,6 +37,9 @@ class MineConfig(Record):
     statements, calls and arguments."""
     kinds: tuple[Kind, ...] = (Kind.BUG, Kind.BODY, Kind.COMMIT)
     """Ways to make a task: `bug`, `body`, `commit`."""
+    rows: str | None = None
+    """A file of SWE-bench rows of this repository, in a state that has their patches: tasks to make
+    first, in their own words."""
     seed: int = 0
     """Of the order in which changes are tried and joined."""
     workers: int = 0
@@ -46,9 +53,10 @@ class MineConfig(Record):
     max_tests: int = 400
     """Tests that one task may run; changes that more tests reach are dropped."""
     max_tests_s: float = 10.0
-    """Seconds that these may take on the project as it is."""
+    """Seconds that these may take on the project as it is; a test that takes longer by itself is
+    set aside as hanging."""
     max_module_s: float = 120.0
-    """Seconds after which a test module counts as hanging."""
+    """Seconds after which a test module that cannot be interrupted is left out as hanging."""
     max_failing: float = 0.2
     """Share of the tests that may fail or be flaky before anything is changed; these are set aside,
     and with more of them the repository is refused."""
@@ -56,7 +64,7 @@ class MineConfig(Record):
     """Share of the tests that reach a change of horizon 1 and may fail; a change that breaks more
     of at least five is dropped as too broad."""
     format: tuple[Format, ...] = (Format.HARBOR,)
-    """What is written: `harbor`, `swebench`."""
+    """What is written: `harbor`, `swebench`, `packed`."""
     endpoint: str | None = None
     """Base address of an OpenAI-compatible server that words the problem statements; none: a
     template does."""

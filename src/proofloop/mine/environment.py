@@ -67,6 +67,7 @@ def build(repository: Repository, folder: Path, extra: Sequence[str], base: str)
                     notes.append(str(error))
             _install(python, needed, "pytest")
     generated |= _without_code(repository, folder)
+    _check_pytest(repository, python)
     return Installed(
         python=python,
         plugins=_plugins(python),
@@ -96,6 +97,7 @@ def adopt(repository: Repository, folder: Path, python: str) -> Installed:
         if site.is_dir():
             shutil.copytree(site, target, dirs_exist_ok=True, symlinks=True, ignore=left_out)
     chosen = folder / "bin" / "python"
+    _check_pytest(repository, chosen)
     plugins = _plugins(chosen, repository)
     return Installed(python=chosen, plugins=plugins, generated={}, notes=())
 
@@ -186,6 +188,17 @@ def _without_code(repository: Repository, folder: Path) -> dict[str, bytes]:
         for package in repository.packages:
             shutil.rmtree(site / Path(package).name, ignore_errors=True)
     return generated
+
+
+def _check_pytest(repository: Repository, python: Path) -> None:
+    """Raises UserError where pytest does not start without the project's own code."""
+    try:
+        _run([str(python), "-I", "-c", "import pytest"], "pytest")
+    except UserError as error:
+        raise UserError(
+            f"{repository.root}: pytest itself is made of {repository.name}, so an installed copy, "
+            "which would be the answer, cannot be taken out of its environment; it cannot be mined"
+        ) from error
 
 
 def _missing(repository: Repository, name: str, place: Path) -> dict[str, bytes]:

@@ -25,10 +25,10 @@ def commits_of(repository: Repository, baseline: Baseline) -> Iterator[Single]:
             continue
         undo = git(repository.root, "diff", "--no-color", "--no-ext-diff", "--no-renames",
                    "--no-textconv", "-U3", commit, parent, "--", *touched)  # fmt: skip
-        edits = _edits(repository, undo)
+        edits = edits_of(repository, undo)
         if not edits:
             continue
-        tests = _tests(baseline, edits)
+        tests = tests_of(baseline, edits)
         if tests:
             yield Single(
                 kind=Kind.COMMIT,
@@ -51,7 +51,7 @@ def _log(root: Path) -> Iterator[tuple[str, str, Sequence[str]]]:
             yield ids[0], ids[1], [path for path in rest.split("\n") if path]
 
 
-def _edits(repository: Repository, undo: str) -> dict[str, tuple[Edit, ...]]:
+def edits_of(repository: Repository, undo: str) -> dict[str, tuple[Edit, ...]]:
     """Whole files; empty where it no longer applies, or makes or deletes files."""
 
     def read(path: str) -> str | None:
@@ -89,7 +89,7 @@ def _common(a: bytes, b: bytes) -> int:
     return low
 
 
-def _tests(baseline: Baseline, edits: dict[str, tuple[Edit, ...]]) -> tuple[int, ...]:
+def tests_of(baseline: Baseline, edits: dict[str, tuple[Edit, ...]]) -> tuple[int, ...]:
     """All that reach any function of the files, since a commit moves lines and names."""
     found: set[int] = set()
     for place, tests in baseline.functions.items():

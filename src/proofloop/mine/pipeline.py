@@ -6,7 +6,6 @@ found good.  Both can be stopped at any instant and gone on with: what was tried
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import msgspec
 
 from proofloop.core.codec import content_hash, to_json
 from proofloop.core.errors import UserError
-from proofloop.core.record import Record
 from proofloop.core.verdict import Tier
 from proofloop.envs.mined_set import MinedSet
 from proofloop.mine.attempt import Draft, Result, Workshop, split_of
@@ -22,13 +20,16 @@ from proofloop.mine.baseline import Baseline
 from proofloop.mine.benches import Benches
 from proofloop.mine.changes import Single, in_turns, singles_of
 from proofloop.mine.config import Format, MineConfig, values
+from proofloop.mine.given_rows import singles_of_rows
 from proofloop.mine.history import commits_of
 from proofloop.mine.joins import draw, import_depths
 from proofloop.mine.ledger import SPARE, VALID, Ledger, Line
 from proofloop.mine.prepare import WORK, ground_of, prepare
 from proofloop.mine.repository import Repository
+from proofloop.mine.rows import pack, write_rows
+from proofloop.mine.summary import Summary, summarised
 from proofloop.mine.trial import Dropped
-from proofloop.mine.writer import remove, swebench_row, write_task
+from proofloop.mine.writer import remove, write_task
 from proofloop.store.files import write_atomic
 from proofloop.store.lock import WriterLock
 
@@ -38,37 +39,6 @@ _MATERIAL = 8
 """Good singles to have before many joins are drawn, times the largest horizon."""
 _JOIN_TRIES = 4
 """Joins to draw for each that is wanted."""
-
-
-class Cell(Record):
-    """What became of the candidates of one kind or horizon."""
-
-    tried: int
-    valid: int
-    """Found good by their tests, twice."""
-    admitted: int
-
-
-class Summary(Record):
-    name: str
-    num_tasks: int
-    num_tried: int
-    num_valid: int
-    dropped: dict[str, int]
-    by_complexity: dict[str, Cell]
-    by_horizon: dict[str, Cell]
-    refused: dict[str, tuple[str, ...]]
-    """By the panel: why, by the change's id."""
-    notes: tuple[str, ...]
-    prepare_s: float
-    first_task_s: float | None
-    """From the start of this session."""
-    mining_s: float
-    """After preparing, of this session."""
-    tasks_per_hour: float
-    """Admitted in this session, while mining."""
-    bytes_per_task: float
-    """All files of the tasks, shared ones counted once."""
 
 
 Show = Callable[[int, dict[str, str]], None]
@@ -97,13 +67,15 @@ def mine(
         repository, mined, baseline = prepare(root, out, config, python, benches, note)
         prepared = time.monotonic()
         with WriterLock(out):
-            session = _Session(repository, mined, baseline, config, show, began)
+            session = _Session(repository, mined, baseline, config, show, note, began)
             try:
                 session.run(benches, note)
             finally:
                 session.ledger.close()
             if Format.SWEBENCH in config.format:
-                _write_rows(mined)
+                write_rows(mined)
+            if Format.PACKED in config.format:
+                pack(mined)
             remove(out / WORK / "tree")
             summary = session.summary(prepared - began, time.monotonic() - prepared, notes)
             write_atomic(out / "summary.json", to_json(summary))
@@ -118,9 +90,11 @@ class _Session:
         baseline: Baseline,
         config: MineConfig,
         show: Show,
+        say: Callable[[str], None],
         began: float,
     ) -> None:
-        self._mined, self._config, self._show = mined, config, show
+        self._mined, self._baseline = mined, baseline
+        self._config, self._show = config, show
         setting, ground = ground_of(repository, mined, baseline, config)
         self._workshop = Workshop(
             mined=mined,
@@ -129,7 +103,7 @@ class _Session:
             config=config,
             depths=import_depths(repository.files, repository.sources),
         )
-        self._singles = self._ordered(repository, baseline)
+        self._singles = self._ordered(repository, baseline, say)
         self.ledger = Ledger(mined.folder)
         self._began = began
         self._earlier_s = max((line.at_s for line in self.ledger.lines), default=0.0)
@@ -139,7 +113,9 @@ class _Session:
         share, rest = divmod(config.max_tasks, len(horizons))
         self._quotas = {h: share + (at < rest) for at, h in enumerate(horizons)}
 
-    def _ordered(self, repository: Repository, baseline: Baseline) -> list[Single]:
+    def _ordered(
+        self, repository: Repository, baseline: Baseline, say: Callable[[str], None]
+    ) -> list[Single]:
         config = self._config
         found = [
             single
@@ -150,7 +126,9 @@ class _Session:
         ]
         ordered = in_turns(found, config.seed)
         commits = list(commits_of(repository, baseline)) if "commit" in config.kinds else []
-        return [*commits, *ordered]
+        rows = Path(config.rows) if config.rows else None
+        given = list(singles_of_rows(rows, repository, baseline, say)) if rows else []
+        return [*given, *commits, *ordered]
 
     def run(self, benches: Benches, say: Callable[[str], None]) -> None:
         horizons = sorted(self._quotas)
@@ -246,45 +224,17 @@ class _Session:
         self._show(admitted, figures)
 
     def summary(self, prepare_s: float, mining_s: float, notes: Sequence[str]) -> Summary:
-        lines = self.ledger.lines
-        admitted = [line for line in lines if line.result == VALID]
-        here = sum(line.result == VALID for line in lines[self._num_before :])
-        dropped = Counter(line.result for line in lines if line.result not in (VALID, SPARE))
-        singles = [line for line in lines if line.horizon == 1]
-        return Summary(
-            name=self._mined.info.name,
-            num_tasks=len(admitted),
-            num_tried=len(lines),
-            num_valid=sum(map(_is_good, lines)),
-            dropped=dict(dropped.most_common()),
-            by_complexity={
-                str(level): _cell([x for x in singles if x.complexity == level])
-                for level in sorted({line.complexity for line in singles})
-            },
-            by_horizon={
-                str(h): _cell([line for line in lines if line.horizon == h])
-                for h in sorted({line.horizon for line in lines})
-            },
-            refused={line.id: line.refused for line in lines if line.result == Dropped.PANEL},
+        here = sum(line.result == VALID for line in self.ledger.lines[self._num_before :])
+        return summarised(
+            self._mined,
+            self._baseline,
+            self.ledger.lines,
             notes=tuple(notes),
             prepare_s=round(prepare_s, 1),
             first_task_s=None if self._first_s is None else round(self._first_s, 1),
             mining_s=round(mining_s, 1),
             tasks_per_hour=round(3600 * here / mining_s, 1) if mining_s else 0.0,
-            bytes_per_task=_bytes_per_task(self._mined, len(admitted)),
         )
-
-
-def _is_good(line: Line) -> bool:
-    return line.result in (VALID, SPARE, Dropped.PANEL, Dropped.LEAK)
-
-
-def _cell(lines: Sequence[Line]) -> Cell:
-    return Cell(
-        tried=len(lines),
-        valid=sum(map(_is_good, lines)),
-        admitted=sum(line.result == VALID for line in lines),
-    )
 
 
 def _line(result: Result, at_s: float) -> Line:
@@ -307,20 +257,6 @@ def _line(result: Result, at_s: float) -> Line:
 
 def _with(line: Line, result: str, task: str) -> Line:
     return msgspec.structs.replace(line, result=result, task=task)
-
-
-def _bytes_per_task(mined: MinedSet, num_tasks: int) -> float:
-    files: dict[int, int] = {}
-    for path in (mined.folder / "tasks").rglob("*"):
-        if path.is_file():
-            facts = path.stat()
-            files[facts.st_ino] = facts.st_size
-    return round(sum(files.values()) / num_tasks, 1) if num_tasks else 0.0
-
-
-def _write_rows(mined: MinedSet) -> None:
-    rows = [swebench_row(mined.info, mined.node_ids, mined.task(name)) for name in mined.names()]
-    write_atomic(mined.folder / "swebench.jsonl", b"".join(to_json(row) + b"\n" for row in rows))
 
 
 def check(config: MineConfig) -> None:

@@ -80,7 +80,7 @@ def _make(
         import_paths=repository.import_paths,
         ini=repository.ini,
     )
-    say("running its tests as they are, three times")
+    say("running its tests as they are, two or three times")
     baseline = take_baseline(
         benches, setting, repository.modules, repository.sources, repository.packages, config
     )
@@ -108,6 +108,7 @@ def _info(
                 seconds=tuple(test.seconds for test in module.tests),
                 loose=loose,
                 files=module.files,
+                helpers=module.helpers,
             )
         )
     return SetInfo(

@@ -3,7 +3,6 @@
 Only read; nothing of it runs here.  What cannot be mined is refused with one line.
 """
 
-import configparser
 import os
 import re
 import subprocess
@@ -12,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import Any
 
 from proofloop.core.errors import UserError
+from proofloop.mine.pytest_settings import arguments, ini_of, pytest_settings
 
 MAX_FILES, MAX_BYTES = 20_000, 256 << 20
 """Of a repository; a larger one is mined in part, by a checkout of that part."""
@@ -28,11 +28,8 @@ _NO_SOURCES = {
 }  # fmt: skip
 _NO_MODULES = {"setup.py", "conftest.py", "noxfile.py", "fabfile.py", "tasks.py", "versioneer.py"}
 _SHEBANG = re.compile(r"^\s*(?:async\s+)?def test|^\s*class \w*Test|unittest", re.MULTILINE)
-_KEPT_KEYS = {
-    "markers", "filterwarnings", "python_files", "python_classes", "python_functions",
-    "usefixtures", "xfail_strict", "asyncio_mode", "asyncio_default_fixture_loop_scope",
-    "anyio_mode", "trio_mode",
-}  # fmt: skip
+_PATTERNS = ("test_*.py", "*_test.py")
+"""Pytest's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +66,13 @@ def read_repository(root: Path, tests: Sequence[str], leave_out: Sequence[str]) 
     commit = _check_git(root)
     files, executables = _read_files(root, is_checkout=bool(commit))
     project = _pyproject(root, files)
-    settings = _pytest_settings(files, project)
-    patterns = settings.get("python_files", "test_*.py *_test.py tests.py").split()
-    found = [path for path, text in files.items() if _is_module(path, text, patterns)]
+    settings = pytest_settings(files, project)
+    found, meant = _test_modules(files, settings)
+    chosen, ignored = arguments(settings)
     modules = sorted(
         path
-        for path in found
-        if (not tests or _matches(path, tests)) and not _matches(path, leave_out)
+        for path in (found if tests else meant)
+        if (not tests or _matches(path, tests)) and not _matches(path, (*leave_out, *ignored))
     )
     if not modules:
         why = "none of its test modules matches mine.tests" if found else (
@@ -103,7 +100,7 @@ def read_repository(root: Path, tests: Sequence[str], leave_out: Sequence[str]) 
         sources=tuple(sources),
         packages=packages,
         import_paths=_import_paths(files, packages, modules, settings),
-        ini=_ini(settings),
+        ini=ini_of(settings, chosen),
         commit=commit,
         project=project,
     )
@@ -185,39 +182,17 @@ def _pyproject(root: Path, files: Mapping[str, bytes]) -> dict[str, Any]:
         raise UserError(f"{root / 'pyproject.toml'}: cannot be read ({error})") from error
 
 
-def _pytest_settings(files: Mapping[str, bytes], project: Mapping[str, Any]) -> dict[str, str]:
-    """As an ini file would have them, from where pytest would take them."""
-    for path, section in (
-        ("pytest.ini", "pytest"), (".pytest.ini", "pytest"), ("pyproject.toml", ""),
-        ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"),
-    ):  # fmt: skip
-        if path == "pyproject.toml":
-            tool = project.get("tool", {}).get("pytest", {})
-            options = cast("dict[str, Any]", tool.get("ini_options", {}))
-            if options:
-                return {
-                    key: "\n".join(map(str, value)) if isinstance(value, list) else str(value)
-                    for key, value in options.items()
-                }
-        elif path in files:
-            parser = configparser.RawConfigParser()
-            try:
-                parser.read_string(files[path].decode(errors="replace"))
-            except configparser.Error:
-                continue
-            if parser.has_section(section):
-                return dict(parser.items(section))
-    return {}
-
-
-def _ini(settings: Mapping[str, str]) -> str:
-    """Without whatever adds arguments, plugins or paths."""
-    lines = ["[pytest]"]
-    for key, value in settings.items():
-        if key in _KEPT_KEYS:
-            lines.append(f"{key} =")
-            lines += [f"    {line.strip()}" for line in value.splitlines() if line.strip()]
-    return "\n".join(lines) + "\n"
+def _test_modules(
+    files: Mapping[str, bytes], settings: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """All, and those that pytest would collect if it were called without arguments.  `tests.py`
+    is one only where there is no other: a package may have a module `tests` that tests nothing."""
+    patterns = settings.get("python_files", " ".join(_PATTERNS)).split()
+    found = [path for path, text in files.items() if _is_module(path, text, patterns)]
+    if not found:
+        found = [path for path, text in files.items() if _is_module(path, text, ("tests.py",))]
+    places = [place.rstrip("/") for place in settings.get("testpaths", "").split()]
+    return found, [path for path in found if _matches(path, places)] or found
 
 
 def _is_module(path: str, content: bytes, patterns: Sequence[str]) -> bool:

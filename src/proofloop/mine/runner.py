@@ -26,6 +26,8 @@ LOOSE = {"num_processes": 48, "num_open_files": 256, "file_bytes": 64 << 20}
 _MEMORY = 2 << 30
 _CLAIMS = 64 << 20
 _START_S = 60.0
+OVER_TIME = "OverTime"
+"""The error of a test that was interrupted."""
 
 
 class Reached(Record):
@@ -62,6 +64,10 @@ class Job(Record):
     overlay: dict[str, bytes] = msgspec.field(default_factory=dict[str, bytes])
     trace: tuple[str, ...] = ()
     """Beginnings of paths whose functions' calls are noted."""
+    test_s: float = 0.0
+    """After which a phase of a test is interrupted, which then fails with `OVER_TIME`; 0: never."""
+    spin_s: float = 0.0
+    """Processor time of a phase of a test that ends its run as over its time; 0: never."""
 
 
 class Setting(Record):
@@ -139,6 +145,7 @@ class Runner:
                     output_bytes=32 << 20,
                 ),
                 read=(*python.read, *map(str, SHOWN)),
+                hidden=python.hidden,
                 write=() if strict else (f"{SUITE_DIR}/scratch",),
                 env=environment(),
             ),
@@ -170,6 +177,8 @@ def _job(job: Job) -> bytes:
         "seed": 0,
         "overlay": encoded(job.overlay),
         "trace": job.trace,
+        "test_s": job.test_s,
+        "spin_s": job.spin_s,
         "tells": True,
     }
     return to_json(words)

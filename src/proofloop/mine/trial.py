@@ -20,6 +20,10 @@ _LEAST_S = 2.0
 _SLACK, _MORE, _MORE_S = 3, 5, 5.0
 """Times what the tests take without the change; and so many times more, up to so many seconds: what
 never ends is let run for all of it."""
+_COLLECTED_S = 0.003
+"""What it may take to collect one test, run or not."""
+_LEAST_SPIN_S, _SPIN_SLACK = 1.0, 10
+"""Processor time that a test may take, whose slowest fellow takes so much without the change."""
 _JOIN_SLACK = 4
 """Times what one change may take, for several together."""
 _BROAD_FROM = 5
@@ -79,11 +83,14 @@ class Ground:
     node_ids: list[str] = field(default_factory=list[str])
     tests: dict[str, KnownTest] = field(default_factory=dict[str, KnownTest])
     """Those that are relied on, in their order."""
+    sizes: dict[str, int] = field(default_factory=dict[str, int])
+    """By module, how many tests are collected."""
     steady: dict[tuple[str, ...], bool] = field(default_factory=dict[tuple[str, ...], bool])
     """Whether these tests, run together without a change, pass: twice."""
 
     def __post_init__(self) -> None:
         for module in self.baseline.modules:
+            self.sizes[module.path] = len(module.tests)
             for test in module.tests:
                 self.module_of[test.node_id] = module
                 self.node_ids.append(test.node_id)
@@ -101,7 +108,13 @@ class Ground:
         return sum(self.tests[test].seconds for test in tests)
 
     def job(self, tests: tuple[str, ...], edits: Mapping[str, Sequence[Edit]]) -> Job:
-        return Job(modules=self.modules(tests), select=tests, overlay=changed(self.files, edits))
+        slowest = max((self.tests[test].seconds for test in tests), default=0.0)
+        return Job(
+            modules=self.modules(tests),
+            select=tests,
+            overlay=changed(self.files, edits),
+            spin_s=_LEAST_SPIN_S + _SPIN_SLACK * slowest,
+        )
 
     def compiled(self, tests: Sequence[str]) -> set[str]:
         return {path for test in tests for path in self.module_of[test].files}
@@ -112,40 +125,28 @@ def try_all(
 ) -> list[Found | Dropped]:
     """One result a candidate.  Raises SandboxLost."""
     results: list[Found | Dropped | None] = [_unfit(ground, c) for c in candidates]
+    tests = [ground.reliable(candidate.tests) for candidate in candidates]
     open_ = [at for at, result in enumerate(results) if result is None]
-    plain = list(
-        dict.fromkeys(
-            tests
-            for at in open_
-            if (tests := ground.reliable(candidates[at].tests)) not in ground.steady
-        )
-    )
-    jobs = [ground.job(ground.reliable(candidates[at].tests), candidates[at].edits)
-            for at in open_]  # fmt: skip
-    jobs += [ground.job(tests, {}) for tests in plain for _ in range(2)]
+    jobs = [ground.job(tests[at], candidates[at].edits) for at in open_]
+    first = dict(zip(open_, _run(runner, ground, jobs), strict=True))
+    for at, claimed in first.items():
+        results[at] = _problem(ground, candidates[at], tests[at], claimed)
+    again = [at for at in open_ if results[at] is None]
+    # Only now, for those that are noticed: do their tests pass together without the change?
+    plain = [t for t in dict.fromkeys(tests[at] for at in again) if t not in ground.steady]
+    jobs = [ground.job(tests[at], candidates[at].edits) for at in again]
+    jobs += [ground.job(own, {}) for own in plain for _ in range(2)]
     told = _run(runner, ground, jobs)
-    for at, tests in enumerate(plain):
-        pair = told[len(open_) + 2 * at : len(open_) + 2 * at + 2]
-        ground.steady[tests] = all(_failing(claimed, tests) == () for claimed in pair)
-    again: list[int] = []
-    first: dict[int, Told] = {}
-    for at, claimed in zip(open_, told, strict=False):
-        tests = ground.reliable(candidates[at].tests)
-        problem = _problem(ground, candidates[at], tests, claimed)
-        if problem is None:
-            assert isinstance(claimed, Told)
-            first[at] = claimed
-            again.append(at)
-        else:
-            results[at] = problem
-    second = _run(runner, ground, [ground.job(ground.reliable(candidates[at].tests),
-                                              candidates[at].edits) for at in again])  # fmt: skip
-    for at, claimed in zip(again, second, strict=True):
-        tests = ground.reliable(candidates[at].tests)
-        failing = _failing(first[at], tests)
+    for at, own in enumerate(plain):
+        pair = told[len(again) + 2 * at :][:2]
+        ground.steady[own] = all(_failing(claimed, own) == () for claimed in pair)
+    for at, claimed in zip(again, told, strict=False):
+        earlier = first[at]
+        assert isinstance(earlier, Told)
+        failing = _failing(earlier, tests[at])
         assert failing
-        if failing == _failing(claimed, tests):
-            results[at] = _found(first[at], tests, failing)
+        if ground.steady[tests[at]] and failing == _failing(claimed, tests[at]):
+            results[at] = _found(earlier, tests[at], failing)
         else:
             results[at] = Dropped.UNSTEADY
     return [result for result in results if result is not None]
@@ -171,6 +172,7 @@ def _run(runner: Runner, ground: Ground, jobs: Sequence[Job]) -> list[Told | Fai
     for at, job in enumerate(jobs):
         seconds = ground.seconds(job.select or ())
         wall_s = _LEAST_S + _SLACK * seconds + min(_MORE * seconds, _MORE_S)
+        wall_s += _COLLECTED_S * sum(ground.sizes[module] for module in job.modules)
         by_time.setdefault(2.0 ** (math.ceil(2 * math.log2(wall_s)) / 2), []).append(at)
     for wall_s, places in by_time.items():
         own = [jobs[at] for at in places]
@@ -202,7 +204,7 @@ def _problem(
     share = len(failing) / len(tests)
     if not candidate.is_join and len(tests) >= _BROAD_FROM and share > ground.config.max_fail_share:
         return Dropped.TOO_BROAD
-    return None if ground.steady[tests] else Dropped.UNSTEADY
+    return None
 
 
 def _found(claimed: Told, tests: tuple[str, ...], failing: tuple[str, ...]) -> Found:

@@ -152,27 +152,6 @@ def _table(labels: Labels) -> str:
     return "".join(lines)
 
 
-def swebench_row(info: SetInfo, ids: Sequence[str], task: MinedTask) -> dict[str, Any]:
-    """As SWE-bench has them; the last two are ours.  `bug_patch` makes the state that the patch
-    starts from."""
-    return {
-        "repo": info.name,
-        "instance_id": task.name,
-        "base_commit": info.commit or info.digest,
-        "patch": task.oracle,
-        "test_patch": "",
-        "problem_statement": task.instruction,
-        "hints_text": "",
-        "created_at": "",
-        "version": info.digest[:12],
-        "FAIL_TO_PASS": json.dumps(selected(ids, task.tests.fail_to_pass)),
-        "PASS_TO_PASS": json.dumps(selected(ids, task.tests.pass_to_pass)),
-        "environment_setup_commit": info.commit or info.digest,
-        "bug_patch": task.bug,
-        "labels": task.labels,
-    }
-
-
 def clear_for(out: Path) -> None:
     """Make `out` an empty directory of ours, with a mark.  Raises UserError where it holds
     something that is not ours."""

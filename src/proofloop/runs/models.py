@@ -26,7 +26,7 @@ def resolve_model(path: str) -> Path:
     if hub_id is None or path.startswith("."):
         raise ModelError(
             f"model.path: no checkpoint directory {path!r}; give a directory in Hugging Face "
-            "format, a hub id (org/name), or `pico`, the embedded base model"
+            "format, a hub id (org/name), or an embedded base model, such as `pico`"
         )
     return _snapshot(path, hub_id["name"], hub_id["revision"])
 

@@ -56,7 +56,8 @@ class SaveDtype(StrEnum):
 class ModelConfig(Record):
     path: str = "pico"
     """A checkpoint directory in Hugging Face format, a hub id (`org/name` or `org/name@revision`),
-    or `pico`, the embedded base model."""
+    or an embedded base model: `pico`,
+    or `pico-minirepos`, which goes on from it by the recipe `pretrain-minirepos`."""
     backend: Backend = Backend.OWN
     """`own`: our network definition, for the architectures in docs/checkpoints.md. `transformers`:
     any other that Transformers has as a causal language model, slower."""

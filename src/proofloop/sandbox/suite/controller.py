@@ -42,6 +42,8 @@ def main() -> None:
     own = [os.path.normpath(os.path.join(project, path)) for path in settings["import_paths"]]
     settings["paths"] = [*standard_library, *own, *settings["site_paths"]]
     may_fork = settings["num_processes"] > 1
+    if may_fork:  # programs that tests start may be the project's own
+        os.environ["PYTHONPATH"] = os.pathsep.join(own)
     template = b"" if may_fork else seccomp.candidate_filter(kernel.MACHINE, may_fork=False)
     gc.collect()
     gc.freeze()

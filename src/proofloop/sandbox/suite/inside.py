@@ -13,6 +13,7 @@ import linecache
 import os
 import random
 import resource
+import signal
 import struct
 import sys
 from collections.abc import Generator
@@ -28,6 +29,9 @@ CLAIMS_FD = 3
 _UNTRUSTED_STATUS = 7
 _MAX_NAME = 60
 _MAX_SAID = 400
+_AGAIN_S = 1.0
+"""After which a test that goes on past its time is interrupted once more: what it entered may wait
+on its way out for what it started."""
 _LEFT_OUT = (
     # what writes files, prints, or takes descriptors of its own
     "cacheprovider", "faulthandler", "junitxml", "pastebin", "stepwise", "terminal",
@@ -80,6 +84,34 @@ def _run_pytest(settings: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]
     tells: bool = job.get("tells", False)
     said: dict[str, str] = {}
     seconds: dict[str, float] = {}
+    most_s: float = job.get("test_s", 0.0)
+    spin_s: float = job.get("spin_s", 0.0)
+
+    class OverTime(pytest.fail.Exception):
+        """A test has run past its time; no `except Exception` of its own holds this up."""
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise OverTime(f"over {most_s:g} s")
+
+    def end(number: int, frame: object) -> None:
+        os.kill(os.getpid(), signal.SIGXCPU)
+
+    def limited() -> Generator[None, Any, Any]:
+        """A phase of a test: interrupted once it takes `test_s`, and with it all of the run once it
+        has computed for `spin_s`, as if the run's own time were over; 0: never."""
+        if most_s:
+            signal.signal(signal.SIGALRM, interrupt)
+            signal.setitimer(signal.ITIMER_REAL, most_s, _AGAIN_S)
+        if spin_s:
+            signal.signal(signal.SIGVTALRM, end)
+            signal.setitimer(signal.ITIMER_VIRTUAL, spin_s)
+        try:
+            return (yield)
+        finally:
+            if most_s:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+            if spin_s:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
 
     class HeldModule(pytest.Module):
         """A test module whose source is in memory."""
@@ -119,6 +151,18 @@ def _run_pytest(settings: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]
             if reach is not None:
                 reach.stop()
             return result
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_setup(self) -> Generator[None, Any, Any]:
+            return (yield from limited())
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_call(self) -> Generator[None, Any, Any]:
+            return (yield from limited())
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_teardown(self) -> Generator[None, Any, Any]:
+            return (yield from limited())
 
         def pytest_exception_interact(self, call: Any, report: Any) -> None:
             if isinstance(report, pytest.CollectReport):

@@ -18,7 +18,9 @@ class Reach:
         """`prefixes`: of paths from the project's root, of the files that count."""
         self._root = f"{project}/"
         self._prefixes = tuple(self._root + prefix for prefix in prefixes)
-        self._places: dict[CodeType, int] = {}
+        self._places: dict[int, int] = {}
+        """By the identity of the code: its hash goes over all of it, at each look."""
+        self._codes: list[CodeType] = []
         self._functions: list[tuple[str, int, str]] = []
         self._calls: dict[int, int] = {}
         self._lines: dict[str, set[int]] = {}
@@ -45,9 +47,10 @@ class Reach:
 
     def _call(self, frame: FrameType, event: str, arg: object) -> Any:
         code = frame.f_code
-        place = self._places.get(code)
+        place = self._places.get(id(code))
         if place is None:
-            place = self._places[code] = self._place(code)
+            self._codes.append(code)  # kept, so that no other comes to have its identity
+            place = self._places[id(code)] = self._place(code)
         if place == _FOREIGN:
             return None
         self._now.add(place)

@@ -126,7 +126,9 @@ def _problem(path: str, tests: ProjectTests) -> str:
         return "no plain path within the project"
     if _NEVER.intersection(part.lower() for part in parts) or path.endswith(_NEVER_SUFFIXES):
         return "it steers the tests or the interpreter"
-    if path == tests.config or any(path == module.path for module in tests.modules):
+    if path == tests.config or any(
+        path == module.path for module in (*tests.modules, *tests.helpers)
+    ):
         return "it belongs to the tests"
     if not any(_pattern(allowed).fullmatch(path) for allowed in tests.allowed):
         return "not among the files that an answer may write"

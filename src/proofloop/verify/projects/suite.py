@@ -5,7 +5,6 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 import msgspec
 
@@ -64,7 +63,7 @@ def _run_batch(
         if problem is not None:
             return [problem]
         trusted = [path for path in tests.compiled if path not in files]
-        jobs = [_job(run) for run in runs]
+        jobs = [_job(run, _helpers(tests)) for run in runs]
         execution = workspace.run(_command(tests, python, jobs, trusted))
     finally:
         workspace.close()
@@ -92,7 +91,8 @@ def run_side_by_side(
     workspace = sandbox.open_workspace(base)
     try:
         _fill(workspace, tests, {})
-        jobs = [_job(run, files) for files, runs in answers for run in runs]
+        helpers = _helpers(tests)
+        jobs = [_job(run, {**helpers, **files}) for files, runs in answers for run in runs]
         execution = workspace.run(_command(tests, python, jobs, tests.compiled, goes_on=True))
     finally:
         workspace.close()
@@ -130,7 +130,7 @@ def _fill(workspace: Workspace, tests: ProjectTests, files: dict[str, bytes]) ->
             workspace.write(file.path, file.content)
     for file in tests.changed:
         workspace.write(file.path, file.content)
-    for module in tests.modules:
+    for module in (*tests.modules, *tests.helpers):
         workspace.write(module.path, b"")
     workspace.write(f"{SUITE_DIR}/pytest.ini", b"[pytest]\n")
     workspace.write(f"{SUITE_DIR}/scratch/.keep", b"")
@@ -182,6 +182,7 @@ def _command(
                 result_bytes=len(runs) * (limits.result_bytes + 64) + 64,
             ),
             read=(*python.read, *map(str, SHOWN)),
+            hidden=python.hidden,
             write=(f"{SUITE_DIR}/scratch",) if tests.may_write else (),
             env=environment(),
         ),
@@ -190,7 +191,11 @@ def _command(
     )
 
 
-def _job(run: Run, overlay: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+def _helpers(tests: ProjectTests) -> dict[str, bytes]:
+    return {module.path: module.content for module in tests.helpers}
+
+
+def _job(run: Run, overlay: Mapping[str, bytes]) -> bytes:
     return to_json(
         {
             "modules": encoded(run.modules),
