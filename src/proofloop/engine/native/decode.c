@@ -18,7 +18,8 @@
 
 #include "vectors.h"
 
-#define BLOCK 16 /* positions a page of the cache */
+#define BLOCK 16  /* positions a page of the cache */
+#define QUERIES 4 /* tokens of a sequence that attend together */
 
 typedef float page __attribute__((vector_size(4 * BLOCK), aligned(4), may_alias));
 typedef int32_t ipage __attribute__((vector_size(4 * BLOCK), aligned(4), may_alias));
@@ -68,7 +69,7 @@ typedef struct {
     int from, to;
 } Share;
 
-#define ROWS_TAKEN 4
+#define ROWS_TAKEN (2 * QUERIES)
 #define SPINS 4000 /* some microseconds; then others may run, as on a busy machine they must */
 
 /* The next share of n things, at most `most` of them, or nothing: 0. */
@@ -109,7 +110,7 @@ void pack(const float *weight, int32_t out, int32_t in, float *packed) {
 
 /* ---- products ---- */
 
-/* Of y (n, out) = a (n, in) W^T + bias the columns of `mine`, in panels; y has room for whole panels. */
+/* Of y (n, out) = a (n, in) W^T + bias the columns of `mine`, in panels; y has room for whole ones. */
 static void product(const float *a, size_t a_stride, int n, int in, const float *w,
                     const float *bias, Share mine, float *y, size_t y_stride) {
     for (int p = mine.from; p < mine.to; p++) {
@@ -189,44 +190,56 @@ static void remember(const Model *m, float *cache, int layer, int page_id, int p
 
 static const ipage PLACES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-/* One query head over positions [from, position]; scores has room for whole pages. */
-static void attend(const Model *m, const float *cache, int layer, const int32_t *pages, int from,
-                   int position, int kv_head, const float *q, float *scores, float *y) {
+/* One head's queries of `rows` tokens that follow each other on one page, the first at `position`,
+ * each over positions from `from` to its own: what is read of the cache is read once for all.  q, y
+ * and scores (room for whole pages) have a row each.  Sums are those of a row alone. */
+static inline __attribute__((always_inline)) void attend_rows(
+    int rows, const Model *m, const float *cache, int layer, const int32_t *pages, int from,
+    int position, int kv_head, const float *q, size_t q_stride, float *scores, size_t score_stride,
+    float *y, size_t y_stride) {
     int D = m->head_dim, first = from / BLOCK, last = position / BLOCK;
     size_t head = (size_t)kv_head * D * BLOCK, values = (size_t)m->num_kv_heads * D * BLOCK;
-    page high = (page){0} - INFINITY;
+    page high[QUERIES];
+    for (int r = 0; r < rows; r++) high[r] = (page){0} - INFINITY;
     for (int b = first; b <= last; b++) {
         const float *k =
             cache + ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) + head;
-        page part[4] = {{0}}; /* sums that need not wait for each other */
+        page part[QUERIES][4] = {{{0}}}; /* sums that need not wait for each other */
         int d = 0;
         for (; d + 4 <= D; d += 4)
-            for (int j = 0; j < 4; j++)
-                part[j] += q[d + j] * *(const page *)(k + (size_t)(d + j) * BLOCK);
-        for (; d < D; d++) part[0] += q[d] * *(const page *)(k + (size_t)d * BLOCK);
-        page s = ((part[0] + part[1]) + (part[2] + part[3])) * m->scale;
-        if (b == first || b == last) {
-            ipage at = PLACES + b * BLOCK, hidden = (at < from) | (at > position);
-            s = (page)((hidden & (ipage)((page){0} - 1e30f)) | (~hidden & (ipage)s));
+            for (int j = 0; j < 4; j++) {
+                page key = *(const page *)(k + (size_t)(d + j) * BLOCK);
+                for (int r = 0; r < rows; r++) part[r][j] += q[r * q_stride + d + j] * key;
+            }
+        for (; d < D; d++)
+            for (int r = 0; r < rows; r++)
+                part[r][0] += q[r * q_stride + d] * *(const page *)(k + (size_t)d * BLOCK);
+        for (int r = 0; r < rows; r++) {
+            page s = ((part[r][0] + part[r][1]) + (part[r][2] + part[r][3])) * m->scale;
+            if (b == first || b == last) {
+                ipage at = PLACES + b * BLOCK, hidden = (at < from) | (at > position + r);
+                s = (page)((hidden & (ipage)((page){0} - 1e30f)) | (~hidden & (ipage)s));
+            }
+            high[r] = pmax(high[r], s);
+            *(page *)(scores + r * score_stride + (size_t)(b - first) * BLOCK) = s;
         }
-        high = pmax(high, s);
-        *(page *)(scores + (size_t)(b - first) * BLOCK) = s;
     }
-    float top = -INFINITY;
-    for (int i = 0; i < BLOCK; i++) top = high[i] > top ? high[i] : top;
-    page sums = {0};
-    for (int b = first; b <= last; b++) {
-        page s = *(page *)(scores + (size_t)(b - first) * BLOCK) - top;
-        page e = pexp(s);
-        sums += e;
-        *(page *)(scores + (size_t)(b - first) * BLOCK) = e;
+    float inverse[QUERIES];
+    for (int r = 0; r < rows; r++) {
+        float top = -INFINITY, sum = 0;
+        for (int i = 0; i < BLOCK; i++) top = high[r][i] > top ? high[r][i] : top;
+        page sums = {0};
+        for (int b = first; b <= last; b++) {
+            page *at = (page *)(scores + r * score_stride + (size_t)(b - first) * BLOCK);
+            *at = pexp(*at - top);
+            sums += *at;
+        }
+        for (int i = 0; i < BLOCK; i++) sum += sums[i];
+        inverse[r] = 1.0f / sum;
     }
-    float sum = 0;
-    for (int i = 0; i < BLOCK; i++) sum += sums[i];
-    float inverse = 1.0f / sum;
     int i = 0;
     for (; i + 2 * LANES <= D; i += 2 * LANES) {
-        vec even[2] = {{0}}, odd[2] = {{0}};
+        vec even[QUERIES][2] = {{{0}}}, odd[QUERIES][2] = {{{0}}};
         for (int b = first; b <= last; b++) {
             const float *v = cache + ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) +
                              values + head + i;
@@ -234,32 +247,88 @@ static void attend(const Model *m, const float *cache, int layer, const int32_t 
             int t = b == first ? from % BLOCK : 0, end = b == last ? position % BLOCK + 1 : BLOCK;
             for (; t + 2 <= end; t += 2)
                 for (int j = 0; j < 2; j++) {
-                    even[j] += w[t] * *(const vec *)(v + (size_t)t * D + j * LANES);
-                    odd[j] += w[t + 1] * *(const vec *)(v + (size_t)(t + 1) * D + j * LANES);
+                    vec one = *(const vec *)(v + (size_t)t * D + j * LANES);
+                    vec two = *(const vec *)(v + (size_t)(t + 1) * D + j * LANES);
+                    for (int r = 0; r < rows; r++) {
+                        even[r][j] += w[r * score_stride + t] * one;
+                        odd[r][j] += w[r * score_stride + t + 1] * two;
+                    }
                 }
-            if (t < end)
-                for (int j = 0; j < 2; j++)
-                    even[j] += w[t] * *(const vec *)(v + (size_t)t * D + j * LANES);
+            for (int r = 0; r < rows; r++) { /* on the last page each sees one more */
+                const float *own = w + r * score_stride;
+                int at = t, until = b == last ? end + r : end;
+                for (; at + 2 <= until; at += 2)
+                    for (int j = 0; j < 2; j++) {
+                        even[r][j] += own[at] * *(const vec *)(v + (size_t)at * D + j * LANES);
+                        odd[r][j] += own[at + 1] *
+                                     *(const vec *)(v + (size_t)(at + 1) * D + j * LANES);
+                    }
+                if (at < until)
+                    for (int j = 0; j < 2; j++)
+                        even[r][j] += own[at] * *(const vec *)(v + (size_t)at * D + j * LANES);
+            }
         }
-        for (int j = 0; j < 2; j++) *(vec *)(y + i + j * LANES) = (even[j] + odd[j]) * inverse;
+        for (int r = 0; r < rows; r++)
+            for (int j = 0; j < 2; j++)
+                *(vec *)(y + r * y_stride + i + j * LANES) = (even[r][j] + odd[r][j]) * inverse[r];
     }
-    for (; i < D; i++) {
-        float s = 0;
-        for (int b = first; b <= last; b++) {
-            const float *v = cache + ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) +
-                             values + head + i;
-            const float *w = scores + (size_t)(b - first) * BLOCK;
-            int end = b == last ? position % BLOCK + 1 : BLOCK;
-            for (int t = b == first ? from % BLOCK : 0; t < end; t++) s += w[t] * v[(size_t)t * D];
+    for (; i < D; i++)
+        for (int r = 0; r < rows; r++) {
+            float s = 0;
+            for (int b = first; b <= last; b++) {
+                const float *v = cache +
+                                 ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) +
+                                 values + head + i;
+                const float *w = scores + r * score_stride + (size_t)(b - first) * BLOCK;
+                int end = b == last ? position % BLOCK + 1 + r : BLOCK;
+                for (int t = b == first ? from % BLOCK : 0; t < end; t++)
+                    s += w[t] * v[(size_t)t * D];
+            }
+            y[r * y_stride + i] = s * inverse[r];
         }
-        y[i] = s * inverse;
+}
+
+static int window_from(const Layer *layer, int position) {
+    return layer->window && position >= layer->window ? position - layer->window + 1 : 0;
+}
+
+/* Whether rows r to r + QUERIES - 1 can attend together. */
+static int are_neighbours(const Layer *layer, const int32_t *positions,
+                          const int32_t *const *pages, int r) {
+    int end = r + QUERIES - 1;
+    for (int i = r; i < end; i++)
+        if (pages[i + 1] != pages[r] || positions[i + 1] != positions[i] + 1) return 0;
+    return positions[r] / BLOCK == positions[end] / BLOCK &&
+           window_from(layer, positions[r]) == window_from(layer, positions[end]);
+}
+
+/* One head of rows [mine.from, mine.to): qkv -> mix. */
+static void attend(const Model *m, const Layer *layer, int l, const float *cache,
+                   const int32_t *positions, const int32_t *const *pages, Share mine, int h,
+                   const float *qkv, size_t q_stride, float *scores, size_t score_stride,
+                   float *mix, size_t mix_stride) {
+    const int D = m->head_dim, kv_head = h / (m->num_heads / m->num_kv_heads);
+    int r = mine.from;
+    while (r < mine.to) {
+        const float *q = qkv + r * q_stride + h * D;
+        float *y = mix + r * mix_stride + h * D;
+        int from = window_from(layer, positions[r]);
+        if (r + QUERIES <= mine.to && are_neighbours(layer, positions, pages, r)) {
+            attend_rows(QUERIES, m, cache, l, pages[r], from, positions[r], kv_head, q, q_stride,
+                        scores, score_stride, y, mix_stride);
+            r += QUERIES;
+        } else {
+            attend_rows(1, m, cache, l, pages[r], from, positions[r], kv_head, q, q_stride, scores,
+                        score_stride, y, mix_stride);
+            r++;
+        }
     }
 }
 
 /* ---- the network ---- */
 
 /* Floats of scores that one member needs whose sequences have at most `positions` positions. */
-static int64_t score_floats(int32_t positions) { return positions + 2 * BLOCK; }
+static int64_t score_floats(int32_t positions) { return QUERIES * (positions + 2 * BLOCK); }
 
 /* Floats that `forward` needs for n rows; sets what the team needs to know of them. */
 int64_t scratch_floats(const Model *m, Team *team, int32_t n, int32_t positions) {
@@ -313,12 +382,8 @@ void forward(const Model *m, Team *team, int32_t member, int32_t n, const int32_
         meet(team); /* a row looks at what others remembered */
         while (take(team, n, ROWS_TAKEN, &mine))
             for (int h = 0; h < H; h++)
-                for (int r = mine.from; r < mine.to; r++) {
-                    int from = layer->window && positions[r] >= layer->window
-                                   ? positions[r] - layer->window + 1 : 0;
-                    attend(m, cache, l, pages[r], from, positions[r], h / (H / K),
-                           qkv + r * heads + h * D, scores, mix + r * mixed + h * D);
-                }
+                attend(m, layer, l, cache, positions, pages, mine, h, qkv, heads, scores,
+                       team->score_floats / QUERIES, mix, mixed);
         meet(team);
         while (take(team, width / PANEL, 1, &mine))
             product(mix, mixed, n, H * D, layer->o, layer->o_bias, mine, y, width);
