@@ -9,6 +9,7 @@ from tiny_runs import remember, tiny_recipe
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.measure.summary import summarise
+from proofloop.runs import evaluation
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.store import Phase, RunStore
 from proofloop.train.evaluation import EvalReport
@@ -71,14 +72,18 @@ def test_a_finished_evaluation_is_not_run_again(
 
 
 def test_an_evaluation_goes_on_after_the_portions_that_it_has(
-    evaluated: tuple[Path, list[EvalReport]], tiny_model: Path, tmp_path: Path
+    evaluated: tuple[Path, list[EvalReport]],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Killed after the first portion: the rest is attempted, and the record is that of one go."""
+    monkeypatch.setattr(evaluation, "ROLLOUTS_PER_PORTION", 64)
     recipe = tiny_recipe(tiny_model)
     # A width that nothing stops at, to have portions of one task.
     recipe = msgspec.structs.replace(
         recipe,
-        eval=msgspec.structs.replace(recipe.eval, until_width=1e-9, final_num_samples=600),
+        eval=msgspec.structs.replace(recipe.eval, until_width=1e-9, final_num_samples=6),
     )
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     reports = list[EvalReport]()
