@@ -8,7 +8,16 @@ from torch import Tensor
 
 from proofloop.core.completion import Engine, PolicyVersion
 from proofloop.engine.models.weights import sha256
-from proofloop.runs.orders import Attempt, Differentiate, Score, Scores, Teacher, Value, WorkerSetup
+from proofloop.runs.orders import (
+    Attempt,
+    CrewSetup,
+    Differentiate,
+    Score,
+    Scores,
+    Teacher,
+    Value,
+    WorkerSetup,
+)
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.worker import Worker
 from proofloop.train.config import Whose
@@ -32,15 +41,14 @@ class ScriptedCrew:
         teacher: Teacher | None = None,
     ):
         self._weights, self._gradient = weights, torch.zeros_like(weights)
-        setup = WorkerSetup(
+        setup = CrewSetup(
             recipe=recipe,
             model_path=model,
             weights=weights,
-            gradient=self._gradient,
             reference=reference,
             teacher=teacher,
         )
-        self._worker = Worker(setup, engine)
+        self._worker = Worker(WorkerSetup(crew=setup, gradient=self._gradient), engine)
 
     def attempt(self, assignments: Sequence[Assignment]) -> Attempted:
         attempted = self._worker.obey(Attempt(list(assignments)))

@@ -1,6 +1,7 @@
 """Mining, whole: a small repository with a history becomes a set; the set is read, verified,
 resumed; what cannot be mined is one line and leaves nothing."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -32,10 +33,17 @@ CONFIG = MineConfig(max_tasks=4, horizon=(1, 2), workers=2, format=(Format.HARBO
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Summary]:
-    place = tmp_path_factory.mktemp("mine")
-    repository = checkout(place / "repository")
-    summary = mine(repository, place / "set", CONFIG, python=PYTHON)
-    return repository, place / "set", summary
+    """Once for all processes that test side by side; only to be read."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mined"
+    place.mkdir(exist_ok=True)
+    repository, out, told = place / "repository", place / "set", place / "summary.json"
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            summary = mine(checkout(repository), out, CONFIG, python=PYTHON)
+            told.write_bytes(msgspec.json.encode(summary))
+    return repository, out, msgspec.json.decode(told.read_bytes(), type=Summary)
 
 
 def test_a_repository_becomes_a_set(made: tuple[Path, Path, Summary]) -> None:
@@ -116,8 +124,9 @@ def test_a_statement_tells_no_place_and_no_answer(made: tuple[Path, Path, Summar
         assert hidden < {m.path for m in environment.set.info.modules}
 
 
-def test_called_again_it_repeats_nothing(made: tuple[Path, Path, Summary]) -> None:
-    repository, out, _ = made
+def test_called_again_it_repeats_nothing(made: tuple[Path, Path, Summary], tmp_path: Path) -> None:
+    repository, out = made[0], tmp_path / "set"
+    shutil.copytree(made[1], out, symlinks=True)
     before = (out / "ledger.jsonl").read_bytes()
     assert mine(repository, out, CONFIG).num_tasks == 4
     assert (out / "ledger.jsonl").read_bytes() == before

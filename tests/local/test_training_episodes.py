@@ -21,7 +21,7 @@ from proofloop.envs.minirepos.repository import Module, oracle_sources, results,
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.checks import check_recipe, load_recipe
 from proofloop.runs.models import resolve_model
-from proofloop.runs.orders import Attempt, WorkerSetup
+from proofloop.runs.orders import Attempt, CrewSetup, WorkerSetup
 from proofloop.runs.recipe import EnvConfig, Recipe
 from proofloop.runs.recipe_agent import AgentConfig, AgentDialect
 from proofloop.runs.training import run_training
@@ -69,9 +69,8 @@ def said_by(answers: list[str], agent: AgentConfig = AGENT, **env: object) -> Ju
     )
     path = resolve_model("pico")
     weights = flatten(load_model(path))
-    setup = WorkerSetup(
-        recipe=recipe, model_path=path, weights=weights, gradient=torch.zeros_like(weights)
-    )
+    crew = CrewSetup(recipe=recipe, model_path=path, weights=weights)
+    setup = WorkerSetup(crew=crew, gradient=torch.zeros_like(weights))
     worker = Worker(setup, engine=engine)
     try:
         done = worker.obey(Attempt([ASSIGNMENT]))

@@ -21,7 +21,7 @@ from proofloop.engine.models.weights import flatten
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.crew import deal
 from proofloop.runs.evaluation import run_evaluation
-from proofloop.runs.orders import Attempt, WorkerSetup
+from proofloop.runs.orders import Attempt, CrewSetup, WorkerSetup
 from proofloop.runs.recipe import Control, Recipe
 from proofloop.runs.retries import circle_of
 from proofloop.runs.training import run_training
@@ -325,9 +325,8 @@ def told_under(control: FeedbackControl, model: Path, num_attempts: int = 2) -> 
     recipe = msgspec.structs.replace(
         recipe, sampling=msgspec.structs.replace(recipe.sampling, max_tokens=60)
     )
-    setup = WorkerSetup(
-        recipe=recipe, model_path=model, weights=weights, gradient=torch.zeros_like(weights)
-    )
+    common = CrewSetup(recipe=recipe, model_path=model, weights=weights)
+    setup = WorkerSetup(crew=common, gradient=torch.zeros_like(weights))
     stratum = Stratum(family="int", complexity=1, horizon=1)
     worker = Worker(setup, engine)
     try:

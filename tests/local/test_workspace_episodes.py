@@ -34,7 +34,7 @@ from proofloop.runs.checks import load_recipe
 from proofloop.runs.episodes import cut_to_fit
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.runs.models import resolve_model
-from proofloop.runs.orders import Attempt, WorkerSetup
+from proofloop.runs.orders import Attempt, CrewSetup, WorkerSetup
 from proofloop.runs.recipe import (
     EngineConfig,
     EngineKind,
@@ -96,9 +96,8 @@ class Workers:
                 stop_token=TOKENIZER.stop_ids[0],
             )
             weights, path = flatten(load_model(PICO)), resolve_model(recipe.model.path)
-            setup = WorkerSetup(
-                recipe=recipe, model_path=path, weights=weights, gradient=torch.zeros_like(weights)
-            )
+            crew = CrewSetup(recipe=recipe, model_path=path, weights=weights)
+            setup = WorkerSetup(crew=crew, gradient=torch.zeros_like(weights))
             self._known[name] = Worker(setup, engine=engine)
         return self._known[name]
 

@@ -6,11 +6,9 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from proofloop.core.completion import PolicyVersion
@@ -18,20 +16,18 @@ from proofloop.core.errors import ProofloopError, WorkerLost
 from proofloop.engine.native.library import why_not
 from proofloop.runs.orders import (
     Attempt,
+    CrewSetup,
     Differentiate,
     Failed,
     Order,
     Publish,
     Score,
     Scores,
-    Teacher,
     Value,
     WorkerSetup,
 )
 from proofloop.runs.processes import environment, in_environment, process_context
-from proofloop.runs.recipe import Recipe
 from proofloop.runs.retries import circle_of
-from proofloop.runs.reward_models import RewardModel
 from proofloop.runs.worker import serve
 from proofloop.train.config import FeedbackControl, Whose
 from proofloop.train.crew import Assignment, Attempted
@@ -72,45 +68,23 @@ class WorkerCrew:
 
     def __init__(
         self,
-        recipe: Recipe,
-        model_path: Path,
-        weights: Tensor,
+        setup: CrewSetup,
         *,
         num_workers: int,
-        reference: Tensor | None = None,
-        teacher: Teacher | None = None,
-        adapter: Tensor | None = None,
-        head: Tensor | None = None,
-        reward_model: RewardModel | None = None,
         send: Callable[[int], None] | None = None,
     ) -> None:
-        """`weights` and `reference` (what the run started with, where anything is compared with it)
-        lie in shared memory; so does `adapter`, which trains in place of the weights that follow
-        it, and `head`, which trains beside.  `send` gives a step's weights to a sampler that does
-        not see them."""
+        """`send` gives a step's weights to a sampler that does not see them."""
         why_not()  # compiles the kernel where it must be, once, and not in every worker
         self._send = send
-        self._in_circles = recipe.feedback.control is FeedbackControl.SHUFFLED
+        self._in_circles = setup.recipe.feedback.control is FeedbackControl.SHUFFLED
         context = process_context()
-        trained = weights if adapter is None else adapter
-        size = trained.numel() + (0 if head is None else head.numel())
-        self._gradients = [torch.zeros(size).share_memory_() for _ in range(num_workers)]
+        self._gradients = [setup.new_gradient().share_memory_() for _ in range(num_workers)]
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
         for gradient in self._gradients:
-            setup = WorkerSetup(
-                recipe=recipe,
-                model_path=model_path,
-                weights=weights,
-                gradient=gradient,
-                reference=reference,
-                teacher=teacher,
-                adapter=adapter,
-                head=head,
-                reward_model=reward_model,
-            )
             ours, theirs = context.Pipe()
-            life = (environment(), serve, setup, theirs)
+            own = WorkerSetup(crew=setup, gradient=gradient)
+            life = (environment(), serve, own, theirs)
             process = context.Process(target=in_environment, args=life, daemon=True)
             with _interrupts_held():
                 process.start()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -16,17 +15,15 @@ from proofloop.runs.crew import WorkerCrew
 from proofloop.runs.manifest import num_workers
 from proofloop.runs.orders import (
     Attempt,
+    CrewSetup,
     Differentiate,
     Order,
     Publish,
     Score,
     Scores,
-    Teacher,
     Value,
     WorkerSetup,
 )
-from proofloop.runs.recipe import Recipe
-from proofloop.runs.reward_models import RewardModel
 from proofloop.runs.worker import Worker
 from proofloop.train.config import Whose
 from proofloop.train.crew import Assignment, Attempted
@@ -37,52 +34,32 @@ from proofloop.train.trainer import GradientStats
 ReplyT = TypeVar("ReplyT")
 
 
+def _beside(setup: CrewSetup, device: torch.device) -> CrewSetup:
+    """The other models' weights where the policy's are."""
+    teacher, judge = setup.teacher, setup.reward_model
+    if teacher is not None:
+        teacher = replace(teacher, weights=teacher.weights.to(device))
+    if judge is not None:
+        judge = replace(judge, weights=judge.weights.to(device), head=judge.head.to(device))
+    return replace(setup, teacher=teacher, reward_model=judge)
+
+
 class DeviceCrew:
     """One worker in this very process (`train.crew.Crew`): model, gradient and what is compared
     with lie where `weights` are, and nothing is copied between processes."""
 
     def __init__(
         self,
-        recipe: Recipe,
-        model_path: Path,
+        setup: CrewSetup,
         model: Decoder,
-        weights: Tensor,
         *,
-        reference: Tensor | None = None,
-        teacher: Teacher | None = None,
-        adapter: Tensor | None = None,
-        head: Tensor | None = None,
-        reward_model: RewardModel | None = None,
         send: Callable[[int], None] | None = None,
     ) -> None:
-        """`model`'s parameters are views of `weights`; the others are as for `WorkerCrew`."""
+        """`model`'s parameters are views of the setup's weights; `send` as for `WorkerCrew`."""
         self._send = send
-        device = weights.device
-        trained = weights if adapter is None else adapter
-        size = trained.numel() + (0 if head is None else head.numel())
-        self._gradient = torch.zeros(size, device=device)
-        if teacher is not None:
-            teacher = replace(teacher, weights=teacher.weights.to(device))
-        if reward_model is not None:
-            reward_model = replace(
-                reward_model,
-                weights=reward_model.weights.to(device),
-                head=reward_model.head.to(device),
-            )
-        self._worker = Worker(
-            WorkerSetup(
-                recipe=recipe,
-                model_path=model_path,
-                weights=weights,
-                gradient=self._gradient,
-                reference=reference,
-                teacher=teacher,
-                adapter=adapter,
-                head=head,
-                reward_model=reward_model,
-                model=model,
-            )
-        )
+        self._gradient = setup.new_gradient()
+        own = _beside(setup, setup.weights.device)
+        self._worker = Worker(WorkerSetup(crew=own, gradient=self._gradient, model=model))
 
     def __enter__(self) -> "DeviceCrew":
         return self
@@ -135,41 +112,10 @@ Crew = WorkerCrew | DeviceCrew
 
 
 def open_crew(
-    recipe: Recipe,
-    model_path: Path,
-    model: Decoder,
-    weights: Tensor,
-    *,
-    reference: Tensor | None = None,
-    teacher: Teacher | None = None,
-    adapter: Tensor | None = None,
-    head: Tensor | None = None,
-    reward_model: RewardModel | None = None,
-    send: Callable[[int], None] | None = None,
+    setup: CrewSetup, model: Decoder, *, send: Callable[[int], None] | None = None
 ) -> Crew:
-    """By where `weights`, of which `model`'s parameters are views, lie; to be used as a context."""
-    if weights.device.type != "cpu":
-        return DeviceCrew(
-            recipe,
-            model_path,
-            model,
-            weights,
-            reference=reference,
-            teacher=teacher,
-            adapter=adapter,
-            head=head,
-            reward_model=reward_model,
-            send=send,
-        )
-    return WorkerCrew(
-        recipe,
-        model_path,
-        weights,
-        num_workers=num_workers(recipe.train.workers),
-        reference=reference,
-        teacher=teacher,
-        adapter=adapter,
-        head=head,
-        reward_model=reward_model,
-        send=send,
-    )
+    """By where the weights, of which `model`'s parameters are views, lie; to be used as a
+    context."""
+    if setup.weights.device.type != "cpu":
+        return DeviceCrew(setup, model, send=send)
+    return WorkerCrew(setup, num_workers=num_workers(setup.recipe.train.workers), send=send)

@@ -16,6 +16,7 @@ from proofloop.runs.crews import open_crew
 from proofloop.runs.environments import build_environment
 from proofloop.runs.machine_check import check_machine
 from proofloop.runs.models import resolve_model
+from proofloop.runs.orders import CrewSetup
 from proofloop.runs.placement import placed
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.sampler import open_sampler
@@ -69,10 +70,12 @@ def run_evaluation(
         with (
             open_sampler(recipe, out, model, weights, tokenizer) as sampler,
             open_crew(
-                recipe if sampler is None else sampler.recipe,
-                model_path,
+                CrewSetup(
+                    recipe=recipe if sampler is None else sampler.recipe,
+                    model_path=model_path,
+                    weights=weights,
+                ),
                 model,
-                weights,
                 send=None if sampler is None else sampler.send,
             ) as crew,
             graceful_interrupt() as interrupted,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from proofloop.core.completion import PolicyVersion
@@ -25,14 +26,13 @@ class Teacher:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSetup:
-    """What a worker is started with; the tensors lie in shared memory or, where the worker is in
-    the driver's own process, on its device."""
+class CrewSetup:
+    """What all workers of a run are started with; the tensors lie in shared memory or, where the
+    one worker is in the driver's own process, on its device."""
 
     recipe: Recipe
     model_path: Path
     weights: Tensor
-    gradient: Tensor
     reference: Tensor | None = None
     """The weights that the run started with, where anything is compared with them."""
     teacher: Teacher | None = None
@@ -42,6 +42,21 @@ class WorkerSetup:
     """Weights of a scalar head on the model, whose gradient comes after the other."""
     reward_model: RewardModel | None = None
     """Where training is rewarded by one."""
+
+    def new_gradient(self) -> Tensor:
+        """Zeros where the weights are: of what is trained, and of the head after it."""
+        trained = self.weights if self.adapter is None else self.adapter
+        size = trained.numel() + (0 if self.head is None else self.head.numel())
+        return torch.zeros(size, device=self.weights.device)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """What one of them is started with."""
+
+    crew: CrewSetup
+    gradient: Tensor
+    """Its own, of its share of a batch."""
     model: Decoder | None = None
     """The driver's own, whose parameters are views of `weights`, where the worker is in its
     process."""

@@ -16,6 +16,7 @@ from proofloop.measure.attempts import base_of, trained_of
 from proofloop.runs.config import load_run_config
 from proofloop.runs.crews import Crew, open_crew
 from proofloop.runs.models import resolve_model
+from proofloop.runs.orders import CrewSetup
 from proofloop.runs.placement import placed
 from proofloop.runs.recipe import Recipe
 from proofloop.runs.start import start_model
@@ -54,7 +55,8 @@ def score_under_base(base: Path, trained: Path, *, on_progress: Callable[[int, i
         ]
         if not left:
             return
-        with open_crew(recipe, model_path, model, weights) as crew:
+        setup = CrewSetup(recipe=recipe, model_path=model_path, weights=weights)
+        with open_crew(setup, model) as crew:
             for start in range(0, len(left), _PORTION):
                 portion = left[start : start + _PORTION]
                 sums = _sums(crew, portion)

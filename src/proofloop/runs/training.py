@@ -30,6 +30,7 @@ from proofloop.runs.machine_check import check_machine
 from proofloop.runs.manifest import collect_manifest, num_workers, this_command, write_manifest
 from proofloop.runs.models import resolve_model
 from proofloop.runs.optimisers import build_optimiser
+from proofloop.runs.orders import CrewSetup
 from proofloop.runs.placement import says
 from proofloop.runs.recipe import EngineKind, Recipe, advantage_rule, objective_of
 from proofloop.runs.reward_models import NAME
@@ -103,15 +104,17 @@ def run_training(
         open_run(recipe, out, resume=resume) as store,
         open_sampler(recipe, out, model, weights, tokenizer) as sampler,
         open_crew(
-            recipe if sampler is None else sampler.recipe,
-            model_path,
+            CrewSetup(
+                recipe=recipe if sampler is None else sampler.recipe,
+                model_path=model_path,
+                weights=weights,
+                reference=reference,
+                teacher=teacher,
+                adapter=None if lora is None else trained,
+                head=head,
+                reward_model=reward_model,
+            ),
             model,
-            weights,
-            reference=reference,
-            teacher=teacher,
-            adapter=None if lora is None else trained,
-            head=head,
-            reward_model=reward_model,
             send=None if sampler is None else sampler.send,
         ) as crew,
         graceful_interrupt() as interrupted,

@@ -44,6 +44,7 @@ from proofloop.runs.lifeline import die_with_parent
 from proofloop.runs.manifest import num_workers
 from proofloop.runs.orders import (
     Attempt,
+    CrewSetup,
     Differentiate,
     Failed,
     Order,
@@ -80,33 +81,34 @@ class Worker:
 
     def __init__(self, setup: WorkerSetup, engine: Engine | None = None) -> None:
         """`engine`: to sample from instead of the weights."""
-        recipe = setup.recipe
+        crew = setup.crew
+        recipe = crew.recipe
         self._recipe = recipe
         self._environment = build_environment(recipe.env)
-        self._tokenizer = ChatTokenizer.load(setup.model_path)
+        self._tokenizer = ChatTokenizer.load(crew.model_path)
         self._verifier = build_verifier(recipe.sandbox.tier)
         naive = recipe.reward.control is Control.NAIVE
         self._naive_sandbox = open_sandbox(recipe.sandbox.tier) if naive else None
         if setup.model is None:
-            self._model = network_over(setup.model_path, recipe, setup.weights)
+            self._model = network_over(crew.model_path, recipe, crew.weights)
         else:
             self._model = setup.model
-        self._models = {Whose.OWN: self._model, **_other_models(setup)}
+        self._models = {Whose.OWN: self._model, **_other_models(crew)}
         self._objective = objective_of(recipe)
         self._gradient = setup.gradient
         self._head: ScalarHead | None = None
         learner: nn.Module = self._model
-        if setup.adapter is not None:
-            learner = learn_by_adapters(self._model, recipe, setup.adapter)
+        if crew.adapter is not None:
+            learner = learn_by_adapters(self._model, recipe, crew.adapter)
         num_own = sum(p.numel() for p in learner.parameters())
         adopt_gradient(learner, setup.gradient[:num_own])
-        if setup.head is not None:
+        if crew.head is not None:
             self._head = ScalarHead(self._model.config.hidden_size)
-            adopt(self._head, setup.head)
+            adopt(self._head, crew.head)
             adopt_gradient(self._head, setup.gradient[num_own:])
         self._local = LocalEngine(
             self._model,
-            setup.weights,
+            crew.weights,
             self._tokenizer.stop_ids,
             num_threads=1 if setup.model is None else num_workers(0),
         )
@@ -114,9 +116,9 @@ class Worker:
             open_engine(recipe, self._local, self._tokenizer) if engine is None else engine
         )
         self._learned: LearnedReward | None = None
-        if setup.reward_model is not None:
+        if crew.reward_model is not None:
             most = recipe.train.micro_batch_tokens
-            self._learned = LearnedReward(setup.reward_model, max_positions=most)
+            self._learned = LearnedReward(crew.reward_model, max_positions=most)
         self._judging = ThreadPoolExecutor(
             1, initializer=None if setup.model is None else _hold_interrupts
         )
@@ -302,14 +304,14 @@ class Worker:
         )
 
 
-def _other_models(setup: WorkerSetup) -> dict[Whose, Decoder]:
+def _other_models(crew: CrewSetup) -> dict[Whose, Decoder]:
     """Those that are only asked."""
     others: dict[Whose, Decoder] = {}
-    recipe = setup.recipe
-    if setup.reference is not None:
-        others[Whose.START] = network_over(setup.model_path, recipe, setup.reference)
-    if setup.teacher is not None:
-        theirs = setup.teacher
+    recipe = crew.recipe
+    if crew.reference is not None:
+        others[Whose.START] = network_over(crew.model_path, recipe, crew.reference)
+    if crew.teacher is not None:
+        theirs = crew.teacher
         others[Whose.TEACHER] = network_over(theirs.model_path, recipe, theirs.weights)
     return others
 
