@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 
 import places
 import pytest
@@ -80,6 +81,7 @@ def _stop(pid: int) -> None:
 
 
 def _judge_under_fire(tier: Tier, num: int, *, most_unscored_a_kill: float) -> None:
+    resource_tracker.ensure_running()  # Python's own, which is not ours to kill
     before = set(descendants(os.getpid()))
     names = attempts(num)
     unscored = 0
