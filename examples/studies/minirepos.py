@@ -7,8 +7,9 @@ which has seen episodes of careful and careless authors.  By reward on whole epi
 turn followed by what the shown tests say; `untold`, by no more than that the module is written;
 `placebo`, a coin for a reward.  Then with a context too short for all turns at four bugs: `notes`,
 which the agent writes for itself when it is full, and `no notes`, where a full context is the end.
-Plotted: held-out share repaired by all hidden tests, over steps, by number of bugs; bands resample
-tasks and seeds.  The null of a gain is the placebo's.
+Plotted: held-out share repaired by all hidden tests, over steps, by number of bugs, told and
+placebo; bands resample tasks.  The null of a gain is the placebo's.  Of four bugs the table tells
+the share of hidden tests that pass, too, since a whole repository is seldom right.
 """
 
 from collections.abc import Sequence
@@ -22,9 +23,9 @@ from proofloop.measure.drawing import ACCENT, INK, MUTED, Figure
 from proofloop.measure.estimators.bootstrap import Floats, bootstrap_mean, paired_difference
 from proofloop.measure.figures import Band, bands
 from proofloop.measure.summary import percent, points
-from proofloop.store import Phase, RunStore
+from proofloop.store import Phase, RolloutRow, RunStore
 
-STEPS, EVERY = 16, 4
+STEPS, EVERY = 40, 8
 
 
 class Arm(NamedTuple):
@@ -40,10 +41,24 @@ SHORT = (*ALL, "agent.context_tokens=560")
 NOTES = Arm("notes", (*SHORT, "agent.notes_tokens=16"))
 NO_NOTES = Arm("no notes", SHORT)
 ARMS = (TOLD, UNTOLD, PLACEBO, NOTES, NO_NOTES)
+CONTROLS = {"told": UNTOLD, "notes": NO_NOTES}
 COLORS = {1: MUTED, 2: INK, 4: ACCENT}
 
-Curves = dict[int, dict[int, Floats]]
-"""By number of bugs and step, pass rates of held-out tasks."""
+
+class Measure(NamedTuple):
+    """What is read of held-out rollouts with so many bugs."""
+
+    horizon: int
+    tests: bool = False
+    """The share of hidden tests that pass, rather than whether all do."""
+
+    def __str__(self) -> str:
+        return f"{self.horizon}, hidden tests" if self.tests else str(self.horizon)
+
+
+MEASURES = (Measure(1), Measure(2), Measure(4), Measure(4, tests=True))
+Curves = dict[Measure, dict[int, Floats]]
+"""By step, the mean of each held-out task."""
 
 
 def job(arm: Arm, seed: int) -> Job:
@@ -63,41 +78,49 @@ def job(arm: Arm, seed: int) -> Job:
 
 
 def read(run: Path) -> Curves:
-    found: Curves = {}
+    found: Curves = {measure: {} for measure in MEASURES}
     with RunStore.read(run) as store:
         for step in store.recorded_steps(Phase.EVAL):
-            rates: dict[int, dict[str, list[bool]]] = {}
-            for horizon, task, passed in store.outcomes(
-                Phase.EVAL, step, ("horizon", "task_id", "passed")
-            ):
-                rates.setdefault(horizon, {}).setdefault(task, []).append(bool(passed))
-            for horizon, by_task in rates.items():
-                values = np.array([np.mean(by_task[t]) for t in sorted(by_task)])
-                found.setdefault(horizon, {})[step] = values
+            values: dict[Measure, dict[str, list[float]]] = {m: {} for m in MEASURES}
+            for row in store.iter_rollouts(phase=Phase.EVAL, step=step):
+                for measure, by_task in values.items():
+                    if measure.horizon == row.horizon:
+                        by_task.setdefault(row.task_id, []).append(_value(row, measure))
+            for measure, by_task in values.items():
+                means = [np.mean(by_task[task]) for task in sorted(by_task)]
+                found[measure][step] = np.array(means)
     return found
 
 
-def gain(runs: Sequence[Curves], horizon: int) -> str:
-    pairs = [(r[horizon][0], r[horizon][max(r[horizon])]) for r in runs]
-    return points(paired_difference(pairs))
+def _value(row: RolloutRow, measure: Measure) -> float:
+    if measure.tests:
+        return row.parts["tests_passed"] / row.parts["tests_planned"]
+    return float(row.passed or 0)
 
 
-def share(runs: Sequence[Curves], horizon: int, last: bool) -> str:
-    rates_T = np.mean([r[horizon][max(r[horizon]) if last else 0] for r in runs], axis=0)
-    return percent(bootstrap_mean(rates_T[:, None]).at(0))
+def end(curves: Curves, measure: Measure) -> Floats:
+    return curves[measure][max(curves[measure])]
 
 
-def difference(runs: Sequence[Curves], others: Sequence[Curves], horizon: int) -> str:
-    ends = [(o[horizon][max(o[horizon])], r[horizon][max(r[horizon])]) for r, o in
-            zip(runs, others, strict=True)]  # fmt: skip
-    return points(paired_difference(ends))
+def gain(runs: Sequence[Curves], measure: Measure) -> str:
+    return points(paired_difference([(r[measure][0], end(r, measure)) for r in runs]))
+
+
+def share(runs: Sequence[Curves], measure: Measure, last: bool) -> str:
+    shares = [end(r, measure) if last else r[measure][0] for r in runs]
+    return percent(bootstrap_mean(np.mean(shares, axis=0)[:, None]).at(0))
+
+
+def difference(runs: Sequence[Curves], others: Sequence[Curves], measure: Measure) -> str:
+    pairs = zip(others, runs, strict=True)
+    return points(paired_difference([(end(o, measure), end(r, measure)) for o, r in pairs]))
 
 
 def draw(found: dict[Arm, list[Curves]]) -> Figure:
     lines: list[Band] = []
-    for arm, dashed in ((TOLD, False), (UNTOLD, True)):
+    for arm, dashed in ((TOLD, False), (PLACEBO, True)):
         for horizon, color in COLORS.items():
-            runs = [r[horizon] for r in found[arm]]
+            runs = [r[Measure(horizon)] for r in found[arm]]
             steps = sorted(set.intersection(*(set(r) for r in runs)))
             num_tasks = min(len(r[s]) for r in runs for s in steps)
             rates_TK = np.stack(
@@ -128,16 +151,16 @@ def main() -> None:
     here.write("minirepos", draw(found))
     rows: list[list[str]] = []
     for arm, curves in found.items():
-        for horizon in sorted(curves[0]):
-            against = NO_NOTES if arm is NOTES else UNTOLD if arm is TOLD else None
+        control = CONTROLS.get(arm.name)
+        for measure in MEASURES:
             rows.append(
                 [
                     arm.name,
-                    str(horizon),
-                    share(curves, horizon, last=False),
-                    share(curves, horizon, last=True),
-                    gain(curves, horizon),
-                    "" if against is None else difference(curves, found[against], horizon),
+                    str(measure),
+                    share(curves, measure, last=False),
+                    share(curves, measure, last=True),
+                    gain(curves, measure),
+                    "" if control is None else difference(curves, found[control], measure),
                 ]
             )
     print(f"{len(here.seeds)} seeds, {STEPS} steps")
