@@ -74,12 +74,13 @@ def _compared(group: Group, rule: AdvantageRule, gamma: float, *, by_state: bool
     """Returns less the mean of those that they are compared with.
 
     All turns of the group (`discounted`: Baronio et al. 2025, "Kevin: Multi-Turn RL for Generating
-    CUDA Kernels", section 3.2, where only the last turn is scored: each turn is a sample of its
-    own, whose reward is the discounted sum of scores from there on, compared over all samples of
-    the task); or those turns of the group before which the policy had seen the same
-    (`same_state`: Feng et al. 2025, "Group-in-Group Policy Optimization for LLM Agent Training",
-    section 4.2, whose anchor states are here what the policy saw, token by token).  Scale `group`
-    divides by the standard deviation of what they are compared with, where it is not 0.
+    CUDA Kernels", where only the last turn is scored: each turn is a sample of its own, whose
+    reward is the discounted sum of scores from there on, compared over all samples of the task);
+    or those turns of the group before which the policy had seen the same (`same_state`: Feng et
+    al. 2025, "Group-in-Group Policy Optimization for LLM Agent Training", arXiv 2505.10978, the
+    step-relative advantage, whose anchor states are here what the policy saw, token by token).
+    Scale `group` divides by the standard deviation of what they are compared with, where it is
+    not 0.
     """
     returns: dict[object, list[float]] = {}
     places: list[tuple[RolloutId, object, float]] = []
@@ -116,7 +117,8 @@ def states(rollout: Rollout) -> list[tuple[int, ...]]:
 def _credited(
     credited: Credited, own: tuple[float, ...], divisor: float, turns: TurnRule
 ) -> Credited:
-    """`same_state` adds its part to the rollout's (eq. 8 there); `discounted` takes its place."""
+    """`same_state` adds its part to the rollout's (GiGPO's A = A_episode + weight A_step);
+    `discounted` takes its place."""
     is_added = turns.credit is TurnCredit.SAME_STATE
     base, weight = (credited.advantage, turns.weight) if is_added else (0.0, 1.0)
     values = [
