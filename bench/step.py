@@ -127,7 +127,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         make_job(tokenizer, arguments, RECIPE.tasks_per_step),
         samples_per_prompt=RECIPE.samples_per_task,
     )
-    natural = Ours(natural_job, model_path, workers=workers, stop_ids=tokenizer.stop_ids)
+    own = {"ours": ours}
+    if arguments.quick_start:
+        natural = Ours(natural_job, model_path, workers=workers, stop_ids=tokenizer.stop_ids)
+        own[QUICK_START] = natural
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "job.json"
         job.write(path)
@@ -136,7 +139,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
             f"plain loop, {n} threads": Contender(
                 sys.executable, "step_plain.py", [*given, str(n)], n
             )
-            for n in sorted({1, 2, workers})
+            for n in arguments.plain_threads
         }
         if arguments.trl_python:
             for name in arguments.trl_settings.split(","):
@@ -148,20 +151,19 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         for name, contender in others.items():
             if name.startswith("plain"):
                 contender.wait_ready()
-        ours.step()
-        natural.step()
+        for contender in own.values():
+            contender.step()
         ours.flops_per_s(2)
         times: dict[str, list[StepTime]] = {}
         rates: list[float] = []
         for number in range(arguments.rounds):
-            contenders = {"ours": ours, **others, QUICK_START: natural}
-            for name, contender in contenders.items():
+            for name, contender in {**own, **others}.items():
                 time.sleep(0.3)  # threads of the one before stop spinning
                 made = contender.step()
                 times.setdefault(name, []).append(made)
                 print(f"round {number + 1}: {name} {made.seconds:.2f} s", file=sys.stderr)
             rates.append(ours.flops_per_s(10))
-        for contender in (ours, natural, *others.values()):
+        for contender in (*own.values(), *others.values()):
             contender.close()
     flops = step_flops(read_config(model_path), job)
     rate = statistics.median(rates)
@@ -249,8 +251,21 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--plain-threads",
+        type=lambda text: sorted(map(int, text.split(","))),
+        help="of the plain loops, by comma (default: 1, 2 and as many as there are workers)",
+    )
+    parser.add_argument(
+        "--no-quick-start",
+        dest="quick_start",
+        action="store_false",
+        help="without the quick start's shape, which takes long with a large model",
+    )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.plain_threads is None:
+        arguments.plain_threads = sorted({1, 2, arguments.workers})
     result = with_ratios(measure(arguments))
     if arguments.json:
         print(json.dumps(result, indent=2))

@@ -20,6 +20,7 @@ STUDIES = Path(__file__).parents[2] / "examples" / "studies"
     [
         ("exposure", ("exposure", "exposure-2", "exposure-3")),
         ("feedback", ("feedback",)),
+        ("minirepos", ("minirepos",)),
         ("nines", ("nines", "nines-gain")),
         ("one_example", ("one-example", "one-example-curves")),
         ("placebo", ("placebo",)),
