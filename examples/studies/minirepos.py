@@ -5,8 +5,9 @@
 Mini-repositories with one, two and four bugs in as many modules.  The base is `pico-minirepos`,
 which has seen episodes of careful and careless authors.  By reward on whole episodes: `told`, every
 turn followed by what the shown tests say; `untold`, by no more than that the module is written;
-`placebo`, a coin for a reward.  Then with a context too short for all turns at four bugs: `notes`,
-which the agent writes for itself when it is full, and `no notes`, where a full context is the end.
+`placebo`, a coin for a reward.  Then with a context too short for all turns at four bugs (and no
+lists, whose statements alone would fill it): `notes`, which the agent writes for itself when it is
+full, and `no notes`, where a full context is the end.
 Plotted: held-out share repaired by all hidden tests, over steps, by number of bugs, told and
 placebo; bands resample tasks.  The null of a gain is the placebo's.  Of four bugs the table tells
 the share of hidden tests that pass, too, since a whole repository is seldom right.
@@ -31,15 +32,16 @@ STEPS, EVERY = 40, 8
 class Arm(NamedTuple):
     name: str
     settings: tuple[str, ...]
+    steps: int = STEPS
 
 
 ALL = ("env.horizon=[1,2,4]",)
 TOLD = Arm("told", ALL)
 UNTOLD = Arm("untold", (*ALL, "agent.feedback=false"))
 PLACEBO = Arm("placebo", (*ALL, "reward.control=random"))
-SHORT = (*ALL, "agent.context_tokens=560")
-NOTES = Arm("notes", (*SHORT, "agent.notes_tokens=16"))
-NO_NOTES = Arm("no notes", SHORT)
+SHORT = (*ALL, 'env.families=["int","string"]', "agent.context_tokens=448")
+NOTES = Arm("notes", (*SHORT, "agent.notes_tokens=16"), steps=16)
+NO_NOTES = Arm("no notes", SHORT, steps=16)
 ARMS = (TOLD, UNTOLD, PLACEBO, NOTES, NO_NOTES)
 CONTROLS = {"told": UNTOLD, "notes": NO_NOTES}
 COLORS = {1: MUTED, 2: INK, 4: ACCENT}
@@ -68,7 +70,7 @@ def job(arm: Arm, seed: int) -> Job:
             "model.path=pico-minirepos",
             *("env.name=minirepos", "env.complexity=[1]", "agent.dialect=definitions"),
             *("sampling.max_tokens=40", "train.learning_rate=3e-4"),
-            *(f"train.seed={seed}", f"train.num_steps={STEPS}"),
+            *(f"train.seed={seed}", f"train.num_steps={arm.steps}"),
             *("train.tasks_per_step=33", "train.samples_per_task=8"),
             *(f"eval.every={EVERY}", "eval.num_tasks=72", "eval.num_samples=4"),
             *("eval.final_num_tasks=72", "eval.final_num_samples=4"),
@@ -163,7 +165,7 @@ def main() -> None:
                     "" if control is None else difference(curves, found[control], measure),
                 ]
             )
-    print(f"{len(here.seeds)} seeds, {STEPS} steps")
+    print(f"{len(here.seeds)} seeds, {STEPS} steps ({NOTES.steps} with a short context)")
     print_table(("arm", "bugs", "base", "trained", "gain, points", "minus its control"), rows)
 
 
