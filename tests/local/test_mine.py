@@ -22,8 +22,12 @@ from proofloop.core.sandbox import Limits
 from proofloop.core.task import Split
 from proofloop.core.verdict import Scored, ScoredCause
 from proofloop.envs.harbor import HarborEnvironment, project_tests, visible_of
+from proofloop.mine import portions
+from proofloop.mine.baseline import Baseline, KnownModule
+from proofloop.mine.benches import Benches
 from proofloop.mine.config import Format, Kind, MineConfig
 from proofloop.mine.pipeline import mine
+from proofloop.mine.prepare import prepare
 from proofloop.mine.summary import Summary
 from proofloop.verify import build_verifier
 
@@ -246,6 +250,30 @@ def test_test_modules_may_import_each_other(tmp_path: Path) -> None:
     tests = project_tests(environment.set, environment.rows[0].task)
     assert [module.path for module in tests.helpers] == ["tests/test_rebate.py"]
     assert visible_of(environment.set, environment.rows[0].task) == ()
+
+
+def test_a_module_in_portions_tells_what_it_tells_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = checkout(tmp_path / "repository")
+    found: list[Baseline] = []
+    with Benches(2) as benches:
+        for least_bytes in (1 << 20, 1):
+            monkeypatch.setattr(portions, "_LEAST_BYTES", least_bytes)
+            out = tmp_path / str(least_bytes)
+            found.append(prepare(repository, out, CONFIG, PYTHON, benches, lambda text: None)[2])
+    whole, cut = found
+    for baseline in found:
+        assert any(len(module.tests) > 1 for module in baseline.modules)
+    assert (cut.functions, cut.loading, cut.lines) == (whole.functions, whole.loading, whole.lines)
+    assert [_but_for_seconds(m) for m in cut.modules] == [
+        _but_for_seconds(m) for m in whole.modules
+    ]
+
+
+def _but_for_seconds(module: KnownModule) -> KnownModule:
+    tests = tuple(msgspec.structs.replace(test, seconds=0.0) for test in module.tests)
+    return msgspec.structs.replace(module, tests=tests)
 
 
 def test_packed_it_is_the_same_set_in_less_room(

@@ -17,6 +17,7 @@ from proofloop.mine.config import Kind, MineConfig
 from proofloop.mine.history import _common
 from proofloop.mine.joins import draw, import_depths, in_order
 from proofloop.mine.pipeline import check
+from proofloop.mine.portions import Portion, portions_of
 from proofloop.mine.repository import read_repository
 from proofloop.mine.statement import Secrets, by_template
 from proofloop.verify.projects.twins import apply, twins_of
@@ -254,3 +255,13 @@ def test_a_twin_goes_above_a_decorated_first_statement() -> None:
     source = b"def test_it():\n    @wrap\n    def f():\n        return 1\n    return\n"
     for edit in twins_of(source)["test_it"].twins:
         ast.parse(apply(source, [edit]))
+
+
+def test_only_large_modules_are_cut_and_none_beyond_a_fair_part() -> None:
+    assert portions_of({"a": 900_000, "b": 90_000, "c": 10_000}, 4) == [
+        *(Portion("a", first, 4) for first in range(4)),
+        Portion("b"),
+        Portion("c"),
+    ]
+    assert portions_of({"a": 9_000}, 4) == [Portion("a")]
+    assert len(portions_of({f"t{i}": 50_000 for i in range(8)}, 4)) == 8

@@ -99,7 +99,7 @@ def test_the_signal_share_is_that_of_the_world_it_is_drawn_from(noise: float) ->
     signal = SignalShare()
     for _ in range(60):
         half, other = (g / 2 + noise * torch.randn(4000) / 2**0.5 for _ in range(2))
-        signal.observe(half, other)
+        signal.observe(half, other, float((half + other).norm()))
     share = 1 / (1 + noise**2)
     assert share - 0.05 < signal.value < share + 0.01
 
@@ -114,6 +114,13 @@ def test_pure_noise_moves_almost_nothing() -> None:
             adam.update(*torch.randn(2, 1000))
         moved[schedule] = float(weights.norm())
     assert moved[Schedule.SIGNAL] < 0.02 * moved[Schedule.CONSTANT]
+
+
+def test_halves_that_cancel_move_nothing_and_say_nothing() -> None:
+    weights = torch.zeros(4)
+    update = optimiser(weights, Schedule.SIGNAL).update(torch.ones(4), -torch.ones(4))
+    assert (update.grad_norm, update.signal_share) == (0.0, 1.0)
+    assert not weights.any()
 
 
 def test_one_group_after_another_still_trains() -> None:

@@ -1,14 +1,15 @@
 """The tests of a repository before anything is changed: which there are, which can be relied on,
 what they reach.
 
-Every module runs twice, each time in a process of its own: watched, for what its tests reach; and
-strictly, with nothing to write to and no threads or processes.  Where a test does not pass
-strictly, the module runs a third time, as it is.  A test counts if it passed while it was watched
-and in one of the others.
+Every module runs twice, each time in a process of its own (a large one in several, which share its
+tests out): watched, for what its tests reach; and strictly, with nothing to write to and no threads
+or processes.  Where a test does not pass strictly, the module runs a third time, as it is.  A test
+counts if it passed while it was watched and in one of the others.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -17,6 +18,7 @@ from proofloop.core.record import Record
 from proofloop.core.verdict import ScoredCause
 from proofloop.mine.benches import Benches
 from proofloop.mine.config import MineConfig
+from proofloop.mine.portions import Portion, joined, portions_of
 from proofloop.mine.runner import OVER_TIME, Job, Reached, Runner, Setting, Told
 from proofloop.sandbox import ForkServerSandbox
 from proofloop.verify.projects.claims import Failure
@@ -59,8 +61,8 @@ class KnownModule(Record):
     """Other test modules that it imports."""
 
 
-_Order = tuple[Sequence[str], str]
-"""Modules, and how they are run: `plain`, `watched` or `strict`."""
+_Order = tuple[Sequence[Portion], str]
+"""Of modules, and how they are run: `plain`, `watched` or `strict`."""
 
 
 class Baseline(Record):
@@ -86,24 +88,35 @@ def take_baseline(
     """Raises UserError where the suite is no ground to stand on."""
     prefixes = tuple(p if p.endswith(".py") else f"{p}/" for p in packages)
     setting = msgspec.structs.replace(setting, preload=_COMMON)
+    portions = portions_of(
+        {module: Path(setting.tree, module).stat().st_size for module in modules}, benches.num
+    )
+    told_of: dict[tuple[Portion, str], Told | Failure] = {}
     told: dict[tuple[str, str], Told | Failure] = {}
 
     def run_all(own: Sequence[str], how: str) -> None:
-        orders = [(part, how) for part in _dealt(own, benches.num)]
-        for (part, _), found in zip(orders, benches.map(run, orders), strict=True):
-            told.update({(m, how): claimed for m, claimed in zip(part, found, strict=True)})
+        """These modules."""
+        parts = [portion for portion in portions if portion.module in own]
+        orders = [(hand, how) for hand in _dealt(parts, benches.num)]
+        for (hand, _), found in zip(orders, benches.map(run, orders), strict=True):
+            told_of.update({(p, how): claimed for p, claimed in zip(hand, found, strict=True)})
+        for module in own:
+            told[module, how] = joined([told_of[p, how] for p in parts if p.module == module])
 
     def run(sandbox: ForkServerSandbox, order: _Order) -> list[Told | Failure]:
         own, how = order
         watched, wall_s = how == "watched", config.max_module_s
         if how == "strict":  # in which a test may wait for ever for what it may not do
-            known = [told[m, "watched"] for m in own]
+            known = [told_of[portion, "watched"] for portion in own]
             most_s = max(sum(t.more.seconds.values()) for t in known if isinstance(t, Told))
             wall_s = min(wall_s, _LEAST_S + 2 * most_s)
         test_s = config.max_tests_s * (_WATCHED_SLACK if watched else 1)
         trace = prefixes if watched else ()
         return Runner(sandbox, setting).run(
-            [Job(modules=(module,), trace=trace, test_s=test_s) for module in own],
+            [
+                Job(modules=(p.module,), share=(p.first, p.num), trace=trace, test_s=test_s)
+                for p in own
+            ],
             wall_s=wall_s,
             compiled=sources if len(own) >= _MANY else (),
             strict=how == "strict",
@@ -135,8 +148,8 @@ def take_baseline(
     )
 
 
-def _dealt(modules: Sequence[str], num: int) -> list[Sequence[str]]:
-    return [part for start in range(num) if (part := modules[start::num])]
+def _dealt(portions: Sequence[Portion], num: int) -> list[Sequence[Portion]]:
+    return [hand for start in range(num) if (hand := portions[start::num])]
 
 
 def _is_settled(strict: Told | Failure) -> bool:

@@ -61,6 +61,8 @@ class Job(Record):
     modules: tuple[str, ...]
     """Test modules, from the tree."""
     select: tuple[str, ...] | None = None
+    share: tuple[int, int] = (0, 1)
+    """(k, n): every n-th of the tests, from the k-th on."""
     overlay: dict[str, bytes] = msgspec.field(default_factory=dict[str, bytes])
     trace: tuple[str, ...] = ()
     """Beginnings of paths whose functions' calls are noted."""
@@ -174,6 +176,7 @@ def _job(job: Job) -> bytes:
         "modules": {},
         "held": job.modules,
         "select": job.select,
+        "share": job.share,
         "seed": 0,
         "overlay": encoded(job.overlay),
         "trace": job.trace,

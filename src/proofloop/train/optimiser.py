@@ -62,12 +62,13 @@ class SignalShare:
         self.sums = torch.zeros(4, dtype=torch.float64)
         """Of weights, squared weights, weighted shares and weighted squared shares."""
 
-    def observe(self, half: Tensor, other: Tensor) -> None:
-        """Leaves a batch out that has no two halves with a gradient: it cannot tell."""
-        if not half.any() or not other.any():
+    def observe(self, half: Tensor, other: Tensor, norm: float) -> None:
+        """`norm`: of half + other.  Leaves a batch out that has no two halves with a gradient: it
+        cannot tell."""
+        agreement = float(half.dot(other))
+        if not norm or (not agreement and not (half.any() and other.any())):
             return
-        whole = half + other
-        share = 4 * float(half.dot(other)) / float(whole.square_().sum())
+        share = 4 * agreement / norm**2
         now = torch.tensor([1.0, 1.0, share, share**2], dtype=torch.float64)
         memory = torch.tensor([1, SIGNAL_MEMORY, 1, 1], dtype=torch.float64) * SIGNAL_MEMORY
         self.sums = memory * self.sums + now
@@ -108,9 +109,11 @@ class Optimiser:
         """
         gradient = half + other
         norm = check_finite(gradient, self.num_updates + 1)
-        self._signal.observe(half, other)
+        self._signal.observe(half, other, norm)
         rate = self._rate()
-        self._weights.grad = gradient * min(1.0, self._config.grad_clip / max(norm, 1e-12))
+        if norm > self._config.grad_clip:
+            gradient.mul_(self._config.grad_clip / norm)
+        self._weights.grad = gradient
         for group in self._stepper.param_groups:
             group["lr"] = rate
         self._stepper.step()

@@ -133,6 +133,8 @@ def _run_pytest(settings: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]
             collected.extend(item.nodeid for item in items)
             if job["select"] is not None:
                 items[:] = [item for item in items if item.nodeid in job["select"]]
+            first, step = job.get("share", (0, 1))
+            items[:] = items[first::step]
 
         @pytest.hookimpl(wrapper=True)
         def pytest_runtest_makereport(self, item: Any, call: Any) -> Generator[None, Any, Any]:
