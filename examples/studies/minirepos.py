@@ -120,7 +120,7 @@ def difference(runs: Sequence[Curves], others: Sequence[Curves], measure: Measur
 
 def draw(found: dict[Arm, list[Curves]]) -> Figure:
     lines: list[Band] = []
-    for arm, dashed in ((TOLD, False), (PLACEBO, True)):
+    for arm, name, dashed in ((TOLD, "told", False), (PLACEBO, "coin", True)):
         for horizon, color in COLORS.items():
             runs = [r[Measure(horizon)] for r in found[arm]]
             steps = sorted(set.intersection(*(set(r) for r in runs)))
@@ -131,7 +131,7 @@ def draw(found: dict[Arm, list[Curves]]) -> Figure:
             curve = bootstrap_mean(rates_TK)
             lines.append(
                 Band(
-                    label=f"{arm.name}, {horizon} bug{'s' if horizon > 1 else ''}",
+                    label=f"{name}, {horizon} bug{'s' if horizon > 1 else ''}",
                     x=tuple(map(float, steps)),
                     mean=curve.means.tolist(),
                     low=curve.lows.tolist(),
