@@ -249,9 +249,16 @@ def test_workers_die_with_their_driver_amid_their_work(
     assert state_of(tmp_path / "run") == "step 1: drawn, not sampled"
 
 
-def test_two_kills_lose_nothing(tmp_path: Path, tiny_model: Path, adopted: set[int]) -> None:
-    num_hit = crash_again_and_again(tmp_path, tiny_model, adopted, num_steps=5, num_kills=2, seed=0)
-    assert num_hit > 0, "the run was done before it was killed"
+def test_three_kills_lose_nothing(tmp_path: Path, tiny_model: Path, adopted: set[int]) -> None:
+    for seed in range(3):  # where the machine's pace changes, a run may be done before its kills
+        place = tmp_path / str(seed)
+        place.mkdir()
+        num_hit = crash_again_and_again(
+            place, tiny_model, adopted, num_steps=6, num_kills=3, seed=seed
+        )
+        if num_hit >= 2:
+            return
+    pytest.fail("three runs were done before they were killed")
 
 
 @pytest.mark.slow
