@@ -17,9 +17,11 @@ from proofloop.mine.config import Kind, MineConfig
 from proofloop.mine.history import _common
 from proofloop.mine.joins import draw, import_depths, in_order
 from proofloop.mine.pipeline import check
-from proofloop.mine.portions import Portion, portions_of
+from proofloop.mine.portions import Portion, joined, portions_of
 from proofloop.mine.repository import read_repository
+from proofloop.mine.runner import More, Told
 from proofloop.mine.statement import Secrets, by_template
+from proofloop.verify.projects.claims import Failure
 from proofloop.verify.projects.twins import apply, twins_of
 
 SOURCE = b'''"""A module."""
@@ -255,6 +257,16 @@ def test_a_twin_goes_above_a_decorated_first_statement() -> None:
     source = b"def test_it():\n    @wrap\n    def f():\n        return 1\n    return\n"
     for edit in twins_of(source)["test_it"].twins:
         ast.parse(apply(source, [edit]))
+
+
+def test_portions_of_different_lists_tell_nothing() -> None:
+    more = More(said={}, seconds={}, loaded=())
+    one, other = (
+        Told(collected=(name,), outcomes=(), collection_error="", status=0, more=more)
+        for name in ("t.py::test[1]", "t.py::test[2]")
+    )
+    assert isinstance(joined([one, other]), Failure)
+    assert joined([one, one]) == one
 
 
 def test_only_large_modules_are_cut_and_none_beyond_a_fair_part() -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from proofloop.core.verdict import ScoredCause
 from proofloop.mine.runner import More, Reached, Told
 from proofloop.verify.projects.claims import Failure
 
@@ -39,8 +40,10 @@ def joined(parts: Sequence[Told | Failure]) -> Told | Failure:
         return next(part for part in parts if isinstance(part, Failure))
     first = told[0]
     for part in told:
-        if part.collected != first.collected or part.collection_error:
-            return part  # which tells by itself why nothing can be relied on
+        if part.collection_error:
+            return part
+        if part.collected != first.collected:  # its portions are of different lists
+            return Failure(cause=ScoredCause.CRASH, detail="its tests are named differently")
     place = {test: number for number, test in enumerate(first.collected)}
     outcomes = [outcome for part in told for outcome in part.outcomes]
     outcomes.sort(key=lambda outcome: place.get(outcome.id, len(place)))
