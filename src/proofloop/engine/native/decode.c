@@ -21,9 +21,6 @@
 #define BLOCK 16  /* positions a page of the cache */
 #define QUERIES 4 /* tokens of a sequence that attend together */
 
-typedef float page __attribute__((vector_size(4 * BLOCK), aligned(4), may_alias));
-typedef int32_t ipage __attribute__((vector_size(4 * BLOCK), aligned(4), may_alias));
-
 typedef struct {
     const float *input_norm, *post_norm;
     const float *qkv, *qkv_bias, *q_norm, *k_norm;
@@ -128,14 +125,12 @@ static void product(const float *a, size_t a_stride, int n, int in, const float 
 
 /* ---- elementwise ---- */
 
-DEFINE_VECTOR(page, ipage, pmax, pexp)
-
 static void rms_norm(const float *x, const float *gain, int width, float eps, float *y) {
     vec sums = {0};
     int i = 0;
     for (; i + LANES <= width; i += LANES) {
         vec v = *(const vec *)(x + i);
-        sums += v * v;
+        sums = fused(v, v, sums);
     }
     float s = total(sums);
     for (; i < width; i++) s += x[i] * x[i];
@@ -143,13 +138,12 @@ static void rms_norm(const float *x, const float *gain, int width, float eps, fl
     for (i = 0; i < width; i++) y[i] = x[i] * inverse * gain[i];
 }
 
-/* Which product is fused is said, or it would depend on how the compiler cuts the loop. */
 static void rotate(float *x, const float *cos, const float *sin, int width) {
     int half = width / 2;
     for (int i = 0; i < half; i++) {
         float a = x[i], b = x[i + half];
-        x[i] = __builtin_fmaf(a, cos[i], -(b * sin[i]));
-        x[i + half] = __builtin_fmaf(b, cos[i + half], a * sin[i + half]);
+        x[i] = a * cos[i] - b * sin[i];
+        x[i + half] = b * cos[i + half] + a * sin[i + half];
     }
 }
 
@@ -160,7 +154,7 @@ static void gated(float *gate, const float *up, size_t stride, int n, Share pane
         const float *u = up + r * stride;
         for (int i = panels.from * PANEL; i < panels.to * PANEL; i += LANES) {
             vec x = *(vec *)(g + i);
-            *(vec *)(g + i) = x / (1.0f + vexp(-vmax(x, (vec){0} - 80.0f))) * *(const vec *)(u + i);
+            *(vec *)(g + i) = x / (1.0f + vexp(-vmax(x, every(-80.0f)))) * *(const vec *)(u + i);
         }
     }
 }
@@ -188,7 +182,7 @@ static void remember(const Model *m, float *cache, int layer, int page_id, int p
         memcpy(v + ((size_t)h * BLOCK + place) * D, values + h * D, D * sizeof(float));
 }
 
-static const ipage PLACES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+static const int32_t PLACES[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 /* One head's queries of `rows` tokens that follow each other on one page, the first at `position`,
  * each over positions from `from` to its own: what is read of the cache is read once for all.  q, y
@@ -198,44 +192,47 @@ static inline __attribute__((always_inline)) void attend_rows(
     int position, int kv_head, const float *q, size_t q_stride, float *scores, size_t score_stride,
     float *y, size_t y_stride) {
     int D = m->head_dim, first = from / BLOCK, last = position / BLOCK;
+    int columns = (last + 1 - first) * BLOCK;
     size_t head = (size_t)kv_head * D * BLOCK, values = (size_t)m->num_kv_heads * D * BLOCK;
-    page high[QUERIES];
-    for (int r = 0; r < rows; r++) high[r] = (page){0} - INFINITY;
-    for (int b = first; b <= last; b++) {
-        const float *k =
-            cache + ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) + head;
-        page part[QUERIES][4] = {{{0}}}; /* sums that need not wait for each other */
+    vec high[QUERIES];
+    for (int r = 0; r < rows; r++) high[r] = every(-INFINITY);
+    for (int c = 0; c < columns; c += LANES) {
+        int b = first + c / BLOCK;
+        const float *k = cache + ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) +
+                         head + c % BLOCK;
+        vec part[QUERIES][4] = {{{0}}}; /* sums that need not wait for each other */
         int d = 0;
         for (; d + 4 <= D; d += 4)
             for (int j = 0; j < 4; j++) {
-                page key = *(const page *)(k + (size_t)(d + j) * BLOCK);
-                for (int r = 0; r < rows; r++) part[r][j] += q[r * q_stride + d + j] * key;
+                vec key = *(const vec *)(k + (size_t)(d + j) * BLOCK);
+                for (int r = 0; r < rows; r++)
+                    part[r][j] = fused(every(q[r * q_stride + d + j]), key, part[r][j]);
             }
         for (; d < D; d++)
             for (int r = 0; r < rows; r++)
-                part[r][0] += q[r * q_stride + d] * *(const page *)(k + (size_t)d * BLOCK);
+                part[r][0] = fused(every(q[r * q_stride + d]),
+                                   *(const vec *)(k + (size_t)d * BLOCK), part[r][0]);
         for (int r = 0; r < rows; r++) {
-            page s = ((part[r][0] + part[r][1]) + (part[r][2] + part[r][3])) * m->scale;
+            vec s = ((part[r][0] + part[r][1]) + (part[r][2] + part[r][3])) * m->scale;
             if (b == first || b == last) {
-                ipage at = PLACES + b * BLOCK, hidden = (at < from) | (at > position + r);
-                s = (page)((hidden & (ipage)((page){0} - 1e30f)) | (~hidden & (ipage)s));
+                ivec at = *(const ivec *)PLACES + first * BLOCK + c;
+                ivec hidden = (at < from) | (at > position + r);
+                s = (vec)((hidden & (ivec)every(-1e30f)) | (~hidden & (ivec)s));
             }
-            high[r] = pmax(high[r], s);
-            *(page *)(scores + r * score_stride + (size_t)(b - first) * BLOCK) = s;
+            high[r] = vmax(high[r], s);
+            *(vec *)(scores + r * score_stride + c) = s;
         }
     }
     float inverse[QUERIES];
     for (int r = 0; r < rows; r++) {
-        float top = -INFINITY, sum = 0;
-        for (int i = 0; i < BLOCK; i++) top = high[r][i] > top ? high[r][i] : top;
-        page sums = {0};
-        for (int b = first; b <= last; b++) {
-            page *at = (page *)(scores + r * score_stride + (size_t)(b - first) * BLOCK);
-            *at = pexp(*at - top);
+        float top = highest(high[r]);
+        vec sums = {0};
+        for (int c = 0; c < columns; c += LANES) {
+            vec *at = (vec *)(scores + r * score_stride + c);
+            *at = vexp(*at - top);
             sums += *at;
         }
-        for (int i = 0; i < BLOCK; i++) sum += sums[i];
-        inverse[r] = 1.0f / sum;
+        inverse[r] = 1.0f / total(sums);
     }
     int i = 0;
     for (; i + 2 * LANES <= D; i += 2 * LANES) {
@@ -250,8 +247,8 @@ static inline __attribute__((always_inline)) void attend_rows(
                     vec one = *(const vec *)(v + (size_t)t * D + j * LANES);
                     vec two = *(const vec *)(v + (size_t)(t + 1) * D + j * LANES);
                     for (int r = 0; r < rows; r++) {
-                        even[r][j] += w[r * score_stride + t] * one;
-                        odd[r][j] += w[r * score_stride + t + 1] * two;
+                        even[r][j] = fused(every(w[r * score_stride + t]), one, even[r][j]);
+                        odd[r][j] = fused(every(w[r * score_stride + t + 1]), two, odd[r][j]);
                     }
                 }
             for (int r = 0; r < rows; r++) { /* on the last page each sees one more */
@@ -259,13 +256,15 @@ static inline __attribute__((always_inline)) void attend_rows(
                 int at = t, until = b == last ? end + r : end;
                 for (; at + 2 <= until; at += 2)
                     for (int j = 0; j < 2; j++) {
-                        even[r][j] += own[at] * *(const vec *)(v + (size_t)at * D + j * LANES);
-                        odd[r][j] += own[at + 1] *
-                                     *(const vec *)(v + (size_t)(at + 1) * D + j * LANES);
+                        const float *one = v + (size_t)at * D + j * LANES;
+                        even[r][j] = fused(every(own[at]), *(const vec *)one, even[r][j]);
+                        odd[r][j] = fused(every(own[at + 1]), *(const vec *)(one + D), odd[r][j]);
                     }
                 if (at < until)
                     for (int j = 0; j < 2; j++)
-                        even[r][j] += own[at] * *(const vec *)(v + (size_t)at * D + j * LANES);
+                        even[r][j] = fused(every(own[at]),
+                                           *(const vec *)(v + (size_t)at * D + j * LANES),
+                                           even[r][j]);
             }
         }
         for (int r = 0; r < rows; r++)
@@ -444,7 +443,7 @@ static double above(const float *e, int room, float least, int weigh) {
     for (int c = 0; c < room; c += CHUNK) {
         vec sums = {0};
         for (int i = c; i < c + CHUNK && i < room; i += LANES) {
-            vec x = *(const vec *)(e + i), one = (vec){0} + 1.0f;
+            vec x = *(const vec *)(e + i), one = every(1.0f);
             if (weigh) one = x;
             sums += (vec)((ivec)one & (x >= least));
         }
@@ -494,7 +493,7 @@ static int draw(float *logits, int vocab, const Row *row, double chance, float *
                 float *entropy) {
     const int room = padded(vocab);
     for (int i = vocab; i < room; i++) logits[i] = -1e30f;
-    vec high = (vec){0} - INFINITY, doubt = {0}; /* not 0 where a logit is not finite */
+    vec high = every(-INFINITY), doubt = {0}; /* not 0 where a logit is not finite */
     for (int i = 0; i < room; i += LANES) {
         high = vmax(high, *(vec *)(logits + i));
         doubt += *(vec *)(logits + i) * 0.0f;
@@ -503,8 +502,7 @@ static int draw(float *logits, int vocab, const Row *row, double chance, float *
         *logprob = *entropy = NAN;
         return 0;
     }
-    float top = -INFINITY;
-    for (int i = 0; i < LANES; i++) top = high[i] > top ? high[i] : top;
+    const float top = highest(high);
     if (row->temperature == 0) { /* all of it on the first of the highest */
         *logprob = *entropy = 0;
         for (int i = 0; i < vocab; i++)
@@ -513,8 +511,8 @@ static int draw(float *logits, int vocab, const Row *row, double chance, float *
     const float inverse = 1.0f / row->temperature;
     vec mean = {0}; /* of e log e */
     for (int i = 0; i < room; i += LANES) {
-        vec s = vmax((*(vec *)(logits + i) - top) * inverse, (vec){0} - 80.0f), e = vexp(s);
-        mean += e * s;
+        vec s = vmax((*(vec *)(logits + i) - top) * inverse, every(-80.0f)), e = vexp(s);
+        mean = fused(e, s, mean);
         *(vec *)(logits + i) = e;
     }
     for (int i = vocab; i < room; i++) logits[i] = 0;

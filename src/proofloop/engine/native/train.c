@@ -31,7 +31,7 @@ void norm(int32_t n, int32_t groups, int32_t width, const float *x, int64_t x_st
             int i = 0;
             for (; i + LANES <= width; i += LANES) {
                 vec v = *(const vec *)(from + i);
-                sums += v * v;
+                sums = fused(v, v, sums);
             }
             s = total(sums);
             for (; i < width; i++) s += from[i] * from[i];
@@ -53,7 +53,8 @@ void norm_backward(int32_t n, int32_t groups, int32_t width, const float *x, int
             vec sums = {0};
             int i = 0;
             for (; i + LANES <= width; i += LANES)
-                sums += *(const vec *)(d + i) * *(const vec *)(gain + i) * *(const vec *)(from + i);
+                sums = fused(*(const vec *)(d + i) * *(const vec *)(gain + i),
+                             *(const vec *)(from + i), sums);
             s = total(sums);
             for (; i < width; i++) s += d[i] * gain[i] * from[i];
             float along = s * by * by * by / width;
@@ -97,7 +98,7 @@ void gated(int32_t n, int32_t inner, const float *both, float *y) {
         for (; i + LANES <= inner; i += LANES) {
             vec x = *(const vec *)(g + i);
             *(vec *)(to + i) =
-                x / (1.0f + vexp(-vmax(x, (vec){0} - 80.0f))) * *(const vec *)(u + i);
+                x / (1.0f + vexp(-vmax(x, every(-80.0f)))) * *(const vec *)(u + i);
         }
         for (; i < inner; i++) to[i] = g[i] / (1.0f + expf(-g[i])) * u[i];
     }
@@ -111,7 +112,7 @@ void gated_backward(int32_t n, int32_t inner, float *both, const float *dy) {
         int i = 0;
         for (; i + LANES <= inner; i += LANES) {
             vec x = *(vec *)(g + i), up = *(vec *)(u + i), own = *(const vec *)(d + i);
-            vec sigmoid = 1.0f / (1.0f + vexp(-vmax(x, (vec){0} - 80.0f)));
+            vec sigmoid = 1.0f / (1.0f + vexp(-vmax(x, every(-80.0f))));
             *(vec *)(g + i) = own * up * sigmoid * (1.0f + x * (1.0f - sigmoid));
             *(vec *)(u + i) = own * x * sigmoid;
         }
@@ -178,7 +179,7 @@ static void weigh(const Segment *g, int first, int n, int columns, int room, flo
     int context = padded(g->context_length);
     for (int r = 0; r < n; r++) {
         float *s = scores + (size_t)r * room;
-        vec shift = (vec){0} + least[r];
+        vec shift = every(least[r]);
         for (int c = 0; c < columns; c += LANES)
             *(vec *)(s + c) = vexp(*(vec *)(s + c) * scale - shift);
         for (int c = g->context_length; c < context; c++) s[c] = 0;
@@ -187,7 +188,7 @@ static void weigh(const Segment *g, int first, int n, int columns, int room, flo
 }
 
 /* The largest of each query's scores, times scale. */
-static void highest(const Segment *g, int first, int n, int room, float scale, const float *scores,
+static void highest_scores(const Segment *g, int first, int n, int room, float scale, const float *scores,
                     float *high) {
     int context = padded(g->context_length);
     for (int r = 0; r < n; r++) {
@@ -229,7 +230,7 @@ void attention(int32_t m, const Segment *segments, int32_t heads, int32_t kv_hea
                     for (int c = 0; c < columns; c += PANEL)
                         tiles(n, qkv + at * s.row + h * width, s.row, 1,
                               keys + (size_t)c * width, width, scores + c, room, 1);
-                    highest(g, first, n, room, s.scale, scores, high);
+                    highest_scores(g, first, n, room, s.scale, scores, high);
                     weigh(g, first, n, columns, room, s.scale, high, scores);
                     for (int p = 0; p < across_width; p += PANEL)
                         tiles(n, scores, room, 1, values + (size_t)p * room, columns, mixed + p,

@@ -6,6 +6,11 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 #if defined(__AVX512F__)
 #define LANES 16
@@ -23,6 +28,23 @@
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
+static inline vec every(float x) { return x - (vec){0}; }
+
+/* a * b + c, rounded once where the processor can.  Said here and nowhere left to the compiler
+ * (-ffp-contract=off): which products it fuses depends on the code around them and on the processor,
+ * so the same row had other bits in the loop for four rows than in the loop for one. */
+static inline vec fused(vec a, vec b, vec c) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX__) && defined(__FMA__)
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return a * b + c;
+#endif
+}
+
 static inline int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
 
 /* y (rows, PANEL) = or += a (rows, depth) w (depth, PANEL). */
@@ -37,9 +59,9 @@ static inline __attribute__((always_inline)) void tile(
         vec w0 = *(const vec *)(w + (size_t)k * PANEL);
         vec w1 = *(const vec *)(w + (size_t)k * PANEL + LANES);
         for (int r = 0; r < rows; r++) {
-            float x = a[r * row_stride + k * term_stride];
-            sums[r][0] += x * w0;
-            sums[r][1] += x * w1;
+            vec x = every(a[r * row_stride + k * term_stride]);
+            sums[r][0] = fused(x, w0, sums[r][0]);
+            sums[r][1] = fused(x, w1, sums[r][1]);
         }
     }
     for (int r = 0; r < rows; r++)
@@ -66,33 +88,38 @@ static inline __attribute__((always_inline)) void tiles(
 }
 
 /* Lane by lane; C has no choice between vectors. */
-#define DEFINE_VECTOR(V, IV, larger, exponential)                                     \
-    static inline V larger(V a, V b) {                                               \
-        IV mask = a > b;                                                             \
-        return (V)((mask & (IV)a) | (~mask & (IV)b));                                \
-    }                                                                                \
-    /* exp(x) for -87 <= x <= 88: 2^n p(r), degree 6 on |r| <= ln 2 / 2 (Cephes' expf), 1e-7 \
-     * relative; below, about 1e-38 */                                               \
-    static inline V exponential(V x) {                                               \
-        x = larger(x, (V){0} - 87.0f);                                               \
-        V n = x * 1.44269504f + 12582912.0f; /* the nearest whole number, in the low bits */ \
-        IV whole = (IV)n;                                                            \
-        n -= 12582912.0f;                                                            \
-        V r = x - n * 0.693359375f + n * 2.12194440e-4f;                             \
-        V p = 1.9875691500e-4f * r + 1.3981999507e-3f;                               \
-        p = p * r + 8.3334519073e-3f;                                                \
-        p = p * r + 4.1665795894e-2f;                                                \
-        p = p * r + 1.6666665459e-1f;                                                \
-        p = p * r + 5.0000001201e-1f;                                                \
-        p = p * r * r + r + 1.0f;                                                    \
-        return (V)((IV)p + (whole << 23));                                           \
-    }
-DEFINE_VECTOR(vec, ivec, vmax, vexp)
+static inline vec vmax(vec a, vec b) {
+    ivec mask = a > b;
+    return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
+}
+
+/* exp(x) for x <= 88: 2^n p(r), degree 6 on |r| <= ln 2 / 2 (Cephes' expf), 1e-7 relative; below
+ * -87, about 1e-38 */
+static inline vec vexp(vec x) {
+    x = vmax(x, every(-87.0f));
+    vec n = fused(x, every(1.44269504f), every(12582912.0f)); /* whole, in the low bits */
+    ivec whole = (ivec)n;
+    n -= 12582912.0f;
+    vec r = fused(n, every(2.12194440e-4f), fused(n, every(-0.693359375f), x));
+    vec p = fused(every(1.9875691500e-4f), r, every(1.3981999507e-3f));
+    p = fused(p, r, every(8.3334519073e-3f));
+    p = fused(p, r, every(4.1665795894e-2f));
+    p = fused(p, r, every(1.6666665459e-1f));
+    p = fused(p, r, every(5.0000001201e-1f));
+    p = fused(p * r, r, r) + 1.0f;
+    return (vec)((ivec)p + (whole << 23));
+}
 
 static inline float total(vec v) {
     float s = 0;
     for (int i = 0; i < LANES; i++) s += v[i];
     return s;
+}
+
+static inline float highest(vec v) {
+    float top = v[0];
+    for (int i = 1; i < LANES; i++) top = v[i] > top ? v[i] : top;
+    return top;
 }
 
 #endif
