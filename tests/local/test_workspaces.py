@@ -296,6 +296,25 @@ def test_a_fork_bomb_is_contained(sandbox: ForkServerSandbox, workspace: Workspa
     assert b"in a child" not in execution.output, execution
 
 
+def test_who_watches_goes_before_what_is_watched(
+    sandbox: ForkServerSandbox, workspace: Workspace
+) -> None:
+    """Where we may say so; a bomb's processes would keep it from the processor else."""
+    may = True
+    trial = subprocess.Popen(["sleep", "60"])
+    try:
+        os.sched_setscheduler(trial.pid, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        may = False
+    finally:
+        trial.kill()
+        trial.wait()
+    keepers = [pid for pid in descendants(os.getpid()) if os.sched_getscheduler(pid) == os.SCHED_RR]
+    assert bool(keepers) is (may and sandbox.tier is not Tier.T0)
+    execution = _python(workspace, "import os; print(os.sched_getscheduler(0))")
+    assert execution.output == b"0\n", execution
+
+
 def test_a_disk_fills_for_its_own_workspace_alone(sandbox: ForkServerSandbox) -> None:
     limits = Limits(wall_s=60.0, cpu_s=20, num_processes=8, file_bytes=1 << 30)
     with contextlib.closing(sandbox.open_workspace(disk_bytes=8 << 20)) as full:

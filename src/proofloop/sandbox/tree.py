@@ -162,6 +162,7 @@ def _be_main(order: Order, given: list[int], room: Room, ready: int) -> NoReturn
     """The command's own process: complete the confinement and execute it, or say what failed."""
     try:
         os.setsid()
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # as root's watcher is not
         _take_descriptors(given, ready)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the interpreter ignores them
             signal.signal(number, signal.SIG_DFL)

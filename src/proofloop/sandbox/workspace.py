@@ -1,5 +1,6 @@
 """The client's end of a workspace: its keeper's channel, and the clocks and caps of commands."""
 
+import contextlib
 import os
 import select
 import socket
@@ -13,6 +14,7 @@ from proofloop.core.sandbox import Command, Entry, Execution
 from proofloop.core.verdict import Tier
 from proofloop.sandbox import parcel
 from proofloop.sandbox.command import CommandRun
+from proofloop.sandbox.descendants import descendants
 from proofloop.sandbox.server import ANSWER_DEADLINE_S, Server
 from proofloop.sandbox.shells import TierRefused
 
@@ -29,6 +31,18 @@ class KeeperServer(Server):
         if tier is Tier.T3:
             raise TierRefused(tier, "workspaces are kept at T0 to T2, not in containers")
         super().__init__(tier)
+        if self.measures is not Tier.T0:
+            self._let_watchers_go_first()
+
+    def _let_watchers_go_first(self) -> None:
+        """Keepers, and the first processes that they fork, run before all ordinary ones.
+
+        Root's processes the kernel does not count, so a fork bomb of root's ends when its watcher
+        next looks; among hundreds of others that are ready to run an ordinary process waits a
+        second for its turn, and by then they are thousands.  Others than root may not do this."""
+        for pid in (self.pid, *descendants(self.pid)):
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
 
     def open(self, base: Path | None, disk_bytes: int) -> "KeptWorkspace":
         """Raises SandboxLost."""
