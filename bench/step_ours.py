@@ -19,6 +19,7 @@ from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.checkpoint import load_model, read_config
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import adopt, flatten
+from proofloop.runs.crew import summed
 from proofloop.runs.recipe import TrainConfig
 from proofloop.train.advantages import group_advantages
 from proofloop.train.objective import Objective
@@ -188,7 +189,7 @@ class Ours:
     ) -> tuple[Tensor, list[GradientStats]]:
         dealt = shares(bundles, len(self._pipes))
         replies = self._all([_Gradient(part, num_tokens) for part in dealt])
-        return torch.stack(self._gradients).sum(0), replies
+        return summed(self._gradients), replies
 
     def _all(self, orders: list[_Order]) -> list:
         for pipe, order in zip(self._pipes, orders, strict=True):
