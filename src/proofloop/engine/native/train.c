@@ -188,8 +188,8 @@ static void weigh(const Segment *g, int first, int n, int columns, int room, flo
 }
 
 /* The largest of each query's scores, times scale. */
-static void highest_scores(const Segment *g, int first, int n, int room, float scale, const float *scores,
-                    float *high) {
+static void highest_scores(const Segment *g, int first, int n, int room, float scale,
+                           const float *scores, float *high) {
     int context = padded(g->context_length);
     for (int r = 0; r < n; r++) {
         const float *s = scores + (size_t)r * room;
