@@ -75,8 +75,10 @@ def measure(size: str, arguments: argparse.Namespace) -> dict[str, object]:
         job.write(path)
         given, threads = [str(path), str(model)], arguments.threads
         contenders = {
-            name: Contender(sys.executable, "engine_ours.py", [*given, str(threads), name], threads)
-            for name in ("kernel", "pytorch")
+            name: Contender(
+                sys.executable, "engine_ours.py", [*given, str(threads), *name.split(", ")], threads
+            )
+            for name in ("kernel", "kernel, bfloat16", "pytorch")
         }
         for contender in contenders.values():
             contender.wait_ready()

@@ -1,6 +1,6 @@
 """The job's sampling through Proofloop's engine: one process, as many threads as asked for.
 
-python engine_ours.py JOB MODEL_DIR THREADS kernel|pytorch
+python engine_ours.py JOB MODEL_DIR THREADS kernel|pytorch [bfloat16]
 """
 
 import sys
@@ -12,6 +12,7 @@ from step_job import Job, StepTime, answer_steps
 
 from proofloop.core.completion import Request, SamplingParams
 from proofloop.engine.local import LocalEngine
+from proofloop.engine.models.arithmetic import compute_in
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten
 
@@ -21,6 +22,8 @@ def main() -> None:
     kernel = sys.argv[4] == "kernel"
     torch.set_num_threads(1 if kernel else threads)
     model = load_model(Path(sys.argv[2]))
+    if sys.argv[5:] == ["bfloat16"]:
+        compute_in(model, torch.bfloat16)
     engine = LocalEngine(model, flatten(model), (), num_threads=threads, kernel=kernel)
     round_number = 0
 

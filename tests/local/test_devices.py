@@ -64,7 +64,7 @@ def test_a_run_in_bfloat16_resumes_to_the_same_bits(
     assert arithmetic_events(stopped) == ["cpu (cpu), products in bfloat16"]
     with RunStore.read(whole) as store:
         gaps = [value for _, value in store.metrics("logprob_gap_mean")]
-    assert all(1e-4 < gap < 0.05 for gap in gaps), "float32 samples, bfloat16 trains"
+    assert all(gap < 1e-3 for gap in gaps), "sampler and trainer round alike"
 
 
 def test_one_process_does_what_a_worker_does(

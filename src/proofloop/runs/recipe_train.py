@@ -50,8 +50,8 @@ class TrainConfig(Record):
     30 million parameters: smaller ones the CPU's kernels run as fast."""
     precision: Precision = Precision.FLOAT32
     """Of the trainer's matrix products: `float32` or `bfloat16`. Weights, gradients and moments,
-    norms, softmax, head and log-probabilities are float32 in both. The sampler follows, but for the
-    CPU's kernel (float32) and vLLM (its own `--dtype`)."""
+    norms, softmax, head and log-probabilities are float32 in both. The local sampler follows; vLLM
+    has its own `--dtype`."""
     activation_checkpointing: bool = False
     """Whether the backward pass runs layers again instead of keeping what they held: about a third
     more work, the same gradient, a fraction of the memory."""

@@ -10,8 +10,13 @@
  * Every sum runs over its terms in one order, whatever else is in the batch and whoever computes it:
  * a row's numbers are the same, bit for bit, alone and among neighbours.
  *
- * Weights are float32, packed by `pack`.  Cache: [block][layer][keys: K x D x BLOCK | values:
- * K x BLOCK x D], so that one vector holds a dimension of BLOCK keys, and a block moves as one piece.
+ * Cache: [block][layer][keys: K x D x BLOCK | values: K x BLOCK x D], so that one vector holds a
+ * dimension of BLOCK keys, and a block moves as one piece.
+ *
+ * A model that `rounds` has its layers' matrices, keys and values in bfloat16, two neighbours in a word
+ * (of keys: dimensions; of matrices: terms).  What is multiplied is rounded, each number once, and
+ * added up in float32; what a product with a matrix comes to is rounded as well, as it is in the
+ * trainer.  All else is float32, the head with it.
  */
 
 #include <sched.h>
@@ -31,7 +36,7 @@ typedef struct {
 } Layer;
 
 typedef struct {
-    int32_t num_layers, width, num_heads, num_kv_heads, head_dim, inner, vocab, reserved;
+    int32_t num_layers, width, num_heads, num_kv_heads, head_dim, inner, vocab, rounds;
     float eps, scale; /* of norms; of scores */
     const float *embedding, *final_norm, *head, *cos, *sin;
     const Layer *layers;
@@ -105,22 +110,53 @@ void pack(const float *weight, int32_t out, int32_t in, float *packed) {
         }
 }
 
+/* The same as words: [out / PANEL][padded(in) / 2][PANEL], zeros beyond `out` and `in`. */
+void pack_rounded(const float *weight, int32_t out, int32_t in, int32_t *packed) {
+    const int words = padded(in) / 2;
+    for (int column = 0; column < padded(out); column++) {
+        int32_t *to = packed + (size_t)(column / PANEL) * words * PANEL + column % PANEL;
+        for (int k = 0; k < padded(in); k += PANEL) {
+            float panel[PANEL] = {0};
+            int terms = column < out ? (in - k < PANEL ? in - k : PANEL) : 0;
+            memcpy(panel, weight + (size_t)column * in + k, terms * sizeof(float));
+            narrow(panel, PANEL, panel);
+            for (int i = 0; i < LANES; i++)
+                memcpy(to + (size_t)(k / 2 + i) * PANEL, panel + i, sizeof(int32_t));
+        }
+    }
+}
+
 /* ---- products ---- */
 
-/* Of y (n, out) = a (n, in) W^T + bias the columns of `mine`, in panels; y has room for whole ones. */
-static void product(const float *a, size_t a_stride, int n, int in, const float *w,
-                    const float *bias, Share mine, float *y, size_t y_stride) {
+static inline __attribute__((always_inline)) void product_of(
+    int rounds, const float *a, size_t a_stride, int n, int in, const float *w, const float *bias,
+    Share mine, float *y, size_t y_stride) {
+    const int terms = rounds ? padded(in) / 2 : in;
     for (int p = mine.from; p < mine.to; p++) {
         float *to = y + (size_t)p * PANEL;
-        for (int k = 0; k < in; k += DEPTH) {
-            int depth = in - k < DEPTH ? in - k : DEPTH;
-            const float *panel = w + ((size_t)p * in + k) * PANEL;
-            tiles(n, a + k, a_stride, 1, panel, depth, to, y_stride, k == 0);
+        for (int k = 0; k < terms; k += DEPTH) {
+            int depth = terms - k < DEPTH ? terms - k : DEPTH;
+            const float *panel = w + ((size_t)p * terms + k) * PANEL;
+            tiles(rounds, n, a + k, a_stride, 1, panel, depth, to, y_stride, k == 0);
         }
-        if (bias)
+        if (bias || rounds)
             for (int r = 0; r < n; r++)
-                for (int i = 0; i < PANEL; i++) to[r * y_stride + i] += bias[p * PANEL + i];
+                for (int i = 0; i < PANEL; i += LANES) {
+                    vec *at = (vec *)(to + r * y_stride + i);
+                    if (bias) *at += *(const vec *)(bias + p * PANEL + i);
+                    if (rounds) *at = rounded(*at);
+                }
     }
+}
+
+/* Of y (n, out) = a (n, in) W^T + bias the columns of `mine`, in panels; y has room for whole ones.
+ * `rounds`: a and w are words. */
+static void product(int rounds, const float *a, size_t a_stride, int n, int in, const float *w,
+                    const float *bias, Share mine, float *y, size_t y_stride) {
+    if (rounds)
+        product_of(1, a, a_stride, n, in, w, bias, mine, y, y_stride);
+    else
+        product_of(0, a, a_stride, n, in, w, bias, mine, y, y_stride);
 }
 
 /* ---- elementwise ---- */
@@ -138,6 +174,13 @@ static void rms_norm(const float *x, const float *gain, int width, float eps, fl
     for (i = 0; i < width; i++) y[i] = x[i] * inverse * gain[i];
 }
 
+/* A row as products take it: in words, in place, where the model rounds. */
+static void as_factor(const Model *m, float *x, int width) {
+    if (!m->rounds) return;
+    memset(x + width, 0, (padded(width) - width) * sizeof(float));
+    narrow(x, padded(width), x);
+}
+
 static void rotate(float *x, const float *cos, const float *sin, int width) {
     int half = width / 2;
     for (int i = 0; i < half; i++) {
@@ -147,15 +190,19 @@ static void rotate(float *x, const float *cos, const float *sin, int width) {
     }
 }
 
-/* silu(gate) * up of n rows' panels, in the gate's place. */
-static void gated(float *gate, const float *up, size_t stride, int n, Share panels) {
+/* silu(gate) * up of n rows' panels, in the gate's place; as words where the model rounds, and where
+ * `words` has its panel. */
+static void gated(const Model *m, float *gate, const float *up, size_t inner, int n, Share panels,
+                  float *words) {
     for (int r = 0; r < n; r++) {
-        float *g = gate + r * stride;
-        const float *u = up + r * stride;
+        float *g = gate + r * 2 * inner;
+        const float *u = up + r * 2 * inner;
         for (int i = panels.from * PANEL; i < panels.to * PANEL; i += LANES) {
             vec x = *(vec *)(g + i);
             *(vec *)(g + i) = x / (1.0f + vexp(-vmax(x, every(-80.0f)))) * *(const vec *)(u + i);
         }
+        for (int p = panels.from; p < panels.to && m->rounds; p++)
+            narrow(g + p * PANEL, PANEL, words + r * inner / 2 + p * LANES);
     }
 }
 
@@ -165,53 +212,64 @@ static void add(float *x, const float *y, int width) {
 
 /* ---- attention ---- */
 
-static inline size_t page_floats(const Model *m) {
-    return (size_t)2 * m->num_kv_heads * m->head_dim * BLOCK; /* of one layer */
+/* Of one layer, in floats or words. */
+static inline size_t page_size(const Model *m) {
+    return (size_t)2 * m->num_kv_heads * m->head_dim * BLOCK / (m->rounds ? 2 : 1);
 }
 
 static void remember(const Model *m, float *cache, int layer, int page_id, int place,
                      const float *keys, const float *values) {
-    float *at = cache + ((size_t)page_id * m->num_layers + layer) * page_floats(m);
-    int D = m->head_dim;
+    float *at = cache + ((size_t)page_id * m->num_layers + layer) * page_size(m);
+    const int D = m->head_dim, terms = m->rounds ? D / 2 : D;
     for (int h = 0; h < m->num_kv_heads; h++) {
-        float *k = at + (size_t)h * D * BLOCK + place;
-        for (int d = 0; d < D; d++) k[(size_t)d * BLOCK] = keys[h * D + d];
+        float *k = at + (size_t)h * terms * BLOCK + place;
+        for (int d = 0; d < terms; d++) memcpy(k + (size_t)d * BLOCK, keys + h * D + d, 4);
     }
-    float *v = at + (size_t)m->num_kv_heads * D * BLOCK;
+    float *v = at + page_size(m) / 2;
     for (int h = 0; h < m->num_kv_heads; h++)
-        memcpy(v + ((size_t)h * BLOCK + place) * D, values + h * D, D * sizeof(float));
+        memcpy(v + ((size_t)h * BLOCK + place) * terms, values + h * D, terms * sizeof(float));
 }
 
 static const int32_t PLACES[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+typedef struct {
+    vec of[2];
+} Two;
+
+/* 2 * LANES values, as floats one half after the other, of words evens and odds. */
+static inline Two two(int rounds, const float *v) {
+    if (rounds) return (Two){{evens(*(const ivec *)v), odds(*(const ivec *)v)}};
+    return (Two){{*(const vec *)v, *(const vec *)(v + LANES)}};
+}
 
 /* One head's queries of `rows` tokens that follow each other on one page, the first at `position`,
  * each over positions from `from` to its own: what is read of the cache is read once for all.  q, y
  * and scores (room for whole pages) have a row each.  Sums are those of a row alone. */
 static inline __attribute__((always_inline)) void attend_rows(
-    int rows, const Model *m, const float *cache, int layer, const int32_t *pages, int from,
+    int rounds, int rows, const Model *m, const float *cache, int layer, const int32_t *pages, int from,
     int position, int kv_head, const float *q, size_t q_stride, float *scores, size_t score_stride,
     float *y, size_t y_stride) {
-    int D = m->head_dim, first = from / BLOCK, last = position / BLOCK;
-    int columns = (last + 1 - first) * BLOCK;
-    size_t head = (size_t)kv_head * D * BLOCK, values = (size_t)m->num_kv_heads * D * BLOCK;
+    const int D = m->head_dim, terms = rounds ? D / 2 : D;
+    const int first = from / BLOCK, last = position / BLOCK, columns = (last + 1 - first) * BLOCK;
+    const size_t head = (size_t)kv_head * terms * BLOCK, page = page_size(m), values = page / 2;
     vec high[QUERIES];
     for (int r = 0; r < rows; r++) high[r] = every(-INFINITY);
     for (int c = 0; c < columns; c += LANES) {
         int b = first + c / BLOCK;
-        const float *k = cache + ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) +
-                         head + c % BLOCK;
+        const float *k =
+            cache + ((size_t)pages[b] * m->num_layers + layer) * page + head + c % BLOCK;
         vec part[QUERIES][4] = {{{0}}}; /* sums that need not wait for each other */
         int d = 0;
-        for (; d + 4 <= D; d += 4)
+        for (; d + 4 <= terms; d += 4)
             for (int j = 0; j < 4; j++) {
                 vec key = *(const vec *)(k + (size_t)(d + j) * BLOCK);
                 for (int r = 0; r < rows; r++)
-                    part[r][j] = fused(every(q[r * q_stride + d + j]), key, part[r][j]);
+                    part[r][j] = term(rounds, q + r * q_stride + d + j, key, part[r][j]);
             }
-        for (; d < D; d++)
+        for (; d < terms; d++)
             for (int r = 0; r < rows; r++)
-                part[r][0] = fused(every(q[r * q_stride + d]),
-                                   *(const vec *)(k + (size_t)d * BLOCK), part[r][0]);
+                part[r][0] = term(rounds, q + r * q_stride + d,
+                                  *(const vec *)(k + (size_t)d * BLOCK), part[r][0]);
         for (int r = 0; r < rows; r++) {
             vec s = ((part[r][0] + part[r][1]) + (part[r][2] + part[r][3])) * m->scale;
             if (b == first || b == last) {
@@ -238,52 +296,56 @@ static inline __attribute__((always_inline)) void attend_rows(
     for (; i + 2 * LANES <= D; i += 2 * LANES) {
         vec even[QUERIES][2] = {{{0}}}, odd[QUERIES][2] = {{{0}}};
         for (int b = first; b <= last; b++) {
-            const float *v = cache + ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) +
-                             values + head + i;
+            const float *v = cache + ((size_t)pages[b] * m->num_layers + layer) * page + values +
+                             head + (rounds ? i / 2 : i);
             const float *w = scores + (size_t)(b - first) * BLOCK;
             int t = b == first ? from % BLOCK : 0, end = b == last ? position % BLOCK + 1 : BLOCK;
-            for (; t + 2 <= end; t += 2)
-                for (int j = 0; j < 2; j++) {
-                    vec one = *(const vec *)(v + (size_t)t * D + j * LANES);
-                    vec two = *(const vec *)(v + (size_t)(t + 1) * D + j * LANES);
+            for (; t + 2 <= end; t += 2) {
+                Two one = two(rounds, v + (size_t)t * terms);
+                Two next = two(rounds, v + (size_t)(t + 1) * terms);
+                for (int j = 0; j < 2; j++)
                     for (int r = 0; r < rows; r++) {
-                        even[r][j] = fused(every(w[r * score_stride + t]), one, even[r][j]);
-                        odd[r][j] = fused(every(w[r * score_stride + t + 1]), two, odd[r][j]);
+                        even[r][j] = fused(every(w[r * score_stride + t]), one.of[j], even[r][j]);
+                        odd[r][j] = fused(every(w[r * score_stride + t + 1]), next.of[j], odd[r][j]);
                     }
-                }
+            }
             for (int r = 0; r < rows; r++) { /* on the last page each sees one more */
                 const float *own = w + r * score_stride;
                 int at = t, until = b == last ? end + r : end;
-                for (; at + 2 <= until; at += 2)
-                    for (int j = 0; j < 2; j++) {
-                        const float *one = v + (size_t)at * D + j * LANES;
-                        even[r][j] = fused(every(own[at]), *(const vec *)one, even[r][j]);
-                        odd[r][j] = fused(every(own[at + 1]), *(const vec *)(one + D), odd[r][j]);
-                    }
-                if (at < until)
+                for (; at < until; at++) {
+                    Two one = two(rounds, v + (size_t)at * terms);
+                    vec(*sums)[2] = (at - t) % 2 ? &odd[r] : &even[r];
                     for (int j = 0; j < 2; j++)
-                        even[r][j] = fused(every(own[at]),
-                                           *(const vec *)(v + (size_t)at * D + j * LANES),
-                                           even[r][j]);
+                        (*sums)[j] = fused(every(own[at]), one.of[j], (*sums)[j]);
+                }
             }
         }
-        for (int r = 0; r < rows; r++)
-            for (int j = 0; j < 2; j++)
-                *(vec *)(y + r * y_stride + i + j * LANES) = (even[r][j] + odd[r][j]) * inverse[r];
+        for (int r = 0; r < rows; r++) {
+            vec mixed[2];
+            for (int j = 0; j < 2; j++) mixed[j] = (even[r][j] + odd[r][j]) * inverse[r];
+            if (rounds) {
+                *(ivec *)(y + r * y_stride + i / 2) = words_of(mixed[0], mixed[1]);
+            } else {
+                *(vec *)(y + r * y_stride + i) = mixed[0];
+                *(vec *)(y + r * y_stride + i + LANES) = mixed[1];
+            }
+        }
     }
     for (; i < D; i++)
         for (int r = 0; r < rows; r++) {
             float s = 0;
             for (int b = first; b <= last; b++) {
-                const float *v = cache +
-                                 ((size_t)pages[b] * m->num_layers + layer) * page_floats(m) +
-                                 values + head + i;
+                const float *v =
+                    cache + ((size_t)pages[b] * m->num_layers + layer) * page + values + head;
                 const float *w = scores + r * score_stride + (size_t)(b - first) * BLOCK;
                 int end = b == last ? position % BLOCK + 1 + r : BLOCK;
                 for (int t = b == first ? from % BLOCK : 0; t < end; t++)
-                    s += w[t] * v[(size_t)t * D];
+                    s += w[t] * number(rounds, v + (size_t)t * terms, i);
             }
-            y[r * y_stride + i] = s * inverse[r];
+            if (rounds)
+                ((int16_t *)(y + r * y_stride))[i] = rounded_half(s * inverse[r]);
+            else
+                y[r * y_stride + i] = s * inverse[r];
         }
 }
 
@@ -310,17 +372,16 @@ static void attend(const Model *m, const Layer *layer, int l, const float *cache
     int r = mine.from;
     while (r < mine.to) {
         const float *q = qkv + r * q_stride + h * D;
-        float *y = mix + r * mix_stride + h * D;
-        int from = window_from(layer, positions[r]);
-        if (r + QUERIES <= mine.to && are_neighbours(layer, positions, pages, r)) {
-            attend_rows(QUERIES, m, cache, l, pages[r], from, positions[r], kv_head, q, q_stride,
-                        scores, score_stride, y, mix_stride);
-            r += QUERIES;
-        } else {
-            attend_rows(1, m, cache, l, pages[r], from, positions[r], kv_head, q, q_stride, scores,
-                        score_stride, y, mix_stride);
-            r++;
-        }
+        float *y = mix + r * mix_stride + h * (m->rounds ? D / 2 : D);
+        int from = window_from(layer, positions[r]), rows = 1;
+        if (r + QUERIES <= mine.to && are_neighbours(layer, positions, pages, r)) rows = QUERIES;
+#define CASE(words, n) \
+    if (!m->rounds == !words && rows == n) \
+        attend_rows(words, n, m, cache, l, pages[r], from, positions[r], kv_head, q, q_stride, \
+                    scores, score_stride, y, mix_stride);
+        CASE(0, 1) CASE(0, QUERIES) CASE(1, 1) CASE(1, QUERIES)
+#undef CASE
+        r += rows;
     }
 }
 
@@ -334,7 +395,8 @@ int64_t scratch_floats(const Model *m, Team *team, int32_t n, int32_t positions)
     int64_t heads = padded((m->num_heads + 2 * m->num_kv_heads) * m->head_dim);
     team->score_floats = score_floats(positions);
     return (int64_t)n * (3 * padded(m->width) + heads + padded(m->num_heads * m->head_dim) +
-                         2 * padded(m->inner)) + team->size * (int64_t)team->score_floats;
+                         2 * padded(m->inner) + padded(m->inner) / 2) +
+           team->size * (int64_t)team->score_floats;
 }
 
 /* Tokens through all layers; hidden states (after the last norm) of all n rows, or none of them, into
@@ -347,7 +409,9 @@ void forward(const Model *m, Team *team, int32_t member, int32_t n, const int32_
                  inner = padded(m->inner);
     float *x = scratch, *normed = x + n * width, *y = normed + n * width, *qkv = y + n * width,
           *mix = qkv + n * heads, *gate = mix + n * mixed, *up = gate + inner,
-          *scores = gate + n * 2 * inner + (size_t)member * team->score_floats;
+          *words = gate + n * 2 * inner, /* of what gates let through */
+          *scores = words + n * inner / 2 + (size_t)member * team->score_floats;
+    const int rounds = m->rounds;
     Share mine;
     for (int l = 0; l < m->num_layers; l++) {
         const Layer *layer = m->layers + l;
@@ -358,10 +422,11 @@ void forward(const Model *m, Team *team, int32_t member, int32_t n, const int32_
                 else
                     add(x + r * width, y + r * width, C);
                 rms_norm(x + r * width, layer->input_norm, C, m->eps, normed + r * width);
+                as_factor(m, normed + r * width, C);
             }
         meet(team);
         while (take(team, heads / PANEL, 1, &mine))
-            product(normed, width, n, C, layer->qkv, layer->qkv_bias, mine, qkv, heads);
+            product(rounds, normed, width, n, C, layer->qkv, layer->qkv_bias, mine, qkv, heads);
         meet(team);
         while (take(team, n, ROWS_TAKEN, &mine))
             for (int r = mine.from; r < mine.to; r++) {
@@ -376,33 +441,43 @@ void forward(const Model *m, Team *team, int32_t member, int32_t n, const int32_
                     for (int h = 0; h < H + K; h++)
                         rotate(q + h * D, m->cos + (size_t)positions[r] * D,
                                m->sin + (size_t)positions[r] * D, D);
+                for (int h = 0; h < H + 2 * K && rounds; h++) narrow(q + h * D, D, q + h * D);
                 remember(m, cache, l, pages[r][positions[r] / BLOCK], positions[r] % BLOCK, k, v);
             }
         meet(team); /* a row looks at what others remembered */
-        while (take(team, n, ROWS_TAKEN, &mine))
+        while (take(team, n, ROWS_TAKEN, &mine)) {
             for (int h = 0; h < H; h++)
                 attend(m, layer, l, cache, positions, pages, mine, h, qkv, heads, scores,
                        team->score_floats / QUERIES, mix, mixed);
+            for (int r = mine.from; r < mine.to && rounds; r++)
+                memset(mix + r * mixed + H * D / 2, 0, (mixed - H * D) / 2 * sizeof(float));
+        }
         meet(team);
         while (take(team, width / PANEL, 1, &mine))
-            product(mix, mixed, n, H * D, layer->o, layer->o_bias, mine, y, width);
+            product(rounds, mix, mixed, n, H * D, layer->o, layer->o_bias, mine, y, width);
         meet(team);
         while (take(team, n, ROWS_TAKEN, &mine))
             for (int r = mine.from; r < mine.to; r++) {
                 add(x + r * width, y + r * width, C);
                 rms_norm(x + r * width, layer->post_norm, C, m->eps, normed + r * width);
+                as_factor(m, normed + r * width, C);
             }
         meet(team);
-        const float *to_gate = layer->gate_up, *to_up = to_gate + inner * C;
+        const float *to_gate = layer->gate_up,
+                    *to_up = to_gate + inner * (rounds ? padded(C) / 2 : C);
         const float *bias = layer->gate_up_bias;
         while (take(team, inner / PANEL, 1, &mine)) {
-            product(normed, width, n, C, to_gate, bias, mine, gate, 2 * inner);
-            product(normed, width, n, C, to_up, bias ? bias + inner : 0, mine, up, 2 * inner);
-            gated(gate, up, 2 * inner, n, mine);
+            product(rounds, normed, width, n, C, to_gate, bias, mine, gate, 2 * inner);
+            product(rounds, normed, width, n, C, to_up, bias ? bias + inner : 0, mine, up,
+                    2 * inner);
+            gated(m, gate, up, inner, n, mine, words);
         }
         meet(team);
+        const float *factor = rounds ? words : gate;
+        const size_t factors = rounds ? inner / 2 : 2 * inner;
         while (take(team, width / PANEL, 1, &mine))
-            product(gate, 2 * inner, n, m->inner, layer->down, layer->down_bias, mine, y, width);
+            product(rounds, factor, factors, n, m->inner, layer->down, layer->down_bias, mine, y,
+                    width);
         meet(team);
     }
     if (hidden)
@@ -418,7 +493,8 @@ void forward(const Model *m, Team *team, int32_t member, int32_t n, const int32_
 void logits_of(const Model *m, Team *team, int32_t n, const float *hidden, float *logits) {
     Share mine;
     while (take(team, padded(m->vocab) / PANEL, 1, &mine))
-        product(hidden, padded(m->width), n, m->width, m->head, 0, mine, logits, padded(m->vocab));
+        product(0, hidden, padded(m->width), n, m->width, m->head, 0, mine, logits,
+                padded(m->vocab));
     meet(team);
 }
 

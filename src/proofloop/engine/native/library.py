@@ -30,7 +30,7 @@ class Model(Structure):
             (name, c_int32)
             for name in (
                 *("num_layers", "width", "num_heads", "num_kv_heads", "head_dim", "inner", "vocab"),
-                "reserved",
+                "rounds",
             )
         ),
         ("eps", c_float),
@@ -73,6 +73,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "block_size": (c_int32, ()),
     "row_bytes": (c_int32, ()),
     "pack": (None, (c_void_p, c_int32, c_int32, c_void_p)),
+    "pack_rounded": (None, (c_void_p, c_int32, c_int32, c_void_p)),
     "scratch_floats": (c_int64, (_MODEL, _TEAM, c_int32, c_int32)),
     "decode_floats": (c_int64, (_MODEL, c_int32)),
     "forward": (None, (_MODEL, _TEAM, c_int32, c_int32, *(c_void_p,) * 6)),

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from proofloop.engine.models.arithmetic import arithmetic_of
 from proofloop.engine.models.config import DecoderConfig
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.decoder import Layer as DecoderLayer
@@ -72,7 +73,8 @@ class Space:
 
 
 class NativeNetwork:
-    """Packed copies of the weights, taken anew by `refresh`.  float32 on the CPU only."""
+    """Packed copies of the weights, taken anew by `refresh`, in float32 or, where the decoder's
+    products are made in it when this is made (`engine.models.arithmetic`), in bfloat16."""
 
     def __init__(self, decoder: Decoder) -> None:
         """Raises KernelUnavailable."""
@@ -81,6 +83,7 @@ class NativeNetwork:
         self._panel: int = self._kernel.panel_size()
         self._decoder = decoder
         self.config = decoder.config
+        self._rounds = arithmetic_of(decoder) is torch.bfloat16
         self._keep: list[Tensor] = []
         self._packed: dict[str, Tensor] = {}
         self._layers = (Layer * self.config.num_hidden_layers)()
@@ -92,10 +95,10 @@ class NativeNetwork:
 
     @property
     def page_floats(self) -> int:
-        """Of the cache, in all layers, for `block` positions."""
+        """Of the cache, in all layers, for `block` positions: memory of so many floats."""
         config = self.config
         per_position = 2 * config.num_key_value_heads * config.head_dim
-        return config.num_hidden_layers * per_position * self.block
+        return config.num_hidden_layers * per_position * self.block // (2 if self._rounds else 1)
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -128,11 +131,11 @@ class NativeNetwork:
         model.num_layers, model.width = config.num_hidden_layers, config.hidden_size
         model.num_heads, model.num_kv_heads = config.num_attention_heads, config.num_key_value_heads
         model.head_dim, model.inner = config.head_dim, config.intermediate_size
-        model.vocab = config.vocab_size
+        model.vocab, model.rounds = config.vocab_size, self._rounds
         model.eps, model.scale = config.rms_norm_eps, config.head_dim**-0.5
         model.embedding = self._plain(decoder.model.embed_tokens.weight)
         model.final_norm = self._plain(decoder.model.norm.weight)
-        model.head = self._pack("head", decoder.lm_head.weight)
+        model.head = self._pack("head", decoder.lm_head.weight, rounds=False)
         model.cos, model.sin = self._plain(decoder.cos), self._plain(decoder.sin)
         model.layers = ctypes.addressof(self._layers)
 
@@ -147,21 +150,28 @@ class NativeNetwork:
         joined = torch.zeros(sum(self.padded(len(b)) for b in biases))
         at = 0
         for bias in biases:
-            joined[at : at + len(bias)] = bias.detach().float()
+            rounded = bias.detach().bfloat16() if self._rounds else bias.detach()
+            joined[at : at + len(bias)] = rounded.float()
             at += self.padded(len(bias))
         return self._plain(joined)
 
-    def _pack(self, name: str, *weights: Tensor) -> int:
-        """Weights (out, in), each in whole panels, one after the other."""
-        if name not in self._packed:
-            size = sum(self.padded(w.shape[0]) * w.shape[1] for w in weights)
-            self._packed[name] = torch.empty(size)
-        packed = self._packed[name]
+    def _pack(self, name: str, *weights: Tensor, rounds: bool | None = None) -> int:
+        """Weights (out, in), each in whole panels, one after the other; `rounds`: in bfloat16, if
+        not said as the layers are."""
+        rounds = self._rounds if rounds is None else rounds
+        pack = self._kernel.pack_rounded if rounds else self._kernel.pack
+        sizes = [
+            self.padded(out) * (self.padded(into) // 2 if rounds else into)
+            for out, into in (w.shape for w in weights)
+        ]
+        packed = self._packed.get(name)
+        if packed is None or len(packed) != sum(sizes):
+            packed = self._packed[name] = torch.empty(sum(sizes))
         address = packed.data_ptr()
-        for weight in weights:
+        for weight, size in zip(weights, sizes, strict=True):
             source = weight.detach().float().contiguous()
-            self._kernel.pack(source.data_ptr(), *source.shape, address)
-            address += 4 * self.padded(source.shape[0]) * source.shape[1]
+            pack(source.data_ptr(), *source.shape, address)
+            address += packed.element_size() * size
         return packed.data_ptr()
 
     @property

@@ -228,12 +228,12 @@ void attention(int32_t m, const Segment *segments, int32_t heads, int32_t kv_hea
                     int columns = context + padded(first + n);
                     size_t at = g->start + first;
                     for (int c = 0; c < columns; c += PANEL)
-                        tiles(n, qkv + at * s.row + h * width, s.row, 1,
+                        tiles(0, n, qkv + at * s.row + h * width, s.row, 1,
                               keys + (size_t)c * width, width, scores + c, room, 1);
                     highest_scores(g, first, n, room, s.scale, scores, high);
                     weigh(g, first, n, columns, room, s.scale, high, scores);
                     for (int p = 0; p < across_width; p += PANEL)
-                        tiles(n, scores, room, 1, values + (size_t)p * room, columns, mixed + p,
+                        tiles(0, n, scores, room, 1, values + (size_t)p * room, columns, mixed + p,
                               across_width, 1);
                     for (int r = 0; r < n; r++) {
                         vec sums = {0};
@@ -302,8 +302,8 @@ void attention_backward(int32_t m, const Segment *segments, int32_t heads, int32
                     const float *made = y + (row * heads + h) * width;
                     size_t across_heads = (size_t)heads * width;
                     for (int c = 0; c < columns; c += PANEL) {
-                        tiles(n, q, s.row, 1, keys + (size_t)c * width, width, scores + c, room, 1);
-                        tiles(n, d, across_heads, 1, values + (size_t)c * width, width,
+                        tiles(0, n, q, s.row, 1, keys + (size_t)c * width, width, scores + c, room, 1);
+                        tiles(0, n, d, across_heads, 1, values + (size_t)c * width, width,
                               dscores + c, room, 1);
                     }
                     for (int r = 0; r < n; r++) least[r] = log_sums[(row + r) * heads + h];
@@ -322,10 +322,10 @@ void attention_backward(int32_t m, const Segment *segments, int32_t heads, int32
                     down(d, across_heads, n, width, 0, QUERIES, dmixed);
                     for (int p = 0; p < across_width; p += PANEL) {
                         const float *w = queries + (size_t)p * QUERIES;
-                        tiles(columns, dscores, 1, room, w, n, dkeys + p, across_width, 0);
+                        tiles(0, columns, dscores, 1, room, w, n, dkeys + p, across_width, 0);
                         w = dmixed + (size_t)p * QUERIES;
-                        tiles(columns, scores, 1, room, w, n, dvalues + p, across_width, 0);
-                        tiles(n, dscores, room, 1, key_rows + (size_t)p * room, columns,
+                        tiles(0, columns, scores, 1, room, w, n, dvalues + p, across_width, 0);
+                        tiles(0, n, dscores, room, 1, key_rows + (size_t)p * room, columns,
                               dqueries + p, across_width, 1);
                     }
                     add_rows(dqueries, n, width, across_width, dqkv + row * s.row + h * width,

@@ -4,7 +4,8 @@ Sequences lie one after the other without padding, and those with one context sh
 what is computed is what is needed, once.  Large products are PyTorch's; what stands between them,
 in a framework a dozen passes over memory a layer, is one pass each of `train.c`.  Of a layer six
 tensors a token are kept for the backward pass; norms and gates are computed again.  Where the
-decoder `recomputes`, one is kept, its input, and all of the layer is computed again.
+decoder `recomputes`, one is kept, its input, and all of the layer is computed again.  Where the
+decoder's products are in bfloat16, so are these; what is kept and all between them is float32.
 
 Axes: N packed tokens, R those whose hidden states are asked for, C model width, H query heads,
       D head width, I inner width, M segments.
@@ -44,7 +45,7 @@ def can_train(decoder: Decoder, longest: int) -> bool:
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.float32
-        and arithmetic_of(decoder) in (None, torch.float32)
+        and arithmetic_of(decoder) in (None, torch.float32, torch.bfloat16)
         and can_run(config)
         and (window is None or longest <= window)
         and why_not() is None
@@ -55,9 +56,21 @@ def packed_hidden(decoder: Decoder, packed: Packed) -> Tensor:
     """Final hidden states (R, C) of the wanted rows, with gradients to the decoder's weights."""
     trunk = dict(decoder.model.named_parameters())
     keeping = _Keeping(all=torch.is_grad_enabled(), inputs=decoder.recomputes)
-    tables = (decoder.cos, decoder.sin)
-    found = _Layers.apply(decoder.config, packed, tables, keeping, tuple(trunk), *trunk.values())
+    factors = arithmetic_of(decoder) or torch.float32
+    setting = _Setting(decoder.config, packed, decoder.cos, decoder.sin, factors)
+    found = _Layers.apply(setting, keeping, tuple(trunk), *trunk.values())
     return cast("Tensor", found)
+
+
+class _Setting(NamedTuple):
+    """All of a packed batch's pass but the weights."""
+
+    config: DecoderConfig
+    packed: Packed
+    cos: Tensor
+    sin: Tensor
+    factors: torch.dtype
+    """What products of layers are made of (`engine.models.arithmetic`)."""
 
 
 class _Keeping(NamedTuple):
@@ -94,22 +107,20 @@ class _Layers(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any,
-        config: DecoderConfig,
-        packed: Packed,
-        tables: tuple[Tensor, Tensor],
+        setting: _Setting,
         keeping: _Keeping,
         names: tuple[str, ...],
         *weights: Tensor,
     ) -> Tensor:
-        net = _Network(config, packed, tables, dict(zip(names, weights, strict=True)))
-        x_NC = net.weights["embed_tokens.weight"][packed.tokens_N]
+        net = _Network(setting, dict(zip(names, weights, strict=True)))
+        x_NC = net.weights["embed_tokens.weight"][net.packed.tokens_N]
         kept: list[_Kept | Tensor] = []
-        for i in range(config.num_hidden_layers):
+        for i in range(net.config.num_hidden_layers):
             input_NC = x_NC
             x_NC, layer = net.layer(i, input_NC)
             if keeping.all:
                 kept.append(input_NC if keeping.inputs else layer)
-        last_RC = x_NC[packed.wanted_R]
+        last_RC = x_NC[net.packed.wanted_R]
         hidden_RC, inverse_R = net.norm(last_RC, net.weights["norm.weight"])
         ctx.net, ctx.kept, ctx.last = net, kept, (last_RC, inverse_R)
         ctx.names = names
@@ -119,7 +130,7 @@ class _Layers(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         net, kept = cast("_Network", ctx.net), cast("list[_Kept | Tensor]", ctx.kept)
         last_RC, inverse_R = ctx.last
-        wanted = dict(zip(ctx.names, ctx.needs_input_grad[5:], strict=True))
+        wanted = dict(zip(ctx.names, ctx.needs_input_grad[3:], strict=True))
         made = _Gradients(net.weights, wanted)
         d_last_RC = torch.empty_like(last_RC)
         gain = made.zeros("norm.weight")
@@ -133,7 +144,7 @@ class _Layers(torch.autograd.Function):
             net.layer_back(i, layer, d_NC, made)
         if wanted["embed_tokens.weight"]:
             made.zeros("embed_tokens.weight").index_add_(0, net.packed.tokens_N, d_NC)
-        return (None,) * 5 + tuple(made.given(name) for name in ctx.names)
+        return (None,) * 3 + tuple(made.given(name) for name in ctx.names)
 
 
 class _Gradients:
@@ -148,14 +159,15 @@ class _Gradients:
         return self._made[name]
 
     def linear(self, names: list[str], biases: list[str], x_NI: Tensor, d_NO: Tensor) -> None:
-        """Of one product with the matrices `names`, one below the other, and their biases."""
+        """Of one product with the matrices `names`, one below the other, and their biases.  x_NI
+        and d_NO: as products take them."""
         if any(self._wanted[name] for name in names):
             sizes = [len(self._weights[name]) for name in names]
-            whole = torch.mm(d_NO.t(), x_NI)
+            whole = torch.mm(d_NO.t(), x_NI).float()
             self._made |= dict(zip(names, whole.split(sizes), strict=True))
         if biases and any(self._wanted[name] for name in biases):
             sizes = [len(self._weights[name]) for name in biases]
-            self._made |= dict(zip(biases, d_NO.sum(dim=0).split(sizes), strict=True))
+            self._made |= dict(zip(biases, d_NO.float().sum(dim=0).split(sizes), strict=True))
 
     def given(self, name: str) -> Tensor | None:
         return self._made[name] if self._wanted[name] else None
@@ -170,16 +182,10 @@ _DOWN = ("mlp.down_proj",)
 class _Network:
     """One packed batch in one set of weights."""
 
-    def __init__(
-        self,
-        config: DecoderConfig,
-        packed: Packed,
-        tables: tuple[Tensor, Tensor],
-        weights: dict[str, Tensor],
-    ) -> None:
-        self.config, self.packed, self.weights = config, packed, weights
+    def __init__(self, setting: _Setting, weights: dict[str, Tensor]) -> None:
+        self.config, self.packed, self._cos, self._sin, self._factors = setting
+        config, self.weights = self.config, weights
         self._kernel = kernel()
-        self._cos, self._sin = tables
         heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
         self._sizes = (heads, kv_heads, config.head_dim)
         self._turning = heads + kv_heads
@@ -200,6 +206,8 @@ class _Network:
             q_inverse_NH, k_inverse_NK = self._norm_heads(name, raw_NX, heads_NX)
         if self.config.rotates(i):
             self._turn(heads_NX, back=False)
+        if self._factors != heads_NX.dtype:
+            heads_NX = self._as_factor(heads_NX).float()
         mixed_NX = x_NC.new_empty(len(x_NC), self._sizes[0] * self._sizes[2])
         log_sums_NH = x_NC.new_empty(len(x_NC), self._sizes[0])
         self._kernel.attention(
@@ -347,25 +355,30 @@ class _Network:
         return gated_NI
 
     def _joined(self, name: str, parts: tuple[str, ...]) -> Tensor:
-        weights = [self.weights[f"{name}{part}.weight"] for part in parts]
+        weights = [self._as_factor(self.weights[f"{name}{part}.weight"]) for part in parts]
         return weights[0] if len(weights) == 1 else torch.cat(weights)
 
     def _biases(self, name: str, parts: tuple[str, ...]) -> list[str]:
         return [bias for part in parts if (bias := f"{name}{part}.bias") in self.weights]
 
+    def _as_factor(self, x: Tensor) -> Tensor:
+        return x.to(self._factors)
+
     def _linear(self, name: str, parts: tuple[str, ...], x_NI: Tensor) -> Tensor:
         """One product with matrices one below the other."""
-        weight = self._joined(name, parts)
+        weight, x_NI = self._joined(name, parts), self._as_factor(x_NI)
         if biases := self._biases(name, parts):
-            return torch.addmm(torch.cat([self.weights[b] for b in biases]), x_NI, weight.t())
-        return torch.mm(x_NI, weight.t())
+            bias = self._as_factor(torch.cat([self.weights[b] for b in biases]))
+            return torch.addmm(bias, x_NI, weight.t()).float()
+        return torch.mm(x_NI, weight.t()).float()
 
     def _linear_back(
         self, name: str, parts: tuple[str, ...], x_NI: Tensor, d_NO: Tensor, made: _Gradients
     ) -> Tensor:
         names = [f"{name}{part}.weight" for part in parts]
+        x_NI, d_NO = self._as_factor(x_NI), self._as_factor(d_NO)
         made.linear(names, self._biases(name, parts), x_NI, d_NO)
-        return torch.mm(d_NO, self._joined(name, parts))
+        return torch.mm(d_NO, self._joined(name, parts)).float()
 
 
 def _at(*tensors: Tensor) -> list[int]:

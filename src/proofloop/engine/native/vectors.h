@@ -27,6 +27,7 @@
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 
 static inline vec every(float x) { return x - (vec){0}; }
 
@@ -47,10 +48,73 @@ static inline vec fused(vec a, vec b, vec c) {
 
 static inline int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
 
+/* ---- bfloat16: two neighbours in a word, as memory has them ---- */
+
+#define HIGH_HALF ((int32_t)0xffff0000)
+
+static inline vec evens(ivec words) { return (vec)(words << 16); }
+static inline vec odds(ivec words) { return (vec)(words & HIGH_HALF); }
+
+/* Rounded to bfloat16, halves to even; what is not a number stays none. */
+static inline vec rounded(vec x) {
+    ivec bits = (ivec)x, fine = x == x;
+    ivec to = (bits + 0x7fff + ((bits >> 16) & 1)) & HIGH_HALF;
+    return (vec)((fine & to) | (~fine & 0x7fc00000));
+}
+
+static inline ivec words_of(vec evens, vec odds) {
+    return (ivec)rounded(odds) | (((ivec)rounded(evens) >> 16) & 0xffff);
+}
+
+static inline int16_t rounded_half(float x) {
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return x == x ? (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 : 0x7fc0;
+}
+
+/* n floats to n / 2 words; `to` may be `x`. */
+static inline void narrow(const float *x, int n, float *to) {
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        ivec bits = (ivec)rounded(*(const vec *)(x + i)) >> 16;
+        *(halves *)((char *)to + 2 * i) = __builtin_convertvector(bits, halves);
+    }
+    for (; i < n; i++) {
+        int16_t half = rounded_half(x[i]);
+        memcpy((char *)to + 2 * i, &half, sizeof half);
+    }
+}
+
+/* The i-th of floats or (`paired`) of words. */
+static inline float number(int paired, const float *x, int i) {
+    if (!paired) return x[i];
+    int32_t bits = 0;
+    memcpy((char *)&bits + 2, (const char *)x + 2 * i, 2);
+    float found;
+    memcpy(&found, &bits, sizeof found);
+    return found;
+}
+
+/* c + a b of both halves of each word. */
+static inline vec dot(ivec a, ivec b, vec c) {
+#if defined(__AVX512BF16__)
+    return (vec)_mm512_dpbf16_ps((__m512)c, (__m512bh)a, (__m512bh)b);
+#else
+    return fused(evens(a), evens(b), fused(odds(a), odds(b), c));
+#endif
+}
+
+/* c + x[0] w, of floats or (`paired`) of words. */
+static inline __attribute__((always_inline)) vec term(int paired, const float *x, vec w, vec c) {
+    return paired ? dot(*(const int32_t *)x - (ivec){0}, (ivec)w, c) : fused(every(*x), w, c);
+}
+
+/* ---- products ---- */
+
 /* y (rows, PANEL) = or += a (rows, depth) w (depth, PANEL). */
 static inline __attribute__((always_inline)) void tile(
-    int rows, const float *a, size_t row_stride, size_t term_stride, const float *w, int depth,
-    float *y, size_t y_stride, int first) {
+    int paired, int rows, const float *a, size_t row_stride, size_t term_stride, const float *w,
+    int depth, float *y, size_t y_stride, int first) {
     vec sums[ROWS][2];
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < 2; j++)
@@ -59,9 +123,9 @@ static inline __attribute__((always_inline)) void tile(
         vec w0 = *(const vec *)(w + (size_t)k * PANEL);
         vec w1 = *(const vec *)(w + (size_t)k * PANEL + LANES);
         for (int r = 0; r < rows; r++) {
-            vec x = every(a[r * row_stride + k * term_stride]);
-            sums[r][0] = fused(x, w0, sums[r][0]);
-            sums[r][1] = fused(x, w1, sums[r][1]);
+            const float *x = a + r * row_stride + k * term_stride;
+            sums[r][0] = term(paired, x, w0, sums[r][0]);
+            sums[r][1] = term(paired, x, w1, sums[r][1]);
         }
     }
     for (int r = 0; r < rows; r++)
@@ -70,14 +134,16 @@ static inline __attribute__((always_inline)) void tile(
 
 /* As `tile`, for any number of rows. */
 static inline __attribute__((always_inline)) void tiles(
-    int n, const float *a, size_t row_stride, size_t term_stride, const float *w, int depth,
-    float *y, size_t y_stride, int first) {
+    int paired, int n, const float *a, size_t row_stride, size_t term_stride, const float *w,
+    int depth, float *y, size_t y_stride, int first) {
     for (int r = 0; r < n; r += ROWS) {
         const float *from = a + r * row_stride;
         float *to = y + r * y_stride;
         switch (n - r < ROWS ? n - r : ROWS) {
 #define CASE(m) \
-    case m: tile(m, from, row_stride, term_stride, w, depth, to, y_stride, first); break;
+    case m: \
+        tile(paired, m, from, row_stride, term_stride, w, depth, to, y_stride, first); \
+        break;
             CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #if ROWS > 6
             CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
