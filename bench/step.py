@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of this process and of Proofloop's worker
 
 import torch
 from step_job import Job, Prompt, StepTime
-from step_ours import RECIPE, Ours
+from step_ours import BFLOAT16, RECIPE, Ours
 
 from proofloop.core.task import Split
 from proofloop.engine.models.checkpoint import read_config
@@ -39,7 +39,7 @@ TRL_SETTINGS = (
     "float32-2-threads",
     "float32-4-processes",
 )
-QUICK_START = "quick-start shape"
+QUICK_START, IN_BFLOAT16 = "quick-start shape", "ours, bfloat16"
 
 
 class Contender:
@@ -127,7 +127,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         make_job(tokenizer, arguments, RECIPE.tasks_per_step),
         samples_per_prompt=RECIPE.samples_per_task,
     )
-    own = {"ours": ours}
+    own = {"ours": ours, IN_BFLOAT16: Ours(job, model_path, workers=workers, precision=BFLOAT16)}
     if arguments.quick_start:
         natural = Ours(natural_job, model_path, workers=workers, stop_ids=tokenizer.stop_ids)
         own[QUICK_START] = natural
@@ -203,14 +203,14 @@ def summary(times: list[StepTime], job: Job) -> dict[str, float]:
 def with_ratios(result: dict) -> dict:
     """How many times longer than ours a step takes: above 1, ours is faster."""
     steps = result["steps"]
-    ours = steps["ours"]["seconds"]
     trl = {n: s["seconds"] for n, s in steps.items() if n.startswith("TRL")}
     plain = min(s["seconds"] for n, s in steps.items() if n.startswith("plain"))
-    ratios = {"best plain loop / ours": plain / ours}
-    if "TRL, default" in trl:
-        ratios["TRL default / ours"] = trl["TRL, default"] / ours
-        ratios["TRL best / ours"] = min(trl.values()) / ours
-    ratios["ours / floor"] = ours / result["floor"]["seconds"]
+    ratios = {"best plain loop / ours": plain / steps["ours"]["seconds"]}
+    for name in ("ours", IN_BFLOAT16):
+        if "TRL, default" in trl:
+            ratios[f"TRL default / {name}"] = trl["TRL, default"] / steps[name]["seconds"]
+            ratios[f"TRL best / {name}"] = min(trl.values()) / steps[name]["seconds"]
+        ratios[f"{name} / floor"] = steps[name]["seconds"] / result["floor"]["seconds"]
     return {**result, "ratios": ratios}
 
 

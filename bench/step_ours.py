@@ -16,19 +16,21 @@ from torch import Tensor
 
 from proofloop.core.completion import Completion, Request, SamplingParams
 from proofloop.engine.local import LocalEngine
+from proofloop.engine.models.arithmetic import compute_in
 from proofloop.engine.models.checkpoint import load_model, read_config
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import adopt, flatten
-from proofloop.runs.crew import summed
+from proofloop.runs.crew import Sums
 from proofloop.runs.recipe import TrainConfig
 from proofloop.train.advantages import group_advantages
+from proofloop.train.config import Precision
 from proofloop.train.objective import Objective
 from proofloop.train.optimiser import Optimiser, OptimiserConfig
 from proofloop.train.packing import packs
 from proofloop.train.samples import Bundle, Sample, bundles_of, shares
-from proofloop.train.trainer import GradientStats, accumulate
+from proofloop.train.trainer import GradientStats, accumulate, check_logprob_gap
 
-RECIPE = TrainConfig()
+RECIPE, BFLOAT16 = TrainConfig(), Precision.BFLOAT16
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,17 @@ _Order = _Sampling | _Gradient | _Matrices
 
 
 def _serve(
-    model_path: Path, stop_ids: tuple[int, ...], weights: Tensor, gradient: Tensor, pipe: Connection
+    model_path: Path,
+    stop_ids: tuple[int, ...],
+    precision: Precision,
+    weights: Tensor,
+    gradient: Tensor,
+    pipe: Connection,
 ) -> None:
     torch.set_num_threads(1)
     model = Decoder(read_config(model_path))
     adopt(model, weights)
+    compute_in(model, torch.bfloat16 if precision is Precision.BFLOAT16 else None)
     parameters = list(model.parameters())
     for p, piece in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
         p.grad = piece.view_as(p)
@@ -94,12 +102,19 @@ class Ours:
     """`stop_ids` empty: every completion runs to its full length."""
 
     def __init__(
-        self, job: Job, model_path: Path, *, workers: int, stop_ids: tuple[int, ...] = ()
+        self,
+        job: Job,
+        model_path: Path,
+        *,
+        workers: int,
+        stop_ids: tuple[int, ...] = (),
+        precision: Precision = Precision.FLOAT32,
     ) -> None:
-        self._job = job
+        self._job, self._precision = job, precision
         self._round = 0
         weights = flatten(load_model(model_path)).share_memory_()
-        self._gradients = [torch.zeros_like(weights).share_memory_() for _ in range(workers)]
+        gradients = [torch.zeros_like(weights).share_memory_() for _ in range(workers)]
+        self._sums = Sums(gradients)
         config = OptimiserConfig(
             learning_rate=job.learning_rate,
             schedule=RECIPE.schedule,
@@ -110,9 +125,9 @@ class Ours:
         self._optimiser = Optimiser(weights, config)
         context = mp.get_context("spawn")
         self._pipes: list[Connection] = []
-        for gradient in self._gradients:
+        for gradient in gradients:
             mine, theirs = context.Pipe()
-            arguments = (model_path, stop_ids, weights, gradient, theirs)
+            arguments = (model_path, stop_ids, precision, weights, gradient, theirs)
             context.Process(target=_serve, args=arguments, daemon=True).start()
             theirs.close()
             self._pipes.append(mine)
@@ -132,7 +147,9 @@ class Ours:
         self._optimiser.update(*halves)
         ended = time.perf_counter()
         assert stats.num_tokens == num_tokens
-        assert stats.gap_max < 1e-3, f"trainer and sampler differ by {stats.gap_max} nats"
+        if self._precision is Precision.FLOAT32:
+            assert stats.gap_max < 1e-3, f"trainer and sampler differ by {stats.gap_max} nats"
+        check_logprob_gap(stats, self._precision.max_gap)
         return StepTime(
             seconds=ended - began,
             sample_s=sampled - began,
@@ -189,7 +206,7 @@ class Ours:
     ) -> tuple[Tensor, list[GradientStats]]:
         dealt = shares(bundles, len(self._pipes))
         replies = self._all([_Gradient(part, num_tokens) for part in dealt])
-        return summed(self._gradients), replies
+        return self._sums.next(), replies
 
     def _all(self, orders: list[_Order]) -> list:
         for pipe, order in zip(self._pipes, orders, strict=True):

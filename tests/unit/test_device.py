@@ -254,17 +254,17 @@ def test_steps_and_what_a_resume_takes_up(kind: OptimiserKind, with_head: bool) 
     def whole(weights: Tensor) -> bytes:
         optimiser = build(weights)
         for half, other in halves:
-            optimiser.update(half.to(weights.device), other.to(weights.device))
+            optimiser.update(half.to(weights.device, copy=True), other.to(weights.device))
         return optimiser.state()
 
     def in_two(weights: Tensor, device: torch.device) -> bytes:
         first = build(weights)
         for half, other in halves[:2]:
-            first.update(half.to(weights.device), other.to(weights.device))
+            first.update(half.to(weights.device, copy=True), other.to(weights.device))
         then = build(torch.zeros(40, device=device))
         then.restore(first.state())
         for half, other in halves[2:]:
-            then.update(half.to(device), other.to(device))
+            then.update(half.to(device, copy=True), other.to(device))
         return then.state()
 
     start = torch.randn(40)

@@ -1,5 +1,6 @@
 """The workers of a run as one: shares work out, puts results back in order, adds gradients up."""
 
+import itertools
 import signal
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from proofloop.core.completion import PolicyVersion
@@ -63,13 +65,21 @@ def deal(
     return hands
 
 
-def summed(gradients: Sequence[Tensor]) -> Tensor:
-    """One after another, in their order; a reduction over all of them stacked takes seven times as
-    long for large models."""
-    total = gradients[0].clone()
-    for gradient in gradients[1:]:
-        total += gradient
-    return total
+class Sums:
+    """Of a step's gradients, in vectors that are used in turn: memory that the system has to give
+    anew takes as long as the sum."""
+
+    def __init__(self, gradients: Sequence[Tensor]) -> None:
+        self._gradients = gradients
+        self._turns = itertools.cycle([torch.empty_like(gradients[0]) for _ in range(2)])
+
+    def next(self) -> Tensor:
+        """One after another, in their order; a reduction over all of them stacked takes seven times
+        as long for large models.  Good until the sum after the next."""
+        total = next(self._turns).copy_(self._gradients[0])
+        for gradient in self._gradients[1:]:
+            total += gradient
+        return total
 
 
 class WorkerCrew:
@@ -87,10 +97,11 @@ class WorkerCrew:
         self._send = send
         self._in_circles = setup.recipe.feedback.control is FeedbackControl.SHUFFLED
         context = process_context()
-        self._gradients = [setup.new_gradient().share_memory_() for _ in range(num_workers)]
+        gradients = [setup.new_gradient().share_memory_() for _ in range(num_workers)]
+        self._sums = Sums(gradients)
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
-        for gradient in self._gradients:
+        for gradient in gradients:
             ours, theirs = context.Pipe()
             own = WorkerSetup(crew=setup, gradient=gradient)
             life = (environment(), serve, own, theirs)
@@ -130,13 +141,14 @@ class WorkerCrew:
         )
 
     def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]:
-        """The whole batch's gradient; shares are added in the workers' order, always the same."""
+        """The whole batch's gradient; shares are added in the workers' order, always the same.  It
+        is good until the gradient after the next."""
         dealt = shares(bundles, len(self._pipes))
         replies = self._all([Differentiate(part, denominator) for part in dealt], GradientStats)
         stats = GradientStats()
         for reply in replies:
             stats += reply
-        return summed(self._gradients), stats
+        return self._sums.next(), stats
 
     def score(
         self, questions: Sequence[Question], temperature: float = 1.0, whose: Whose = Whose.OWN

@@ -59,7 +59,9 @@ class Crew(Protocol):
 
     def attempt(self, assignments: Sequence[Assignment]) -> Attempted: ...
 
-    def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]: ...
+    def gradient(self, bundles: list[Bundle], denominator: int) -> tuple[Tensor, GradientStats]:
+        """Good until the gradient after the next; the caller may write into it."""
+        ...
 
     def score(
         self, questions: Sequence[Question], temperature: float, whose: Whose = Whose.OWN

@@ -62,11 +62,9 @@ class SignalShare:
         self.sums = torch.zeros(4, dtype=torch.float64)
         """Of weights, squared weights, weighted shares and weighted squared shares."""
 
-    def observe(self, half: Tensor, other: Tensor, norm: float) -> None:
-        """`norm`: of half + other.  Leaves a batch out that has no two halves with a gradient: it
-        cannot tell."""
-        agreement = float(half.dot(other))
-        if not norm or (not agreement and not (half.any() and other.any())):
+    def observe(self, agreement: float | None, norm: float) -> None:
+        """`agreement`: of the halves (`agreement_of`); `norm`: of their sum."""
+        if not norm or agreement is None:
             return
         share = 4 * agreement / norm**2
         now = torch.tensor([1.0, 1.0, share, share**2], dtype=torch.float64)
@@ -88,6 +86,12 @@ class SignalShare:
         return max(0.0, mean - 3 * math.sqrt(variance * share_of_one))
 
 
+def agreement_of(half: Tensor, other: Tensor) -> float | None:
+    """The product of two halves' gradients; None where one of them has none and cannot tell."""
+    agreement = float(half.dot(other))
+    return agreement if agreement or (half.any() and other.any()) else None
+
+
 class Optimiser:
     """Steps over the flat vector of weights, which workers see through shared memory."""
 
@@ -103,13 +107,14 @@ class Optimiser:
         self.num_updates = 0
 
     def update(self, half: Tensor, other: Tensor) -> Update:
-        """One update with the gradient half + other, of disjoint tasks.
+        """One update with the gradient half + other, of disjoint tasks, which `half` is made into.
 
         Raises TrainingHalted, weights untouched, where the gradient is not finite.
         """
-        gradient = half + other
+        agreement = agreement_of(half, other)
+        gradient = half.add_(other)
         norm = check_finite(gradient, self.num_updates + 1)
-        self._signal.observe(half, other, norm)
+        self._signal.observe(agreement, norm)
         rate = self._rate()
         if norm > self._config.grad_clip:
             gradient.mul_(self._config.grad_clip / norm)
