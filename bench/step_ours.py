@@ -117,7 +117,7 @@ class Ours:
         self._sums = Sums(gradients)
         config = OptimiserConfig(
             learning_rate=job.learning_rate,
-            schedule=RECIPE.schedule,
+            schedule=RECIPE.method.schedule,
             warmup_steps=0,
             weight_decay=0.0,
             grad_clip=1.0,

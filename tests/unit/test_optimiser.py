@@ -2,12 +2,15 @@
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 import torch
 from torch import Tensor
 
 from proofloop.core.errors import TrainingHalted
 from proofloop.engine.models.weights import sha256
+from proofloop.runs.optimisers import optimiser_config
+from proofloop.runs.recipe import Recipe
 from proofloop.train.config import OptimiserKind, Schedule
 from proofloop.train.optimiser import Optimiser, OptimiserConfig, SignalShare, agreement_of
 
@@ -133,3 +136,15 @@ def test_one_group_after_another_still_trains() -> None:
     assert float(weights.max()) < -0.01
     adam.update(torch.ones(4), -0.5 * torch.ones(4))
     assert adam.update(torch.ones(4), torch.zeros(4)).signal_share == 0.0
+
+
+def test_who_learns_pairs_keeps_the_rate() -> None:
+    """Unless asked otherwise; rewards, which may be chance, do not."""
+
+    def schedule(**train: object) -> Schedule:
+        return optimiser_config(msgspec.convert({"train": train}, Recipe)).schedule
+
+    assert schedule() is schedule(method="sft") is Schedule.SIGNAL
+    assert schedule(method="dpo") is schedule(method="reward-model") is Schedule.CONSTANT
+    assert schedule(method="dpo", schedule="signal") is Schedule.SIGNAL
+    assert schedule(schedule="constant") is Schedule.CONSTANT

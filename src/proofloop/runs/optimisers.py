@@ -28,7 +28,7 @@ def build_optimiser(
 def optimiser_config(recipe: Recipe) -> OptimiserConfig:
     return OptimiserConfig(
         learning_rate=recipe.train.learning_rate,
-        schedule=recipe.train.schedule,
+        schedule=recipe.train.schedule or recipe.train.method.schedule,
         warmup_steps=recipe.train.warmup_steps,
         weight_decay=recipe.train.weight_decay,
         grad_clip=recipe.train.grad_clip,

@@ -144,9 +144,11 @@ class TrainConfig(Record):
     """First updates in which the value head alone learns, and the policy stays."""
     optimiser: OptimiserKind = OptimiserKind.ADAMW
     """`adamw`, or `sgd` without momentum, whose steps are as long as the gradient."""
-    schedule: Schedule = Schedule.SIGNAL
-    """How the rate goes on after the warm-up; `signal` takes it down to the share of the gradient
-    on which a batch's halves surely agree, so that chance moves nothing."""
+    schedule: Schedule | None = None
+    """How the rate goes on after the warm-up: `constant`, or `signal`, which takes it down to the
+    share of the gradient on which a batch's halves surely agree: chance moves nothing. None:
+    `signal`, but `constant` where pairs are learned (`dpo`, `reward-model`), whose halves agree
+    little though chance did not choose them."""
     warmup_steps: int = 5
     weight_decay: float = 0.0
     grad_clip: float = 1.0

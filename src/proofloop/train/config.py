@@ -21,6 +21,11 @@ class Method(StrEnum):
     COPY = "copy"
     """Nothing: the same weights are measured twice (`train.loop_copy`)."""
 
+    @property
+    def schedule(self) -> "Schedule":
+        """Of the learning rate, if none is asked for."""
+        return Schedule.CONSTANT if self in (Method.DPO, Method.REWARD_MODEL) else Schedule.SIGNAL
+
 
 class Whose(StrEnum):
     """Weights that workers can be asked for log-probabilities under."""
