@@ -363,25 +363,27 @@ static int are_neighbours(const Layer *layer, const int32_t *positions,
            window_from(layer, positions[r]) == window_from(layer, positions[end]);
 }
 
-/* One head of rows [mine.from, mine.to): qkv -> mix. */
+/* Rows [mine.from, mine.to): qkv -> mix.  Head after head of a row: they lie side by side in its pages,
+ * and those of a group read the same keys. */
 static void attend(const Model *m, const Layer *layer, int l, const float *cache,
-                   const int32_t *positions, const int32_t *const *pages, Share mine, int h,
+                   const int32_t *positions, const int32_t *const *pages, Share mine,
                    const float *qkv, size_t q_stride, float *scores, size_t score_stride,
                    float *mix, size_t mix_stride) {
-    const int D = m->head_dim, kv_head = h / (m->num_heads / m->num_kv_heads);
-    int r = mine.from;
-    while (r < mine.to) {
-        const float *q = qkv + r * q_stride + h * D;
-        float *y = mix + r * mix_stride + h * (m->rounds ? D / 2 : D);
-        int from = window_from(layer, positions[r]), rows = 1;
-        if (r + QUERIES <= mine.to && are_neighbours(layer, positions, pages, r)) rows = QUERIES;
+    const int D = m->head_dim, group = m->num_heads / m->num_kv_heads;
+    int rows;
+    for (int r = mine.from; r < mine.to; r += rows) {
+        int from = window_from(layer, positions[r]);
+        rows = r + QUERIES <= mine.to && are_neighbours(layer, positions, pages, r) ? QUERIES : 1;
+        for (int h = 0; h < m->num_heads; h++) {
+            const float *q = qkv + r * q_stride + h * D;
+            float *y = mix + r * mix_stride + h * (m->rounds ? D / 2 : D);
 #define CASE(words, n) \
     if (!m->rounds == !words && rows == n) \
-        attend_rows(words, n, m, cache, l, pages[r], from, positions[r], kv_head, q, q_stride, \
+        attend_rows(words, n, m, cache, l, pages[r], from, positions[r], h / group, q, q_stride, \
                     scores, score_stride, y, mix_stride);
-        CASE(0, 1) CASE(0, QUERIES) CASE(1, 1) CASE(1, QUERIES)
+            CASE(0, 1) CASE(0, QUERIES) CASE(1, 1) CASE(1, QUERIES)
 #undef CASE
-        r += rows;
+        }
     }
 }
 
@@ -446,9 +448,8 @@ void forward(const Model *m, Team *team, int32_t member, int32_t n, const int32_
             }
         meet(team); /* a row looks at what others remembered */
         while (take(team, n, ROWS_TAKEN, &mine)) {
-            for (int h = 0; h < H; h++)
-                attend(m, layer, l, cache, positions, pages, mine, h, qkv, heads, scores,
-                       team->score_floats / QUERIES, mix, mixed);
+            attend(m, layer, l, cache, positions, pages, mine, qkv, heads, scores,
+                   team->score_floats / QUERIES, mix, mixed);
             for (int r = mine.from; r < mine.to && rounds; r++)
                 memset(mix + r * mixed + H * D / 2, 0, (mixed - H * D) / 2 * sizeof(float));
         }
