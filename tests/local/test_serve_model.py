@@ -20,11 +20,13 @@ import torch
 from proofloop.core.completion import Request, SamplingParams
 from proofloop.core.task import Message
 from proofloop.engine.local import LocalEngine
+from proofloop.engine.models.arithmetic import compute_in
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten
 from proofloop.engine.native.library import why_not
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.serve.answers import GrowingText
+from proofloop.train.scoring import Question, logprobs_of
 
 pytest.importorskip("uvicorn")
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"no kernel: {why_not()}")
@@ -102,6 +104,24 @@ def test_an_answer_has_the_engines_tokens_and_logprobs(port: int, tiny_model: Pa
     assert ask(port, "/v1/chat/completions", body)[1]["choices"] == [
         {k: v for k, v in c.items() if k != "token_ids"} for c in answer["choices"]
     ]
+
+
+def test_in_bfloat16(tiny_model: Path) -> None:
+    """Answers have the probabilities that a trainer in bfloat16 gives them, not float32's."""
+    body = {"prompt": [5, 6, 7, 8], "seed": 3, "max_tokens": 20, "logprobs": 1}
+    with server(tiny_model, "--precision", "bfloat16") as port:
+        status, answer = ask(port, "/v1/completions", body | {"return_token_ids": True})
+    assert status == 200
+    (choice,) = answer["choices"]
+    told, model = torch.tensor(choice["logprobs"]["token_logprobs"]), load_model(tiny_model)
+    question = Question(context=(5, 6, 7, 8), tokens=tuple(choice["token_ids"]))
+
+    def gap(arithmetic: torch.dtype | None) -> float:
+        compute_in(model, arithmetic)
+        (rated,) = logprobs_of(model, [question], max_positions=1024)
+        return float((told - torch.tensor(rated)).abs().mean())
+
+    assert gap(torch.bfloat16) < 0.1 * gap(None)
 
 
 @pytest.mark.parametrize("chat", [True, False])

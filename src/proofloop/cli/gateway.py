@@ -43,6 +43,7 @@ def command(
     port: int,
     name: str | None,
     threads: int,
+    precision: str,
     temperature: float | None,
     max_tokens: int,
     api_key: str | None,
@@ -59,6 +60,7 @@ def command(
       OPENAI_BASE_URL=http://127.0.0.1:8100/sessions/one/v1 your-agent …
     """
     from proofloop.serve.start import serve_gateway
+    from proofloop.train.config import Precision
 
     serve_gateway(
         model,
@@ -68,6 +70,7 @@ def command(
         port=port,
         name=name,
         num_threads=threads,
+        precision=Precision(precision),
         temperature=temperature,
         max_turn_tokens=max_tokens,
         api_key=api_key,

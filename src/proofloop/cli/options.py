@@ -82,6 +82,13 @@ def listening_options(port: int) -> Callable[[F], F]:
             help="0: as many as there are cores.",
         ),
         click.option(
+            "--precision",
+            type=click.Choice(["float32", "bfloat16"]),
+            default="float32",
+            show_default=True,
+            help="Of products; bfloat16 is faster where `proofloop doctor` says so.",
+        ),
+        click.option(
             "--api-key", envvar="PROOFLOOP_API_KEY", help="What callers must send; none: nothing."
         ),
     )

@@ -22,6 +22,7 @@ def command(
     port: int,
     name: str | None,
     threads: int,
+    precision: str,
     cache_gib: float,
     api_key: str | None,
 ) -> None:
@@ -37,6 +38,7 @@ def command(
       curl localhost:8000/v1/chat/completions -d '{"messages": [{"role": "user", "content": "Hi"}]}'
     """
     from proofloop.serve.start import serve_model
+    from proofloop.train.config import Precision
 
     serve_model(
         model,
@@ -44,6 +46,7 @@ def command(
         port=port,
         name=name,
         num_threads=threads,
+        precision=Precision(precision),
         cache_bytes=int(cache_gib * 2**30),
         api_key=api_key,
         on_ready=lambda url: note(f"serving {name or model} at {url} (Ctrl-C ends it)"),

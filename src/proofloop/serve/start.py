@@ -20,6 +20,9 @@ from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.engines import API_KEY
 from proofloop.runs.manifest import num_workers
 from proofloop.runs.models import resolve_model
+from proofloop.runs.placement import prepare
+from proofloop.runs.recipe import TrainConfig
+from proofloop.train.config import Precision
 
 
 def serve_model(
@@ -29,6 +32,7 @@ def serve_model(
     port: int,
     name: str | None,
     num_threads: int,
+    precision: Precision,
     cache_bytes: int,
     api_key: str | None,
     on_ready: Callable[[str], None],
@@ -50,7 +54,7 @@ def serve_model(
     path = resolve_model(model)
     listening = _listen(host, port)
     tokenizer = ChatTokenizer.load(path)
-    engine = _engine(path, tokenizer, num_threads, cache_bytes=cache_bytes)
+    engine = _engine(path, tokenizer, num_threads, precision, cache_bytes=cache_bytes)
     if engine.sampler is None:
         raise UserError(f"{path}: the kernel does not have this architecture")
     served = Served(
@@ -75,6 +79,7 @@ def serve_gateway(
     port: int,
     name: str | None,
     num_threads: int,
+    precision: Precision,
     temperature: float | None,
     max_turn_tokens: int,
     api_key: str | None,
@@ -99,7 +104,7 @@ def serve_gateway(
         complete = completes(ServerEngine(address, tokenizer.stop_ids))
         max_positions = int(read_raw_config(path).get("max_position_embeddings") or 32768)
     else:
-        engine = _engine(path, tokenizer, num_threads, cache_bytes=2 << 30)
+        engine = _engine(path, tokenizer, num_threads, precision, cache_bytes=2 << 30)
         max_positions = engine.model.config.max_position_embeddings
         if engine.sampler is not None:
             live = LiveEngine(engine)
@@ -127,10 +132,16 @@ def serve_gateway(
 
 
 def _engine(
-    path: Path, tokenizer: ChatTokenizer, num_threads: int, *, cache_bytes: int
+    path: Path,
+    tokenizer: ChatTokenizer,
+    num_threads: int,
+    precision: Precision,
+    *,
+    cache_bytes: int,
 ) -> LocalEngine:
     torch.set_num_threads(1)
     decoder = load_model(path)
+    prepare(decoder, TrainConfig(precision=precision))
     return LocalEngine(
         decoder,
         flatten(decoder),
