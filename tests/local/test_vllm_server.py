@@ -27,7 +27,8 @@ from proofloop.engine.models.peft import save_adapter
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.engine.server import Address, ServerEngine
 from proofloop.engine.torch_batch import effective_logprobs
-from proofloop.engine.vllm import VllmEngine, write_weights
+from proofloop.engine.vllm import VllmEngine
+from proofloop.engine.vllm_weights import write_weights
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.runs.models import resolve_model

@@ -1,4 +1,5 @@
-"""Who does a run's work: several processes on a CPU (`runs.crew`), or one with a device."""
+"""Who does a run's work: several processes on a CPU (`runs.crew`), or this one, where it has a
+device or an engine of its own."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from proofloop.core.completion import PolicyVersion
+from proofloop.core.completion import Engine, PolicyVersion
 from proofloop.core.errors import UserError
 from proofloop.engine.models.decoder import Decoder
 from proofloop.runs.crew import WorkerCrew
@@ -54,12 +55,15 @@ class DeviceCrew:
         model: Decoder,
         *,
         send: Callable[[int], None] | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        """`model`'s parameters are views of the setup's weights; `send` as for `WorkerCrew`."""
+        """`model`'s parameters are views of the setup's weights; `send` as for `WorkerCrew`;
+        `engine`: to sample from, in place of the recipe's."""
         self._send = send
         self._gradient = setup.new_gradient()
         own = _beside(setup, setup.weights.device)
-        self._worker = Worker(WorkerSetup(crew=own, gradient=self._gradient, model=model))
+        mine = WorkerSetup(crew=own, gradient=self._gradient, model=model)
+        self._worker = Worker(mine, engine)
 
     def __enter__(self) -> "DeviceCrew":
         return self
@@ -112,10 +116,14 @@ Crew = WorkerCrew | DeviceCrew
 
 
 def open_crew(
-    setup: CrewSetup, model: Decoder, *, send: Callable[[int], None] | None = None
+    setup: CrewSetup,
+    model: Decoder,
+    *,
+    send: Callable[[int], None] | None = None,
+    engine: Engine | None = None,
 ) -> Crew:
     """By where the weights, of which `model`'s parameters are views, lie; to be used as a
-    context."""
-    if setup.weights.device.type != "cpu":
-        return DeviceCrew(setup, model, send=send)
+    context.  `engine`: one that samples in this process, where the work is then done, too."""
+    if engine is not None or setup.weights.device.type != "cpu":
+        return DeviceCrew(setup, model, send=send, engine=engine)
     return WorkerCrew(setup, num_workers=num_workers(setup.recipe.train.workers), send=send)
