@@ -1,16 +1,13 @@
 """vLLM in this process: the same guarantees as of a server, and nothing of ours changed.
 
-Needs vLLM beside our dependencies, so it runs by vLLM's interpreter (docs/vllm.md):
-
-    PYTHONPATH=src ~/vllm/bin/python -m pytest -m slow tests/local/test_vllm_offline.py
+Needs vLLM beside our dependencies, so it is run by vLLM's interpreter (docs/vllm.md).
 """
 
 import os
 import random
 import signal
 import sys
-import threading
-import time
+import weakref
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +28,7 @@ from proofloop.core.completion import (
 )
 from proofloop.core.errors import ConfigError, ModelError, TrainingHalted, UserError
 from proofloop.engine.models.checkpoint import load_model
+from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.engine.torch_batch import effective_logprobs
 from proofloop.engine.vllm_offline import OfflineVllmEngine
@@ -45,6 +43,7 @@ from proofloop.train.loop_sync import Report, StepReport
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.vllm,
     pytest.mark.skipif(find_spec("vllm") is None, reason="this interpreter has no vllm"),
 ]
 GAP = 2e-5
@@ -187,7 +186,6 @@ def test_other_weights_are_refused(policy: Policy) -> None:
     ]
     growing = policy.engine.generate_each(requests)
     next(growing)
-    policy.engine._llm.collective_rpc("proofloop_load", args=("none", 3, "f" * 64))
     worker = policy.engine._llm.llm_engine.model_executor.driver_worker.worker
     worker.proofloop_now = {"step": 3, "sha256": "f" * 64}
     with pytest.raises(ModelError, match=r"has weights f{12} of step 3"):
@@ -235,20 +233,33 @@ def _settings() -> dict[str, Any]:
     }
 
 
+def _gradient(model: Decoder) -> torch.Tensor:
+    tokens_T = torch.arange(5, 105)[None]
+    hidden, _ = model.encode_context(tokens_T, torch.tensor([100]))
+    model.logits(hidden[0]).log_softmax(-1)[:, 7].sum().backward()
+    gradient_T = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    model.zero_grad()
+    return gradient_T
+
+
 def test_this_process_stays_as_it_was(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = resolve_model("pico")
     model = load_model(path)
     flat = flatten(model)
     write_weights(dict(model.named_parameters()), tmp_path)
     request = Request(context=CONTEXT, seeds=(1, 2), sampling=SamplingParams(max_tokens=9))
+    gradient_T = _gradient(model)
     before = _settings()
     engine = engine_of(path, (0,), tmp_path)
     assert _settings() == before
     engine.load(PolicyVersion(step=1, sha256=sha256(flat)))
     engine.generate([request])
     assert _settings() == before
+    assert torch.equal(_gradient(model), gradient_T), "to the last bit"
+    theirs = weakref.ref(engine._llm.llm_engine.model_executor.driver_worker.worker.get_model())
     engine.close()
     assert _settings() == before
+    assert theirs() is None, "its memory is free again"
     assert not torch.distributed.is_initialized()
     assert capfd.readouterr() == ("", "")
     assert "Initializing a V1 LLM engine" in (tmp_path / "vllm.log").read_text()
@@ -292,27 +303,31 @@ def test_a_run_is_trained_on_what_vllm_samples(tmp_path: Path) -> None:
     assert "Weights" in (tmp_path / "r" / "vllm.log").read_text()
 
 
-class Interrupt:
-    """Ctrl-C while the first step is on its way; then counts what is still done."""
+def test_ctrl_c_while_vllm_samples_ends_a_run_after_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, step = recipe_here(learning_rate=1e-3), OfflineVllmEngine._step
+    steps: list[int] = []
+    is_training = False
 
-    def __init__(self) -> None:
-        self.steps: list[int] = []
-        self._timer: threading.Timer | None = None
+    def interrupted(engine: OfflineVllmEngine) -> Any:
+        nonlocal is_training
+        if is_training and not steps:  # once: a second one would be immediate
+            is_training = False
+            signal.raise_signal(signal.SIGINT)
+        return step(engine)
 
-    def __call__(self, report: Report) -> None:
+    def note(report: Report) -> None:
+        nonlocal is_training
+        is_training = isinstance(report, StepReport) or report.num_tasks_done == report.num_tasks
         if isinstance(report, StepReport):
-            self.steps.append(report.step)
-        elif self._timer is None:
-            self._timer = threading.Timer(0.05, signal.raise_signal, (signal.SIGINT,))
-            self._timer.start()
-            time.sleep(0.1)
+            steps.append(report.step)
 
-
-def test_ctrl_c_ends_a_run_after_its_step_and_resume_goes_on(tmp_path: Path) -> None:
-    recipe, interrupt = recipe_here(learning_rate=1e-3), Interrupt()
-    with pytest.raises(KeyboardInterrupt):
-        run_training(recipe, tmp_path / "r", resume=False, on_progress=interrupt)
-    assert len(interrupt.steps) <= 1
+    with monkeypatch.context() as patch:
+        patch.setattr(OfflineVllmEngine, "_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(recipe, tmp_path / "r", resume=False, on_progress=note)
+    assert steps == [1]
     run_training(recipe, tmp_path / "r", resume=True, on_progress=ignore)
     with RunStore.read(tmp_path / "r") as store:
         assert [step for step, _ in store.metrics("logprob_gap_max")] == [1, 2, 3]

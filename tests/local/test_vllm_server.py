@@ -37,7 +37,11 @@ from proofloop.runs.training import run_training
 from proofloop.store import Phase, RunStore
 from proofloop.train.scoring import Question, logprobs_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(VLLM is None, reason=WHY_NOT)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.vllm,
+    pytest.mark.skipif(VLLM is None, reason=WHY_NOT),
+]
 GAP = 2e-5
 """nats: both compute in float32, in another order."""
 

@@ -11,7 +11,7 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,7 @@ class Guest:
             for restore in (*_functions(), *_precisions(), _environment()):
                 after.callback(restore)
             os.environ.update(_ENVIRONMENT)
+            os.environ.pop("VLLM_LOGGING_CONFIG_PATH", None)
             after.enter_context(self._streams())
             after.enter_context(self.computing())
             yield
@@ -77,17 +78,16 @@ class Guest:
 
     @contextmanager
     def _streams(self) -> Generator[None]:
-        """Both into the log: not all is said by Python."""
+        """Both into the log, Python's and the system's: not all is said by Python."""
         sys.stdout.flush()
         sys.stderr.flush()
         kept = {number: os.dup(number) for number in (1, 2)}
         try:
             for number in kept:
                 os.dup2(self._file.fileno(), number)
-            yield
+            with redirect_stdout(self._file), redirect_stderr(self._file):
+                yield
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
             for number, ours in kept.items():
                 os.dup2(ours, number)
                 os.close(ours)

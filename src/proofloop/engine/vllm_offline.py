@@ -201,7 +201,7 @@ def _start(options: list[str]) -> Any:
     """Its `LLM`.  Raises ConfigError."""
     if _vllm(".platforms").current_platform.is_cpu():  # see `proofloop_vllm.proofloop_unfit`
         options = ["--no-enable-chunked-prefill", *options]
-    arguments = _arguments(options)
+    arguments = _arguments(["--disable-log-stats", *options])  # as `LLM` has it
     try:
         return _vllm().LLM.from_engine_args(arguments)
     except ValueError as error:  # pydantic's are, too
@@ -219,7 +219,6 @@ def _arguments(options: list[str]) -> Any:
             f"engine.options: {HERE} has one device; several are a server's, which engine.python "
             "starts"
         )
-    arguments.use_tqdm_on_load = False
     return arguments
 
 

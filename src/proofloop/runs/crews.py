@@ -60,6 +60,7 @@ class DeviceCrew:
         """`model`'s parameters are views of the setup's weights; `send` as for `WorkerCrew`;
         `engine`: to sample from, in place of the recipe's."""
         self._send = send
+        self._shares = "" if engine is None else "; --gpu-memory-utilization is vLLM's share"
         self._gradient = setup.new_gradient()
         own = _beside(setup, setup.weights.device)
         mine = WorkerSetup(crew=own, gradient=self._gradient, model=model)
@@ -106,7 +107,7 @@ class DeviceCrew:
             raise UserError(
                 f"train.device: {first}. Begin again with a lower train.micro_batch_tokens, "
                 "train.activation_checkpointing = true, train.precision = bfloat16, or adapters "
-                "(lora.rank) in place of all weights; what is recorded stays"
+                f"(lora.rank) in place of all weights{self._shares}; what is recorded stays"
             ) from error
         assert isinstance(reply, type_)
         return reply
