@@ -6,9 +6,11 @@ The part that runs inside vLLM is tried on layers that are joined and packed as 
 import contextlib
 import http.server
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from proofloop.engine.models import weights
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.engine.server import Address
-from proofloop.engine.vllm import EXTENSION_DIRECTORY, VllmEngine, write_weights
+from proofloop.engine.vllm import VllmEngine
+from proofloop.engine.vllm_weights import EXTENSION_DIRECTORY, write_weights
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.checks import load_recipe
 from proofloop.runs.sampler import open_sampler
@@ -178,14 +181,39 @@ def test_a_server_that_takes_no_weights_is_named_at_once(
 
 def test_settings_of_the_recipe_that_do_not_go_together() -> None:
     for settings, match in (
-        (("engine.kind=vllm",), r"engine\.url: none does not go with"),
+        (("engine.kind=server",), r"engine\.url: none does not go with"),
+        (("engine.kind=vllm", "train.workers=2"), r"train\.workers: 2 processes do not go with"),
         (("engine.kind=vllm", "engine.url=http://x/v1", "engine.python=p"), "and engine.python"),
         (("engine.python=p",), r"engine\.python: goes with engine\.kind = vllm"),
-        (("engine.kind=vllm", "engine.url=http://x/v1", "engine.options=['-x']"), "that engine"),
+        (("engine.kind=vllm", "engine.url=http://x/v1", "engine.options=['-x']"), "starts with"),
+        (("engine.options=['-x']",), r"engine\.options: are of a vLLM that starts with the run"),
     ):
         with pytest.raises(ConfigError, match=match):
             load_recipe("quickstart", settings)
     load_recipe("quickstart", ("engine.kind=vllm", "engine.python=p", "engine.options=['-x']"))
+
+
+def test_vllm_in_this_process_is_asked_of_an_interpreter_that_has_it(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = (f"model.path={tiny_model}", "engine.kind=vllm")
+    if find_spec("vllm") is None:
+        with pytest.raises(ConfigError, match=r"^engine\.kind: vllm .*interpreter has none; name"):
+            load_recipe("quickstart", here)
+    # One that is there, and broken, as vLLM is beside another torch.
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").write_text("import no_such_torch\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "vllm"]:
+        monkeypatch.delitem(sys.modules, name)
+    recipe = load_recipe("quickstart", here)
+    model, before = load_model(tiny_model), dict(os.environ)
+    with (
+        pytest.raises(ConfigError, match=r"^engine\.kind: vllm cannot .*no_such_torch.*; name one"),
+        open_sampler(recipe, tmp_path, model, flatten(model), ChatTokenizer.load(tiny_model)),
+    ):
+        pass
+    assert dict(os.environ) == before
 
 
 def test_an_interpreter_that_cannot_serve_is_named(tiny_model: Path, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from proofloop.engine.models.peft import save_adapter
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.engine.server import Address, ServerEngine
 from proofloop.engine.torch_batch import effective_logprobs
-from proofloop.engine.vllm import VllmEngine, write_weights
+from proofloop.engine.vllm import VllmEngine
+from proofloop.engine.vllm_weights import write_weights
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.runs.models import resolve_model
@@ -36,7 +37,11 @@ from proofloop.runs.training import run_training
 from proofloop.store import Phase, RunStore
 from proofloop.train.scoring import Question, logprobs_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(VLLM is None, reason=WHY_NOT)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.vllm,
+    pytest.mark.skipif(VLLM is None, reason=WHY_NOT),
+]
 GAP = 2e-5
 """nats: both compute in float32, in another order."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from proofloop.engine.vllm import EXTENSION, EXTENSION_DIRECTORY
+from proofloop.engine.vllm_weights import EXTENSION, EXTENSION_DIRECTORY
 
 VLLM = os.environ.get("PROOFLOOP_VLLM_PYTHON")
 WHY_NOT = "PROOFLOOP_VLLM_PYTHON names no interpreter with vLLM"

@@ -100,9 +100,9 @@ class ServerEngine:
             )
         return Completion(
             tokens=tuple(tokens),
-            logprobs=tuple(map(float, logprobs)),
+            logprobs=logprobs_of_sampled(logprobs, sampling),
             entropies=(math.nan,) * len(tokens),
-            stop_reason=self._stop_reason(tokens, choice["finish_reason"]),
+            stop_reason=stop_reason(tokens, choice["finish_reason"], self._stop_ids),
             seed=seed,
             sampling=sampling,
             policy=version,
@@ -113,27 +113,8 @@ class ServerEngine:
     ) -> dict[str, Any]:
         """Says what is off, too: what a question leaves out, vLLM takes from the checkpoint's
         generation_config.json."""
-        body: dict[str, Any] = {
-            "model": self._model,
-            "prompt": context,
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_k": sampling.top_k,
-            "top_p": sampling.top_p,
-            "min_p": sampling.min_p,
-            "seed": seed,
-            "logprobs": 0,
-            "return_token_ids": True,
-            "stop_token_ids": self._stop_ids,
-        }
-        if sampling.stop:
-            body["stop"] = sampling.stop
-        return body
-
-    def _stop_reason(self, tokens: Sequence[int], finish_reason: str) -> StopReason:
-        if tokens[-1] in self._stop_ids:
-            return StopReason.STOP
-        return StopReason.LENGTH if finish_reason == "length" else StopReason.STOP_STRING
+        own = {"model": self._model, "prompt": context, "return_token_ids": True}
+        return own | settings_of(seed, sampling, self._stop_ids)
 
     def _models(self) -> list[dict[str, Any]]:
         return list(self._ask("GET", "/models")["data"])
@@ -186,6 +167,37 @@ class ServerEngine:
             return response.status, response.read()
         finally:
             connection.close()
+
+
+def settings_of(seed: int, sampling: SamplingParams, stop_ids: tuple[int, ...]) -> dict[str, Any]:
+    """By the names that vLLM has for them, of a request as of its own SamplingParams."""
+    settings: dict[str, Any] = {
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+        "seed": seed,
+        "logprobs": 0,
+        "stop_token_ids": list(stop_ids),
+    }
+    if sampling.stop:
+        settings["stop"] = list(sampling.stop)
+    return settings
+
+
+def logprobs_of_sampled(told: Sequence[float], sampling: SamplingParams) -> tuple[float, ...]:
+    """At temperature 0 a token is certain, whatever vLLM says, which tells temperature 1's."""
+    return tuple(map(float, told)) if sampling.temperature else (0.0,) * len(told)
+
+
+def stop_reason(
+    tokens: Sequence[int], finish_reason: str | None, stop_ids: tuple[int, ...]
+) -> StopReason:
+    """`finish_reason`: as vLLM says it of a completion."""
+    if tokens[-1] in stop_ids:
+        return StopReason.STOP
+    return StopReason.LENGTH if finish_reason == "length" else StopReason.STOP_STRING
 
 
 def _message(answer: bytes) -> str:

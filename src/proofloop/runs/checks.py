@@ -14,15 +14,11 @@ from proofloop.core.task import Environment, Split
 from proofloop.engine.models.config import TARGETS, Backend
 from proofloop.runs.checks_agent import check_agent
 from proofloop.runs.checks_algorithm import check_algorithm
+from proofloop.runs.checks_engine import check_engine
 from proofloop.runs.checks_preference import check_preference
 from proofloop.runs.config import load_config, suggestion
 from proofloop.runs.environments import build_environment, size_of
-from proofloop.runs.recipe import (
-    Control,
-    EngineConfig,
-    EngineKind,
-    Recipe,
-)
+from proofloop.runs.recipe import Control, Recipe
 from proofloop.train.config import Device, LossKind, Method, Precision
 
 
@@ -168,7 +164,7 @@ def check_recipe(recipe: Recipe) -> None:
     check_agent(recipe)
     check_algorithm(recipe)
     check_preference(recipe)
-    _check_engine(recipe.engine)
+    check_engine(recipe)
     _check_method(recipe)
     for target in recipe.lora.targets:
         if target not in TARGETS:
@@ -217,21 +213,6 @@ def repeats(environment: Environment) -> bool:
     """Whether training comes by its tasks again once it has seen all."""
     sizes = [environment.num_tasks(Split.TRAIN, s) for s in environment.strata(Split.TRAIN)]
     return all(size is not None for size in sizes)
-
-
-def _check_engine(engine: EngineConfig) -> None:
-    starts_own = engine.kind is EngineKind.VLLM and bool(engine.python)
-    if (engine.kind is EngineKind.LOCAL or starts_own) == bool(engine.url):
-        raise ConfigError(
-            f"engine.url: {engine.url or 'none'} does not go with engine.kind = {engine.kind}"
-            f"{' and engine.python' if starts_own else ''}: a server, and nothing else, has an "
-            "address"
-        )
-    if engine.kind is not EngineKind.VLLM and (engine.python or engine.weights_dir):
-        key = "python" if engine.python else "weights_dir"
-        raise ConfigError(f"engine.{key}: goes with engine.kind = vllm, not {engine.kind}")
-    if engine.options and not starts_own:
-        raise ConfigError("engine.options: are of a vLLM server that engine.python starts")
 
 
 def _check_method(recipe: Recipe) -> None:

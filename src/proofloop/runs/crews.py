@@ -1,4 +1,5 @@
-"""Who does a run's work: several processes on a CPU (`runs.crew`), or one with a device."""
+"""Who does a run's work: several processes on a CPU (`runs.crew`), or this one, where it has a
+device or an engine of its own."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from proofloop.core.completion import PolicyVersion
+from proofloop.core.completion import Engine, PolicyVersion
 from proofloop.core.errors import UserError
 from proofloop.engine.models.decoder import Decoder
 from proofloop.runs.crew import WorkerCrew
@@ -54,12 +55,16 @@ class DeviceCrew:
         model: Decoder,
         *,
         send: Callable[[int], None] | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        """`model`'s parameters are views of the setup's weights; `send` as for `WorkerCrew`."""
+        """`model`'s parameters are views of the setup's weights; `send` as for `WorkerCrew`;
+        `engine`: to sample from, in place of the recipe's."""
         self._send = send
+        self._shares = "" if engine is None else "; --gpu-memory-utilization is vLLM's share"
         self._gradient = setup.new_gradient()
         own = _beside(setup, setup.weights.device)
-        self._worker = Worker(WorkerSetup(crew=own, gradient=self._gradient, model=model))
+        mine = WorkerSetup(crew=own, gradient=self._gradient, model=model)
+        self._worker = Worker(mine, engine)
 
     def __enter__(self) -> "DeviceCrew":
         return self
@@ -102,7 +107,7 @@ class DeviceCrew:
             raise UserError(
                 f"train.device: {first}. Begin again with a lower train.micro_batch_tokens, "
                 "train.activation_checkpointing = true, train.precision = bfloat16, or adapters "
-                "(lora.rank) in place of all weights; what is recorded stays"
+                f"(lora.rank) in place of all weights{self._shares}; what is recorded stays"
             ) from error
         assert isinstance(reply, type_)
         return reply
@@ -112,10 +117,14 @@ Crew = WorkerCrew | DeviceCrew
 
 
 def open_crew(
-    setup: CrewSetup, model: Decoder, *, send: Callable[[int], None] | None = None
+    setup: CrewSetup,
+    model: Decoder,
+    *,
+    send: Callable[[int], None] | None = None,
+    engine: Engine | None = None,
 ) -> Crew:
     """By where the weights, of which `model`'s parameters are views, lie; to be used as a
-    context."""
-    if setup.weights.device.type != "cpu":
-        return DeviceCrew(setup, model, send=send)
+    context.  `engine`: one that samples in this process, where the work is then done, too."""
+    if engine is not None or setup.weights.device.type != "cpu":
+        return DeviceCrew(setup, model, send=send, engine=engine)
     return WorkerCrew(setup, num_workers=num_workers(setup.recipe.train.workers), send=send)

@@ -10,6 +10,7 @@ from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.server import Address, ServerEngine
 from proofloop.engine.vllm import VllmEngine
+from proofloop.engine.vllm_offline import HERE
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.recipe import EngineConfig, EngineKind, Recipe
 from proofloop.train.scoring import Question, logprobs_of
@@ -47,9 +48,7 @@ def address_of(config: EngineConfig) -> Address:
     return Address(url=config.url, model=config.model, api_key=os.environ.get(API_KEY, ""))
 
 
-def check_gap(
-    server: ServerEngine, model: Decoder, tokenizer: ChatTokenizer, recipe: Recipe
-) -> None:
+def check_gap(engine: Engine, model: Decoder, tokenizer: ChatTokenizer, recipe: Recipe) -> None:
     """By what both say of the same answers, at the temperature of the run.  Raises ModelError."""
     config, temperature = recipe.engine, recipe.sampling.temperature
     if not config.max_gap:
@@ -59,7 +58,7 @@ def check_gap(
         seeds=tuple(range(_PROBE_SAMPLES)),
         sampling=SamplingParams(max_tokens=_PROBE_TOKENS, temperature=temperature),
     )
-    (answers,) = server.generate([request])
+    (answers,) = engine.generate([request])
     asked = [Question(context=request.context, tokens=a.tokens) for a in answers]
     ours = logprobs_of(model, asked, max_positions=1024, temperature=temperature)
     gaps = [
@@ -69,9 +68,9 @@ def check_gap(
     ]
     gap = sum(gaps) / len(gaps)
     if not gap <= config.max_gap:
+        where = f"engine.url: {config.url}" if config.url else f"engine.kind: {HERE}"
         raise ModelError(
-            f"engine.url: {config.url} and model.path disagree by {gap:.4f} nats a token, at most "
-            f"{config.max_gap:g} wanted (engine.max_gap). The server probably has other weights, "
-            "runs them in less precision, or (vLLM) was started without "
-            "`--logprobs-mode processed_logprobs`"
+            f"{where} and model.path disagree by {gap:.4f} nats a token, at most "
+            f"{config.max_gap:g} wanted (engine.max_gap). It probably has other weights, runs them "
+            "in less precision, or (vLLM) was started without `--logprobs-mode processed_logprobs`"
         )

@@ -77,6 +77,7 @@ def run_evaluation(
                 ),
                 model,
                 send=None if sampler is None else sampler.send,
+                engine=None if sampler is None else sampler.here,
             ) as crew,
             graceful_interrupt() as interrupted,
         ):

@@ -183,16 +183,18 @@ class EngineKind(StrEnum):
 
 class EngineConfig(Record):
     kind: EngineKind = EngineKind.LOCAL
-    """`local`; `vllm`, whose weights follow the trainer's; or for `eval` a `server` that speaks
-    OpenAI's API and tells token ids (vLLM, `proofloop serve-model`). `model.path` then names the
-    checkpoint that the server has loaded, whose tokenizer and template are used here."""
+    """`local`; `vllm`, whose weights follow the trainer's: in this process, or a server
+    (`engine.url`, `engine.python`); or for `eval` a `server` that speaks OpenAI's API and tells
+    token ids (vLLM, `proofloop serve-model`). `model.path` then names the checkpoint that the
+    server has loaded, whose tokenizer and template are used here."""
     url: str = ""
     """Of the server, up to and with `/v1`."""
     python: str = ""
     """Interpreter that has vLLM, in place of `engine.url`: the server is started with the run and
-    ends with it."""
+    ends with it. Neither of the two: vLLM in the run's own process, which then does all work
+    itself (`train.workers` at most 1)."""
     options: tuple[str, ...] = ()
-    """Further arguments of a vLLM server that is started with the run."""
+    """Further arguments of vLLM that starts with the run, as `vllm serve` takes them."""
     weights_dir: str = ""
     """Directory through which weights go to vLLM, which both sides see under this name; empty: the
     run directory's `sync`."""

@@ -1,4 +1,5 @@
-"""A vLLM server as the sampler of a run: found or started, and given every step's weights."""
+"""vLLM as the sampler of a run: in this process, or a server that is found or started; given every
+step's weights."""
 
 import os
 import signal
@@ -6,20 +7,29 @@ import socket
 import subprocess
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
 from torch import Tensor
 
-from proofloop.core.completion import PolicyVersion
+from proofloop.core.completion import Engine, PolicyVersion
 from proofloop.core.errors import EngineLost, UserError
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.hub_network import named_tensors
 from proofloop.engine.models.weights import sha256
-from proofloop.engine.vllm import EXTENSION, EXTENSION_DIRECTORY, WEIGHTS_NAME, write_weights
+from proofloop.engine.vllm_offline import OfflineVllmEngine
+from proofloop.engine.vllm_weights import (
+    EXTENSION_DIRECTORY,
+    WEIGHTS_NAME,
+    FollowingEngine,
+    options_for_training,
+    write_weights,
+)
 from proofloop.render.tokenizer import ChatTokenizer
+from proofloop.runs.checks_engine import check_vllm_here, is_vllm_here
 from proofloop.runs.engines import check_gap, open_vllm
+from proofloop.runs.manifest import num_workers
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import EngineKind, Recipe
 
@@ -29,21 +39,30 @@ STOP_S = 30.0
 
 
 class Sampler:
-    """The driver's hand on the server; workers sample by `recipe`."""
+    """The driver's hand on vLLM; workers sample by `recipe`, from a server."""
 
     def __init__(
-        self, recipe: Recipe, model: Decoder, weights: Tensor, tokenizer: ChatTokenizer
+        self,
+        recipe: Recipe,
+        engine: FollowingEngine,
+        model: Decoder,
+        weights: Tensor,
+        tokenizer: ChatTokenizer,
     ) -> None:
-        """`weights`: the vector that the model's parameters are views of.  Raises UserError."""
+        """`weights`: the vector that the model's parameters are views of."""
         self.recipe = recipe
+        self._engine = engine
         self._model, self._weights, self._tokenizer = model, weights, tokenizer
         self._directory = Path(recipe.engine.weights_dir)
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._engine = open_vllm(recipe.engine, tokenizer)
         self._is_checked = False
 
+    @property
+    def here(self) -> Engine | None:
+        """What this process samples from itself; None: a server, which any process asks."""
+        return self._engine if is_vllm_here(self.recipe.engine) else None
+
     def send(self, step: int) -> None:
-        """Raises ModelError where the server does not have these weights then."""
+        """Raises ModelError where vLLM does not have these weights then."""
         write_weights(named_tensors(self._model), self._directory)
         self._engine.load(PolicyVersion(step=step, sha256=sha256(self._weights)))
         if not self._is_checked:
@@ -58,22 +77,49 @@ class Sampler:
 def open_sampler(
     recipe: Recipe, out: Path, model: Decoder, weights: Tensor, tokenizer: ChatTokenizer
 ) -> Generator[Sampler | None]:
-    """None where the recipe samples otherwise.  Raises UserError, and EngineLost where a server
-    that the recipe has started ends."""
+    """None where the recipe samples otherwise.  Raises UserError, and EngineLost where vLLM, as
+    the recipe has it started, fails."""
     if recipe.engine.kind is not EngineKind.VLLM:
         yield None
         return
     directory = Path(recipe.engine.weights_dir) if recipe.engine.weights_dir else out / "sync"
-    with _server(recipe, out / "vllm.log") as url:
-        engine = msgspec.structs.replace(
-            recipe.engine, url=url, python="", weights_dir=str(directory.resolve())
-        )
-        resolved = msgspec.structs.replace(recipe, engine=engine)
-        sampler = Sampler(resolved, model, weights, tokenizer)
+    directory.mkdir(parents=True, exist_ok=True)
+    told = msgspec.structs.replace(recipe.engine, weights_dir=str(directory.resolve()))
+    resolved = msgspec.structs.replace(recipe, engine=told)
+    opened = _in_this_process if is_vllm_here(told) else _at_a_server
+    with opened(resolved, out / "vllm.log", tokenizer) as (resolved, engine):
+        sampler = Sampler(resolved, engine, model, weights, tokenizer)
         try:
             yield sampler
         finally:
             sampler.close()
+
+
+@contextmanager
+def _in_this_process(
+    recipe: Recipe, log: Path, tokenizer: ChatTokenizer
+) -> Generator[tuple[Recipe, FollowingEngine]]:
+    check_vllm_here(recipe)
+    engine = OfflineVllmEngine(
+        resolve_model(recipe.model.path),
+        tokenizer.stop_ids,
+        Path(recipe.engine.weights_dir),
+        options=recipe.engine.options,
+        log=log,
+        num_threads=num_workers(0),
+    )
+    with closing(engine):
+        yield recipe, engine
+
+
+@contextmanager
+def _at_a_server(
+    recipe: Recipe, log: Path, tokenizer: ChatTokenizer
+) -> Generator[tuple[Recipe, FollowingEngine]]:
+    """With the recipe by which workers find it."""
+    with _server(recipe, log) as url:
+        told = msgspec.structs.replace(recipe.engine, url=url, python="", options=())
+        yield msgspec.structs.replace(recipe, engine=told), open_vllm(told, tokenizer)
 
 
 @contextmanager
@@ -88,10 +134,8 @@ def _server(recipe: Recipe, log: Path) -> Generator[str]:
     command = [
         recipe.engine.python,
         str(EXTENSION_DIRECTORY / "proofloop_server.py"),
-        *("--model", str(resolve_model(recipe.model.path))),
+        *options_for_training(resolve_model(recipe.model.path)),
         *("--host", "127.0.0.1", "--port", str(port)),
-        *("--dtype", "float32", "--generation-config", "vllm"),
-        *("--logprobs-mode", "processed_logprobs", "--worker-extension-cls", EXTENSION),
         "--disable-uvicorn-access-log",
         *recipe.engine.options,
     ]

@@ -116,6 +116,7 @@ def run_training(
             ),
             model,
             send=None if sampler is None else sampler.send,
+            engine=None if sampler is None else sampler.here,
         ) as crew,
         graceful_interrupt() as interrupted,
     ):

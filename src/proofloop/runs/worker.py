@@ -33,7 +33,7 @@ from proofloop.engine.local import LocalEngine
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.scalar_head import ScalarHead
 from proofloop.engine.models.weights import adopt, adopt_gradient
-from proofloop.engine.vllm import VllmEngine
+from proofloop.engine.vllm_weights import FollowingEngine
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.adapters import learn_by_adapters
 from proofloop.runs.controls import controlled
@@ -180,7 +180,7 @@ class Worker:
                 )
             case Publish(step):
                 self._local.step = step
-                if isinstance(self._engine, VllmEngine):
+                if isinstance(self._engine, FollowingEngine):
                     self._engine.expect(self._local.version())
                 return self._engine.version()
 
