@@ -99,6 +99,8 @@ static inline float number(int paired, const float *x, int i) {
 static inline vec dot(ivec a, ivec b, vec c) {
 #if defined(__AVX512BF16__)
     return (vec)_mm512_dpbf16_ps((__m512)c, (__m512bh)a, (__m512bh)b);
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+    return (vec)vbfdotq_f32((float32x4_t)c, (bfloat16x8_t)a, (bfloat16x8_t)b);
 #else
     return fused(evens(a), evens(b), fused(odds(a), odds(b), c));
 #endif
