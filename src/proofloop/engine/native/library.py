@@ -83,7 +83,13 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (_MODEL, _TEAM, c_int32, c_void_p, *_SIZES[:2], c_void_p, c_int32, *(c_void_p,) * 7),
     ),
     "segment_bytes": (c_int32, ()),
-    "norm": (None, (*_SIZES, c_void_p, c_int64, c_void_p, c_float, c_void_p, c_int64, c_void_p)),
+    "norm": (
+        None,
+        (
+            *(*_SIZES, c_void_p, c_int64, c_void_p, c_float),
+            *(c_void_p, c_int64, c_void_p, c_int32),
+        ),
+    ),
     "norm_backward": (
         None,
         (
@@ -92,7 +98,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         ),
     ),
     "turn": (None, (*_SIZES, c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_int32)),
-    "gated": (None, (c_int32, c_int32, c_void_p, c_void_p)),
+    "round_all": (None, (c_int64, c_void_p)),
+    "gated": (None, (c_int32, c_int32, c_void_p, c_void_p, c_int32)),
     "gated_backward": (None, (c_int32, c_int32, c_void_p, c_void_p)),
     "attention_floats": (c_int64, (c_int32, c_void_p, c_int32)),
     "attention": (None, (c_int32, c_void_p, *_SIZES, *(c_void_p,) * 4)),

@@ -20,13 +20,15 @@ int32_t segment_bytes(void) { return sizeof(Segment); }
 
 /* ---- norms ---- */
 
-/* y = x / rms(x) * gain for n rows of `groups` vectors each; 1 / rms goes to inverse (n, groups). */
+/* y = x / rms(x) * gain for n rows of `groups` vectors each, with `rounds` in bfloat16; 1 / rms goes to
+ * inverse (n, groups). */
 void norm(int32_t n, int32_t groups, int32_t width, const float *x, int64_t x_stride,
-          const float *gain, float eps, float *y, int64_t y_stride, float *inverse) {
+          const float *gain, float eps, float *y, int64_t y_stride, float *inverse,
+          int32_t rounds) {
     for (int r = 0; r < n; r++)
         for (int g = 0; g < groups; g++) {
             const float *from = x + r * x_stride + g * width;
-            float *to = y + r * y_stride + g * width, s = 0;
+            float row[width], *to = rounds ? row : y + r * y_stride + g * width, s = 0;
             vec sums = {0};
             int i = 0;
             for (; i + LANES <= width; i += LANES) {
@@ -37,6 +39,7 @@ void norm(int32_t n, int32_t groups, int32_t width, const float *x, int64_t x_st
             for (; i < width; i++) s += from[i] * from[i];
             float by = 1.0f / sqrtf(s / width + eps);
             for (i = 0; i < width; i++) to[i] = from[i] * by * gain[i];
+            if (rounds) narrow(row, width, (int16_t *)y + r * y_stride + g * width);
             inverse[r * groups + g] = by;
         }
 }
@@ -87,20 +90,40 @@ void turn(int32_t n, int32_t heads, int32_t width, float *x, int64_t stride,
     }
 }
 
+/* To bfloat16 and back, in place. */
+void round_all(int64_t n, float *x) {
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) *(vec *)(x + i) = rounded(*(vec *)(x + i));
+    for (; i < n; i++) {
+        int16_t half = rounded_half(x[i]);
+        x[i] = number(1, (const float *)&half, 0);
+    }
+}
+
 /* ---- gates ---- */
 
-/* both (n, 2 inner): gate | up -> y (n, inner) = silu(gate) * up. */
-void gated(int32_t n, int32_t inner, const float *both, float *y) {
+/* both (n, 2 inner): gate | up -> y (n, inner) = silu(gate) * up; `rounds`: in bfloat16. */
+void gated(int32_t n, int32_t inner, const float *both, float *y, int32_t rounds) {
     for (int r = 0; r < n; r++) {
         const float *g = both + (size_t)r * 2 * inner, *u = g + inner;
         float *to = y + (size_t)r * inner;
+        int16_t *halves_to = (int16_t *)y + (size_t)r * inner;
         int i = 0;
         for (; i + LANES <= inner; i += LANES) {
             vec x = *(const vec *)(g + i);
-            *(vec *)(to + i) =
-                x / (1.0f + vexp(-vmax(x, every(-80.0f)))) * *(const vec *)(u + i);
+            vec made = x / (1.0f + vexp(-vmax(x, every(-80.0f)))) * *(const vec *)(u + i);
+            if (rounds)
+                *(halves *)(halves_to + i) = halves_of(made);
+            else
+                *(vec *)(to + i) = made;
         }
-        for (; i < inner; i++) to[i] = g[i] / (1.0f + expf(-g[i])) * u[i];
+        for (; i < inner; i++) {
+            float made = g[i] / (1.0f + expf(-g[i])) * u[i];
+            if (rounds)
+                halves_to[i] = rounded_half(made);
+            else
+                to[i] = made;
+        }
     }
 }
 

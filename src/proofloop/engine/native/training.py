@@ -121,7 +121,7 @@ class _Layers(torch.autograd.Function):
             if keeping.all:
                 kept.append(input_NC if keeping.inputs else layer)
         last_RC = x_NC[net.packed.wanted_R]
-        hidden_RC, inverse_R = net.norm(last_RC, net.weights["norm.weight"])
+        hidden_RC, inverse_R = net.last_norm(last_RC)
         ctx.net, ctx.kept, ctx.last = net, kept, (last_RC, inverse_R)
         ctx.names = names
         return hidden_RC
@@ -185,6 +185,7 @@ class _Network:
     def __init__(self, setting: _Setting, weights: dict[str, Tensor]) -> None:
         self.config, self.packed, self._cos, self._sin, self._factors = setting
         config, self.weights = self.config, weights
+        self._rounded: dict[str, Tensor] = {}
         self._kernel = kernel()
         heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
         self._sizes = (heads, kv_heads, config.head_dim)
@@ -206,8 +207,8 @@ class _Network:
             q_inverse_NH, k_inverse_NK = self._norm_heads(name, raw_NX, heads_NX)
         if self.config.rotates(i):
             self._turn(heads_NX, back=False)
-        if self._factors != heads_NX.dtype:
-            heads_NX = self._as_factor(heads_NX).float()
+        if self._factors is torch.bfloat16:
+            self._kernel.round_all(heads_NX.numel(), heads_NX.data_ptr())
         mixed_NX = x_NC.new_empty(len(x_NC), self._sizes[0] * self._sizes[2])
         log_sums_NH = x_NC.new_empty(len(x_NC), self._sizes[0])
         self._kernel.attention(
@@ -265,11 +266,18 @@ class _Network:
         self.norm_back(pre, kept.x_NC, kept.inverse_N, d_normed_NC, d_NC, made.zeros(pre), add=True)
 
     def norm(self, x_NC: Tensor, gain_C: Tensor) -> tuple[Tensor, Tensor]:
-        """Normed rows, and the inverse of what each was divided by."""
-        n, width = x_NC.shape
-        y_NC, inverse_N = torch.empty_like(x_NC), x_NC.new_empty(n)
-        self._norm(x_NC, gain_C, y_NC, inverse_N, groups=1, width=width, first=0)
-        return y_NC, inverse_N
+        """Normed rows, as products take them, and the inverse of what each was divided by."""
+        y_NC = torch.empty_like(x_NC, dtype=self._factors)
+        return y_NC, self._norm_rows(x_NC, gain_C, y_NC)
+
+    def last_norm(self, x_RC: Tensor) -> tuple[Tensor, Tensor]:
+        y_RC = torch.empty_like(x_RC)
+        return y_RC, self._norm_rows(x_RC, self.weights["norm.weight"], y_RC)
+
+    def _norm_rows(self, x_NC: Tensor, gain_C: Tensor, y_NC: Tensor) -> Tensor:
+        inverse_N = x_NC.new_empty(len(x_NC))
+        self._norm(x_NC, gain_C, y_NC, inverse_N, groups=1, width=x_NC.shape[1], first=0)
+        return inverse_N
 
     def norm_back(
         self,
@@ -301,11 +309,14 @@ class _Network:
         width: int,
         first: int,
     ) -> None:
-        """`groups` vectors of `width` in every row, from the float `first` on."""
+        """`groups` vectors of `width` in every row, from the number `first` on."""
         stride, eps = x.shape[1], self.config.rms_norm_eps
-        at, to = (t.data_ptr() + 4 * first for t in (x, y))
+        at, to = (t.data_ptr() + t.element_size() * first for t in (x, y))
         gains, inverses = _at(gain, inverse)
-        self._kernel.norm(len(x), groups, width, at, stride, gains, eps, to, stride, inverses)
+        rounds = y.dtype is torch.bfloat16
+        self._kernel.norm(
+            len(x), groups, width, at, stride, gains, eps, to, stride, inverses, rounds
+        )
 
     def _head_norms(self, name: str) -> Iterator[tuple[str, int, int]]:
         """Each head norm's weight, how many heads it has, and where they begin in a row."""
@@ -350,13 +361,20 @@ class _Network:
 
     def _gated(self, both_NI: Tensor) -> Tensor:
         n, inner = len(both_NI), self.config.intermediate_size
-        gated_NI = both_NI.new_empty(n, inner)
-        self._kernel.gated(n, inner, *_at(both_NI, gated_NI))
+        gated_NI = both_NI.new_empty(n, inner, dtype=self._factors)
+        self._kernel.gated(n, inner, *_at(both_NI, gated_NI), self._factors is torch.bfloat16)
         return gated_NI
 
     def _joined(self, name: str, parts: tuple[str, ...]) -> Tensor:
+        """As products take it.  What was rounded is kept for the backward pass."""
+        found = self._rounded.get(f"{name}{parts[0]}")
+        if found is not None:
+            return found
         weights = [self._as_factor(self.weights[f"{name}{part}.weight"]) for part in parts]
-        return weights[0] if len(weights) == 1 else torch.cat(weights)
+        joined = weights[0] if len(weights) == 1 else torch.cat(weights)
+        if self._factors is torch.bfloat16:
+            self._rounded[f"{name}{parts[0]}"] = joined
+        return joined
 
     def _biases(self, name: str, parts: tuple[str, ...]) -> list[str]:
         return [bias for part in parts if (bias := f"{name}{part}.bias") in self.weights]

@@ -72,13 +72,15 @@ static inline int16_t rounded_half(float x) {
     return x == x ? (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 : 0x7fc0;
 }
 
+static inline halves halves_of(vec x) {
+    return __builtin_convertvector((ivec)rounded(x) >> 16, halves);
+}
+
 /* n floats to n / 2 words; `to` may be `x`. */
-static inline void narrow(const float *x, int n, float *to) {
+static inline void narrow(const float *x, int n, void *to) {
     int i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        ivec bits = (ivec)rounded(*(const vec *)(x + i)) >> 16;
-        *(halves *)((char *)to + 2 * i) = __builtin_convertvector(bits, halves);
-    }
+    for (; i + LANES <= n; i += LANES)
+        *(halves *)((char *)to + 2 * i) = halves_of(*(const vec *)(x + i));
     for (; i < n; i++) {
         int16_t half = rounded_half(x[i]);
         memcpy((char *)to + 2 * i, &half, sizeof half);
