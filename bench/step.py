@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of this process and of Proofloop's worker
 
 import torch
 from step_job import Job, Prompt, StepTime
-from step_ours import BFLOAT16, RECIPE, Ours
+from step_ours import RECIPE, Ours
 
 from proofloop.core.task import Split
 from proofloop.engine.models.checkpoint import read_config
@@ -29,6 +29,7 @@ from proofloop.engine.models.decoder import DecoderConfig
 from proofloop.envs.functions import FunctionsEnvironment
 from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.models import resolve_model
+from proofloop.train.config import Precision
 
 HERE = Path(__file__).parent
 TRL_SETTINGS = (
@@ -39,7 +40,8 @@ TRL_SETTINGS = (
     "float32-2-threads",
     "float32-4-processes",
 )
-QUICK_START, IN_BFLOAT16 = "quick-start shape", "ours, bfloat16"
+OURS = {Precision.FLOAT32: "ours", Precision.BFLOAT16: "ours, bfloat16"}
+QUICK_START = "quick-start shape"
 
 
 class Contender:
@@ -122,12 +124,15 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     tokenizer = ChatTokenizer.load(model_path)
     job = make_job(tokenizer, arguments, arguments.prompts)
     workers = arguments.workers
-    ours = Ours(job, model_path, workers=workers)
     natural_job = replace(
         make_job(tokenizer, arguments, RECIPE.tasks_per_step),
         samples_per_prompt=RECIPE.samples_per_task,
     )
-    own = {"ours": ours, IN_BFLOAT16: Ours(job, model_path, workers=workers, precision=BFLOAT16)}
+    own = {
+        OURS[precision]: Ours(job, model_path, workers=workers, precision=precision)
+        for precision in arguments.precisions
+    }
+    ours = next(iter(own.values()))
     if arguments.quick_start:
         natural = Ours(natural_job, model_path, workers=workers, stop_ids=tokenizer.stop_ids)
         own[QUICK_START] = natural
@@ -205,8 +210,9 @@ def with_ratios(result: dict) -> dict:
     steps = result["steps"]
     trl = {n: s["seconds"] for n, s in steps.items() if n.startswith("TRL")}
     plain = min(s["seconds"] for n, s in steps.items() if n.startswith("plain"))
-    ratios = {"best plain loop / ours": plain / steps["ours"]["seconds"]}
-    for name in ("ours", IN_BFLOAT16):
+    ratios: dict[str, float] = {}
+    for name in (name for name in OURS.values() if name in steps):
+        ratios[f"best plain loop / {name}"] = plain / steps[name]["seconds"]
         if "TRL, default" in trl:
             ratios[f"TRL default / {name}"] = trl["TRL, default"] / steps[name]["seconds"]
             ratios[f"TRL best / {name}"] = min(trl.values()) / steps[name]["seconds"]
@@ -233,7 +239,7 @@ def show(result: dict) -> None:
     )
     for name, ratio in result["ratios"].items():
         print(f"{name:30}{ratio:11.2f}")
-    if "TRL best / ours" not in result["ratios"]:
+    if not any(name.startswith("TRL") for name in result["ratios"]):
         print("TRL: skipped, no --trl-python")
 
 
@@ -261,6 +267,13 @@ def main() -> None:
         dest="quick_start",
         action="store_false",
         help="without the quick start's shape, which takes long with a large model",
+    )
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        type=Precision,
+        default=tuple(Precision),
+        help="of ours; one alone takes less memory",
     )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -30,7 +30,7 @@ from proofloop.train.packing import packs
 from proofloop.train.samples import Bundle, Sample, bundles_of, shares
 from proofloop.train.trainer import GradientStats, accumulate, check_logprob_gap
 
-RECIPE, BFLOAT16 = TrainConfig(), Precision.BFLOAT16
+RECIPE = TrainConfig()
 
 
 @dataclass(frozen=True)
