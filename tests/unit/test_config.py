@@ -112,7 +112,8 @@ def test_none_unsets_what_may_be_unset() -> None:
         ),
         (
             "reward.control=rnd",
-            "reward.control: Invalid enum value 'rnd' (in --set reward.control=rnd)",
+            "reward.control: Invalid enum value 'rnd' (in --set reward.control=rnd); known: none, "
+            "random, format, naive",
         ),
         ("train.seed", "--set train.seed: expected key=value, for example train.num_steps=50"),
     ],

@@ -7,9 +7,10 @@ here, before anything runs, with the key's full path and the file or flag that i
 import difflib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum, EnumType
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard, TypeVar, cast
+from typing import Any, NamedTuple, TypeGuard, TypeVar, cast, get_args
 
 import msgspec
 
@@ -185,7 +186,15 @@ def _fitted(kind: type[Record], setting: _Setting) -> Any:
         except msgspec.ValidationError as error:
             problem = problem or str(error)
     what = problem.replace("`", "").replace(" - at $", ", at ").replace("Expected", "expected")
-    raise ConfigError(f"{setting.path}: {what} (in {setting.origin})")
+    choices = _choices(type_)
+    hint = f"; known: {', '.join(choices)}" if choices else ""
+    raise ConfigError(f"{setting.path}: {what} (in {setting.origin}){hint}")
+
+
+def _choices(type_: Any) -> list[str]:
+    """Where the value is one of some words, or none."""
+    kinds = [kind for kind in (type_, *get_args(type_)) if isinstance(kind, EnumType)]
+    return [str(one.value) for kind in kinds for one in cast("Iterable[Enum]", kind)]
 
 
 def _field_type(kind: type[Record], setting: _Setting) -> Any:
