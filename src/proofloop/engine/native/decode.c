@@ -246,8 +246,8 @@ static inline Two two(int rounds, const float *v) {
  * each over positions from `from` to its own: what is read of the cache is read once for all.  q, y
  * and scores (room for whole pages) have a row each.  Sums are those of a row alone. */
 static inline __attribute__((always_inline)) void attend_rows(
-    int rounds, int rows, const Model *m, const float *cache, int layer, const int32_t *pages, int from,
-    int position, int kv_head, const float *q, size_t q_stride, float *scores, size_t score_stride,
+    int rounds, int rows, const Model *m, const float *cache, int layer, const int32_t *pages,
+    int from, int position, int kv_head, const float *q, size_t q_stride, float *scores, size_t score_stride,
     float *y, size_t y_stride) {
     const int D = m->head_dim, terms = rounds ? D / 2 : D;
     const int first = from / BLOCK, last = position / BLOCK, columns = (last + 1 - first) * BLOCK;
@@ -342,10 +342,12 @@ static inline __attribute__((always_inline)) void attend_rows(
                 for (int t = b == first ? from % BLOCK : 0; t < end; t++)
                     s += w[t] * number(rounds, v + (size_t)t * terms, i);
             }
-            if (rounds)
-                ((int16_t *)(y + r * y_stride))[i] = rounded_half(s * inverse[r]);
-            else
+            if (rounds) {
+                int16_t half = rounded_half(s * inverse[r]);
+                memcpy((char *)(y + r * y_stride) + 2 * i, &half, sizeof half);
+            } else {
                 y[r * y_stride + i] = s * inverse[r];
+            }
         }
 }
 
