@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_runs import ignore, tiny_recipe
+from vllm_policy import CONTEXT, FollowedPolicy
 
 from proofloop.core.completion import (
     PolicyVersion,
@@ -30,10 +31,8 @@ from proofloop.core.errors import ConfigError, ModelError, TrainingHalted, UserE
 from proofloop.engine.models.checkpoint import load_model
 from proofloop.engine.models.decoder import Decoder
 from proofloop.engine.models.weights import flatten, sha256
-from proofloop.engine.torch_batch import effective_logprobs
 from proofloop.engine.vllm_offline import OfflineVllmEngine
 from proofloop.engine.vllm_weights import write_weights
-from proofloop.render.tokenizer import ChatTokenizer
 from proofloop.runs.evaluation import run_evaluation
 from proofloop.runs.models import resolve_model
 from proofloop.runs.recipe import EngineConfig, EngineKind, Recipe
@@ -46,10 +45,7 @@ pytestmark = [
     pytest.mark.vllm,
     pytest.mark.skipif(find_spec("vllm") is None, reason="this interpreter has no vllm"),
 ]
-GAP = 2e-5
-"""nats: both compute in float32, in another order."""
 OPTIONS = ("--max-model-len", "512", "--enforce-eager")
-CONTEXT = (5, 6, 7, 8)
 
 
 @pytest.fixture(autouse=True)
@@ -65,44 +61,15 @@ def engine_of(
     return OfflineVllmEngine(path, stop_ids, directory, options=(*OPTIONS, *options), log=log)
 
 
-class Policy:
-    """`pico`, its weights as a vector, and the file that carries them."""
-
+class Policy(FollowedPolicy[OfflineVllmEngine]):
     def __init__(self, directory: Path, *options: str) -> None:
-        path = resolve_model("pico")
-        self.model = load_model(path)
-        self.flat = flatten(self.model)
-        self.tokenizer = ChatTokenizer.load(path)
-        self.directory = directory
-        self.engine = engine_of(path, self.tokenizer.stop_ids, directory, *options)
-
-    def write(self, step: int = 1) -> PolicyVersion:
-        write_weights(dict(self.model.named_parameters()), self.directory)
-        return PolicyVersion(step=step, sha256=sha256(self.flat))
+        super().__init__(directory)
+        self.engine = engine_of(self.path, self.stop_ids, directory, *options)
 
     def publish(self) -> PolicyVersion:
         version = self.write()
         assert self.engine.load(version) == 1.0
         return version
-
-    def check(self, **settings: Any) -> list[tuple[int, ...]]:
-        """That what vLLM says of its samples is what we say of them."""
-        sampling = SamplingParams(max_tokens=20, **settings)
-        request = Request(context=CONTEXT, seeds=tuple(range(6)), sampling=sampling)
-        (answers,) = self.engine.generate([request])
-        for seed, answer in enumerate(answers):
-            tokens_T = torch.tensor(request.context + answer.tokens)[None]
-            hidden, _ = self.model.encode_context(tokens_T, torch.tensor([tokens_T.shape[1]]))
-            logits = self.model.logits(hidden[0, len(request.context) - 1 : -1])
-            all_NV = effective_logprobs(logits.detach(), sampling)
-            ours = all_NV.gather(-1, torch.tensor(answer.tokens)[:, None])[:, 0]
-            assert answer.logprobs == pytest.approx(ours.tolist(), abs=GAP)
-            assert answer.policy.sha256 == sha256(self.flat)
-            assert (answer.seed, answer.sampling) == (seed, sampling)
-            stopped = answer.tokens[-1] in self.tokenizer.stop_ids
-            assert stopped == (answer.stop_reason is StopReason.STOP)
-            assert stopped or len(answer.tokens) == 20
-        return [answer.tokens for answer in answers]
 
 
 @pytest.fixture(scope="module", name="shared")

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import torch
 from tiny_runs import ignore, tiny_recipe
+from vllm_policy import GAP, FollowedPolicy
 from vllm_servers import VLLM, WHY_NOT, vllm_server
 
 from proofloop.core.completion import PolicyVersion, Request, SamplingParams
@@ -26,7 +27,6 @@ from proofloop.engine.models.networks import load_network
 from proofloop.engine.models.peft import save_adapter
 from proofloop.engine.models.weights import flatten, sha256
 from proofloop.engine.server import Address, ServerEngine
-from proofloop.engine.torch_batch import effective_logprobs
 from proofloop.engine.vllm import VllmEngine
 from proofloop.engine.vllm_weights import write_weights
 from proofloop.render.tokenizer import ChatTokenizer
@@ -42,8 +42,6 @@ pytestmark = [
     pytest.mark.vllm,
     pytest.mark.skipif(VLLM is None, reason=WHY_NOT),
 ]
-GAP = 2e-5
-"""nats: both compute in float32, in another order."""
 
 
 @pytest.fixture(scope="module", name="url")
@@ -52,34 +50,10 @@ def _url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-class Policy:
-    """`pico`, its weights as a vector, and the file that carries them."""
-
+class Policy(FollowedPolicy[VllmEngine]):
     def __init__(self, url: str, directory: Path) -> None:
-        path = resolve_model("pico")
-        self.model = load_model(path)
-        self.flat = flatten(self.model)
-        self.stop_ids = ChatTokenizer.load(path).stop_ids
+        super().__init__(directory)
         self.engine = VllmEngine(Address(url=url), self.stop_ids, directory)
-        self.directory = directory
-
-    def write(self) -> PolicyVersion:
-        write_weights(dict(self.model.named_parameters()), self.directory)
-        return PolicyVersion(step=1, sha256=sha256(self.flat))
-
-    def check(self, **settings: Any) -> None:
-        """That what the server says of its samples is what we say of them."""
-        sampling = SamplingParams(max_tokens=20, **settings)
-        request = Request(context=(5, 6, 7, 8), seeds=tuple(range(6)), sampling=sampling)
-        (answers,) = self.engine.generate([request])
-        for answer in answers:
-            tokens_T = torch.tensor(request.context + answer.tokens)[None]
-            hidden, _ = self.model.encode_context(tokens_T, torch.tensor([tokens_T.shape[1]]))
-            logits = self.model.logits(hidden[0, len(request.context) - 1 : -1])
-            all_NV = effective_logprobs(logits.detach(), sampling)
-            ours = all_NV.gather(-1, torch.tensor(answer.tokens)[:, None])[:, 0]
-            assert answer.logprobs == pytest.approx(ours.tolist(), abs=GAP)
-            assert answer.policy.sha256 == sha256(self.flat)
 
 
 def test_weights_change_in_place_and_every_filter_is_told(url: str, tmp_path: Path) -> None:
